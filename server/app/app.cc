@@ -1,0 +1,297 @@
+#include "server/app/app.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <prometheus/exposer.h>
+
+#include <chrono>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/app/version.h"
+#include "server/base/cpu_quota.h"
+#include "server/base/errors.h"
+#include "server/base/file_system.h"
+#include "server/base/status_macros.h"
+#include "server/engine/faiss_version.h"
+#include "server/service/blend_rpc.h"
+#include "server/service/build_progress.h"
+#include "server/service/build_rpc.h"
+#include "server/service/catalog_rpcs.h"
+#include "server/service/search_rpc.h"
+#include "server/service/service_context.h"
+#include "server/service/transport/call_server.h"
+
+namespace timbre {
+namespace {
+
+constexpr int kIoThreads = 4;
+constexpr int kPollers = 1;
+constexpr int kBuilderNiceness = 10;
+constexpr const char* kServiceNames[] = {"timbre.v1.Retrieval",
+                                         "timbre.v1.Catalog"};
+
+// gRPC's own messages, in our format.
+void LogFromGrpc(gpr_log_func_args* args) {
+  const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR
+                             ? LogLevel::kWarning
+                             : LogLevel::kDebug;
+  Log(level, "grpc", {{"message", std::string(args->message)}});
+}
+
+int MillisecondsOrMax(absl::Duration duration) {
+  const int64_t ms = absl::ToInt64Milliseconds(duration);
+  return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
+}
+
+Call::HandlerFactory Bind(NewHandler make, ServiceContext& context) {
+  return [make, &context](Call& call) { return make(call, context); };
+}
+
+// In the order of the members: each uses those above it, so they go from the
+// last to the first.
+class RunningApp : public App {
+ public:
+  explicit RunningApp(const Config& config) : config_(config) {}
+
+  ~RunningApp() override {
+    if (server_ != nullptr) Drain();
+  }
+
+  absl::Status Start() {
+    SetLogLevel(config_.log_level);
+    gpr_set_log_function(&LogFromGrpc);
+    TIMBRE_RETURN_IF_ERROR(ChooseKernels());
+    TIMBRE_RETURN_IF_ERROR(OpenCatalog());
+    StartMetrics();
+    TIMBRE_RETURN_IF_ERROR(ExposeMetrics());
+    StartPools();
+    TIMBRE_RETURN_IF_ERROR(StartServer());
+    Log(LogLevel::kInfo, "serving",
+        {{"version", kVersion},
+         {"listen", config_.listen},
+         {"grpc_port", grpc_port_},
+         {"metrics_port", metrics_port_},
+         {"data_dir", config_.data_dir},
+         {"simd_level", std::string(kernels_->name)},
+         {"worker_threads", workers_->threads()}});
+    if (config_.port_file.empty()) return absl::OkStatus();
+    return WriteFileDurably(
+        config_.port_file,
+        absl::StrCat("grpc=", grpc_port_, "\nmetrics=", metrics_port_, "\n"));
+  }
+
+  void Drain() override {
+    if (server_ == nullptr) return;
+    Log(LogLevel::kInfo, "draining",
+        {{"timeout_seconds", absl::ToDoubleSeconds(config_.drain_timeout)}});
+    const absl::Time deadline = absl::Now() + config_.drain_timeout;
+    server_->GetHealthCheckService()->SetServingStatus(false);
+    calls_->Drain();
+    calls_->WaitUntilIdle(config_.drain_timeout);
+    server_->Shutdown(absl::ToChronoTime(deadline));
+    // Tasks may still start operations: the queues close after them.
+    builders_->Stop();
+    io_->Stop();
+    workers_->Stop();
+    calls_->Stop();
+    server_.reset();
+    Log(LogLevel::kInfo, "stopped");
+  }
+
+  int grpc_port() const override { return grpc_port_; }
+  int metrics_port() const override { return metrics_port_; }
+
+ private:
+  absl::Status ChooseKernels() {
+    kernels_ = config_.simd_level.empty() ? &BestKernels()
+                                          : FindKernels(config_.simd_level);
+    if (kernels_ != nullptr) return absl::OkStatus();
+    std::string names;
+    for (const KernelTable* table : SupportedKernels()) {
+      absl::StrAppend(&names, names.empty() ? "" : ", ", table->name);
+    }
+    return InvalidField("--simd_level", config_.simd_level,
+                        absl::StrCat("one that this CPU has: ", names));
+  }
+
+  absl::Status OpenCatalog() {
+    TIMBRE_ASSIGN_OR_RETURN(
+        catalog_, Catalog::Open({.data_dir = config_.data_dir,
+                                 .keep_versions = config_.keep_versions,
+                                 .kernels = kernels_}));
+    return absl::OkStatus();
+  }
+
+  void StartMetrics() {
+    metrics_ = std::make_unique<ServerMetrics>(
+        ServerMetrics::BuildInfo{.version = kVersion,
+                                 .faiss_version = FaissVersion(),
+                                 .simd_level = std::string(kernels_->name)});
+    metrics_->SetCatalogGauges([catalog = catalog_.get()] {
+      const CatalogStats stats = catalog->Stats();
+      return CatalogGauges{
+          .speakers = static_cast<double>(stats.speakers),
+          .speakers_loaded = static_cast<double>(stats.speakers_loaded),
+          .versions_damaged = static_cast<double>(stats.versions_damaged),
+          .resident_bytes = static_cast<double>(stats.bytes_resident)};
+    });
+  }
+
+  absl::Status ExposeMetrics() {
+    if (config_.metrics_listen.empty()) return absl::OkStatus();
+    try {  // prometheus-cpp throws where it cannot bind
+      exposer_ = std::make_unique<prometheus::Exposer>(config_.metrics_listen);
+      metrics_port_ = exposer_->GetListeningPorts().front();
+    } catch (const std::exception& error) {
+      return MakeError(absl::StatusCode::kUnavailable, "ADDRESS_IN_USE",
+                       absl::StrCat("--metrics_listen=", config_.metrics_listen,
+                                    ": cannot listen: ", error.what()));
+    }
+    for (const auto& collectable : metrics_->Collectables()) {
+      exposer_->RegisterCollectable(collectable);
+    }
+    return absl::OkStatus();
+  }
+
+  void StartPools() {
+    const int cpus = AvailableCpus();
+    const int workers =
+        config_.worker_threads != 0 ? config_.worker_threads : cpus;
+    ticker_ = std::make_unique<ProgressTicker>();
+    workers_ = std::make_unique<ThreadPool>("search", workers);
+    io_ = std::make_unique<ThreadPool>("io", kIoThreads);
+    builders_ = std::make_unique<ThreadPool>(
+        "build", config_.max_concurrent_builds, kBuilderNiceness);
+    context_ = {.catalog = catalog_.get(),
+                .metrics = metrics_.get(),
+                .kernels = kernels_,
+                .workers = workers_.get(),
+                .io = io_.get(),
+                .builders = builders_.get(),
+                .ticker = ticker_.get(),
+                .build_limits = {.max_frames = config_.max_build_frames,
+                                 .min_free_bytes = config_.min_free_disk,
+                                 .threads = config_.build_threads != 0
+                                                ? config_.build_threads
+                                                : cpus},
+                .server_info = {}};
+    FillServerInfo();
+  }
+
+  void FillServerInfo() {
+    v1::ServerInfo& info = context_.server_info;
+    info.set_version(kVersion);
+    info.set_faiss_version(FaissVersion());
+    info.set_simd_level(std::string(kernels_->name));
+    info.set_worker_threads(static_cast<uint32_t>(workers_->threads()));
+    info.set_max_message_bytes(config_.max_message_bytes);
+    info.set_metrics_port(static_cast<uint32_t>(metrics_port_));
+    info.mutable_start_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
+  }
+
+  void SetOptions(grpc::ServerBuilder& builder) const {
+    builder.SetMaxReceiveMessageSize(
+        static_cast<int>(config_.max_message_bytes));
+    builder.SetMaxSendMessageSize(-1);
+    // Two servers on one port would share it without an error.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    // A silent peer is pinged after 20 s and gone after 20 more.
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    // Clients may ping every 10 s, with some slack for their clocks.
+    builder.AddChannelArgument(
+        GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+    if (config_.max_connection_age != absl::InfiniteDuration()) {
+      builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                                 MillisecondsOrMax(config_.max_connection_age));
+      builder.AddChannelArgument(
+          GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+          MillisecondsOrMax(config_.max_connection_age_grace));
+    }
+  }
+
+  void AddServices() {
+    calls_ = std::make_unique<CallServer>(kPollers);
+    calls_->AddService(
+        v1::BuildRequest::descriptor()->file()->FindServiceByName("Retrieval"),
+        {Bind(NewBuildHandler, context_), Bind(NewSearchHandler, context_),
+         Bind(NewBlendHandler, context_)});
+    calls_->AddService(
+        v1::BuildRequest::descriptor()->file()->FindServiceByName("Catalog"),
+        {Bind(NewListSpeakersHandler, context_),
+         Bind(NewGetSpeakerHandler, context_),
+         Bind(NewActivateVersionHandler, context_),
+         Bind(NewDeleteVersionHandler, context_),
+         Bind(NewDeleteSpeakerHandler, context_),
+         Bind(NewReadFramesHandler, context_), Bind(NewExportHandler, context_),
+         Bind(NewTuneHandler, context_),
+         Bind(NewGetServerInfoHandler, context_)});
+  }
+
+  absl::Status StartServer() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    SetOptions(builder);
+    std::vector<int> ports(config_.listen.size(), -1);
+    for (size_t i = 0; i < ports.size(); ++i) {
+      builder.AddListeningPort(config_.listen[i],
+                               grpc::InsecureServerCredentials(), &ports[i]);
+    }
+    AddServices();
+    calls_->Register(builder);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) {
+      return MakeError(
+          absl::StatusCode::kUnavailable, "ADDRESS_IN_USE",
+          absl::StrCat("--listen=", absl::StrJoin(config_.listen, ","),
+                       ": cannot listen; is another server there?"));
+    }
+    for (size_t i = 0; i < ports.size(); ++i) {
+      const bool tcp = !absl::StartsWith(config_.listen[i], "unix:");
+      if (tcp && grpc_port_ == 0) grpc_port_ = ports[i];
+    }
+    auto* const health = server_->GetHealthCheckService();
+    health->SetServingStatus("", false);
+    calls_->Start();
+    for (const char* const name : kServiceNames) {
+      health->SetServingStatus(name, true);
+    }
+    health->SetServingStatus("", true);
+    return absl::OkStatus();
+  }
+
+  const Config config_;
+  const KernelTable* kernels_ = nullptr;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<ServerMetrics> metrics_;
+  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::unique_ptr<ProgressTicker> ticker_;
+  std::unique_ptr<ThreadPool> workers_;
+  std::unique_ptr<ThreadPool> io_;
+  std::unique_ptr<ThreadPool> builders_;
+  ServiceContext context_;
+  std::unique_ptr<CallServer> calls_;
+  std::unique_ptr<grpc::Server> server_;
+  int grpc_port_ = 0;
+  int metrics_port_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(const Config& config) {
+  auto app = std::make_unique<RunningApp>(config);
+  TIMBRE_RETURN_IF_ERROR(app->Start());
+  return app;
+}
+
+}  // namespace timbre

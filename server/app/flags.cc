@@ -1,0 +1,185 @@
+#include "server/app/flags.h"
+
+#include <cstdio>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "server/app/version.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+
+ABSL_FLAG(std::string, data_dir, "",
+          "directory of the voices; created if it does not exist. Required. "
+          "One server at a time.");
+ABSL_FLAG(std::string, listen, "127.0.0.1:7400",
+          "where to serve gRPC: HOST:PORT or unix:PATH, comma-separated. Port "
+          "0 picks a free one. Addresses other than loopback are reachable "
+          "from the network: there is no authentication.");
+ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:7401",
+          "where to serve /metrics for Prometheus: HOST:PORT; empty: nowhere.");
+ABSL_FLAG(std::string, port_file, "",
+          "write lines grpc=PORT and metrics=PORT to this file once the server "
+          "answers; renamed into place whole. Empty: none.");
+ABSL_FLAG(std::string, log_level, "info",
+          "debug, info, warning or error: what goes to standard error, a JSON "
+          "object a line.");
+ABSL_FLAG(int, worker_threads, 0,
+          "threads that search and blend, 1..256; 0: one per CPU of the "
+          "cgroup's quota.");
+ABSL_FLAG(std::string, simd_level, "",
+          "avx512, avx2 or portable: use this instead of the best that the CPU "
+          "has, to reproduce another machine's numbers.");
+ABSL_FLAG(uint64_t, max_message_bytes, uint64_t{64} << 20,
+          "largest request message in bytes, 4096..2147483647; a larger one "
+          "ends its call with RESOURCE_EXHAUSTED. Memory per open stream can "
+          "reach a few times this.");
+ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(15),
+          "after SIGTERM or SIGINT, how long calls may take to end before they "
+          "are cut off, 0s..1h. Keep Kubernetes' "
+          "terminationGracePeriodSeconds above it.");
+ABSL_FLAG(absl::Duration, max_connection_age, absl::InfiniteDuration(),
+          "ask clients to reconnect after this long, so that load balances; at "
+          "least 1s; inf: never.");
+ABSL_FLAG(absl::Duration, max_connection_age_grace, absl::Minutes(10),
+          "how long streams may live on after --max_connection_age; at least "
+          "1s; inf: as long as they like.");
+ABSL_FLAG(int, max_concurrent_builds, 1,
+          "builds that train at the same time, 1..64; others wait (their "
+          "clients see STAGE_QUEUED). Each takes memory of the size of its "
+          "frames.");
+ABSL_FLAG(int, build_threads, 0,
+          "threads of one build, 1..256; 0: one per CPU of the cgroup's quota. "
+          "They run at low priority.");
+ABSL_FLAG(uint64_t, max_build_frames, 5'000'000,
+          "frames that a Build may have; more are RESOURCE_EXHAUSTED. 0: "
+          "4294967295.");
+ABSL_FLAG(uint64_t, min_free_disk, uint64_t{1} << 30,
+          "bytes that a Build leaves free on the data directory's file system; "
+          "below it is RESOURCE_EXHAUSTED.");
+ABSL_FLAG(uint32_t, keep_versions, 0,
+          "versions of a voice that are kept, the active one included; after a "
+          "Build older inactive ones are deleted. 0: all.");
+
+namespace timbre {
+namespace {
+
+constexpr char kUsage[] =
+    "Timbre's server: nearest-neighbour feature retrieval for voice "
+    "conversion over gRPC.\n\n  timbred --data_dir=DIR [flags]\n\n"
+    "Sizes are in bytes; durations look like 15s, 2m30s or inf.";
+
+absl::Status BadFlag(absl::string_view flag, absl::string_view value,
+                     absl::string_view accepted) {
+  return InvalidField(absl::StrCat("--", flag), value, accepted);
+}
+
+template <typename T>
+absl::Status InRange(absl::string_view flag, T value, T low, T high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return BadFlag(flag, absl::StrCat(value), absl::StrCat(low, "..", high));
+}
+
+absl::Status InRange(absl::string_view flag, absl::Duration value,
+                     absl::Duration low, absl::Duration high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return BadFlag(flag, absl::FormatDuration(value),
+                 absl::StrCat(absl::FormatDuration(low), "..",
+                              absl::FormatDuration(high)));
+}
+
+absl::StatusOr<LogLevel> ParseLogLevel(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "info") return LogLevel::kInfo;
+  if (name == "warning") return LogLevel::kWarning;
+  if (name == "error") return LogLevel::kError;
+  return BadFlag("log_level", name, "debug, info, warning or error");
+}
+
+void DescribeProgram() {
+  absl::SetProgramUsageMessage(kUsage);
+  absl::FlagsUsageConfig config;
+  const auto ours = [](absl::string_view file) {
+    return absl::EndsWith(file, "server/app/flags.cc");
+  };
+  config.contains_helpshort_flags = ours;
+  config.contains_help_flags = ours;
+  config.version_string = [] {
+    return absl::StrCat("timbred ", kVersion, "\n");
+  };
+  absl::SetFlagsUsageConfig(config);
+}
+
+absl::Status Check(const Config& config) {
+  if (config.data_dir.empty()) {
+    return BadFlag("data_dir", "nothing", "the directory of the voices");
+  }
+  for (const std::string& address : config.listen) {
+    if (!absl::StrContains(address, ':')) {
+      return BadFlag("listen", address,
+                     "HOST:PORT or unix:PATH, "
+                     "comma-separated");
+    }
+  }
+  if (!config.metrics_listen.empty() &&
+      !absl::StrContains(config.metrics_listen, ':')) {
+    return BadFlag("metrics_listen", config.metrics_listen,
+                   "HOST:PORT or empty");
+  }
+  TIMBRE_RETURN_IF_ERROR(
+      InRange("worker_threads", config.worker_threads, 0, 256));
+  TIMBRE_RETURN_IF_ERROR(
+      InRange("build_threads", config.build_threads, 0, 256));
+  TIMBRE_RETURN_IF_ERROR(
+      InRange("max_concurrent_builds", config.max_concurrent_builds, 1, 64));
+  TIMBRE_RETURN_IF_ERROR(InRange<uint64_t>(
+      "max_message_bytes", config.max_message_bytes, 4096, 2147483647));
+  TIMBRE_RETURN_IF_ERROR(InRange("drain_timeout", config.drain_timeout,
+                                 absl::ZeroDuration(), absl::Hours(1)));
+  TIMBRE_RETURN_IF_ERROR(InRange("max_connection_age",
+                                 config.max_connection_age, absl::Seconds(1),
+                                 absl::InfiniteDuration()));
+  return InRange("max_connection_age_grace", config.max_connection_age_grace,
+                 absl::Seconds(1), absl::InfiniteDuration());
+}
+
+}  // namespace
+
+absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
+  DescribeProgram();
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1) {
+    return BadFlag("", rest[1], "a flag; see timbred --help");
+  }
+  Config config;
+  config.data_dir = absl::GetFlag(FLAGS_data_dir);
+  config.listen =
+      absl::StrSplit(absl::GetFlag(FLAGS_listen), ',', absl::SkipEmpty());
+  config.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  config.port_file = absl::GetFlag(FLAGS_port_file);
+  TIMBRE_ASSIGN_OR_RETURN(config.log_level,
+                          ParseLogLevel(absl::GetFlag(FLAGS_log_level)));
+  config.worker_threads = absl::GetFlag(FLAGS_worker_threads);
+  config.simd_level = absl::GetFlag(FLAGS_simd_level);
+  config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
+  config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  config.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
+  config.max_connection_age_grace =
+      absl::GetFlag(FLAGS_max_connection_age_grace);
+  config.max_concurrent_builds = absl::GetFlag(FLAGS_max_concurrent_builds);
+  config.build_threads = absl::GetFlag(FLAGS_build_threads);
+  config.max_build_frames = absl::GetFlag(FLAGS_max_build_frames);
+  config.min_free_disk = absl::GetFlag(FLAGS_min_free_disk);
+  config.keep_versions = absl::GetFlag(FLAGS_keep_versions);
+  if (config.listen.empty()) {
+    return BadFlag("listen", "nothing", "at least one address");
+  }
+  TIMBRE_RETURN_IF_ERROR(Check(config));
+  return config;
+}
+
+}  // namespace timbre

@@ -1,0 +1,57 @@
+#include "server/base/checksum.h"
+
+#include <xxhash.h>
+
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "server/base/file_system.h"
+#include "server/base/status_macros.h"
+
+namespace timbre {
+namespace {
+
+constexpr size_t kPieceBytes = 1 << 20;
+
+std::string Print(const XXH128_hash_t& hash) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  return absl::StrCat("xxh3-128:",
+                      absl::BytesToHexString(absl::string_view(
+                          reinterpret_cast<const char*>(canonical.digest),
+                          sizeof(canonical.digest))));
+}
+
+}  // namespace
+
+Checksum::Checksum() : state_(XXH3_createState()) {
+  XXH3_128bits_reset(state_);
+}
+Checksum::~Checksum() { XXH3_freeState(state_); }
+
+void Checksum::Update(const void* data, size_t bytes) {
+  XXH3_128bits_update(state_, data, bytes);
+}
+
+std::string Checksum::Digest() const {
+  return Print(XXH3_128bits_digest(state_));
+}
+
+std::string DigestOf(absl::string_view data) {
+  return Print(XXH3_128bits(data.data(), data.size()));
+}
+
+absl::StatusOr<std::string> DigestOfFile(const std::string& path) {
+  TIMBRE_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
+  std::vector<char> piece(kPieceBytes);
+  Checksum checksum;
+  while (true) {
+    TIMBRE_ASSIGN_OR_RETURN(const size_t bytes,
+                            file.Read(piece.data(), piece.size()));
+    if (bytes == 0) return checksum.Digest();
+    checksum.Update(piece.data(), bytes);
+  }
+}
+
+}  // namespace timbre

@@ -1,0 +1,38 @@
+// XXH3-128 digests, printed as "xxh3-128:<32 hex digits>".
+#ifndef TIMBRE_SERVER_BASE_CHECKSUM_H_
+#define TIMBRE_SERVER_BASE_CHECKSUM_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+struct XXH3_state_s;
+
+namespace timbre {
+
+// A digest over data that comes in pieces. Not thread-safe.
+class Checksum {
+ public:
+  Checksum();
+  ~Checksum();
+  Checksum(const Checksum&) = delete;
+  Checksum& operator=(const Checksum&) = delete;
+
+  void Update(const void* data, size_t bytes);
+  std::string Digest() const;
+
+ private:
+  XXH3_state_s* state_;
+};
+
+std::string DigestOf(absl::string_view data);
+
+// Reads the whole file once, in pieces.
+absl::StatusOr<std::string> DigestOfFile(const std::string& path);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_BASE_CHECKSUM_H_

@@ -1,0 +1,46 @@
+// A fixed number of threads and one queue.
+#ifndef TIMBRE_SERVER_BASE_THREAD_POOL_H_
+#define TIMBRE_SERVER_BASE_THREAD_POOL_H_
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace timbre {
+
+// Runs tasks in the order in which they were submitted. Thread-safe.
+class ThreadPool {
+ public:
+  using Task = std::function<void()>;
+
+  // Threads are called `name` in ps and gdb (15 characters) and run at
+  // `niceness` (0: as the process; 10: background work).
+  ThreadPool(const std::string& name, int threads, int niceness = 0);
+  // Stop().
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  // Never blocks. After Stop the task is dropped.
+  void Submit(Task task);
+  // Finishes what was submitted and joins the threads. Not from a task.
+  void Stop();
+  size_t threads() const { return threads_.size(); }
+
+ private:
+  void Run(const std::string& name, int niceness);
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Task> tasks_;  // guarded by mutex_
+  bool stopping_ = false;   // guarded by mutex_
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_BASE_THREAD_POOL_H_

@@ -1,0 +1,173 @@
+// How a staged version becomes a published one.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/checksum.h"
+#include "server/base/errors.h"
+#include "server/base/file_system.h"
+#include "server/base/log.h"
+#include "server/base/status_macros.h"
+#include "server/catalog/catalog.h"
+#include "server/catalog/catalog_state.h"
+#include "server/catalog/file_names.h"
+#include "server/engine/builder.h"
+
+namespace timbre {
+namespace {
+
+absl::Status AddFile(const std::string& directory, const char* name,
+                     storage::Manifest& manifest) {
+  const std::string path = absl::StrCat(directory, "/", name);
+  storage::StoredFile& file = *manifest.add_files();
+  file.set_name(name);
+  TIMBRE_ASSIGN_OR_RETURN(const uint64_t bytes, FileSize(path));
+  file.set_bytes(bytes);
+  TIMBRE_ASSIGN_OR_RETURN(*file.mutable_digest(), DigestOfFile(path));
+  return absl::OkStatus();
+}
+
+// A stored frame must find itself: as near as any other, in every list.
+absl::Status CheckAnswers(const SpeakerIndex& index, uint32_t nprobe) {
+  const SearchSettings settings{.k = 1, .nprobe = nprobe, .candidates = 32};
+  SearchScratch scratch;
+  std::vector<float> row(index.dimension());
+  const uint64_t probes[] = {0, index.rows() / 2, index.rows() - 1};
+  for (const uint64_t id : probes) {
+    int64_t nearest = -1;
+    float distance = 0;
+    TIMBRE_RETURN_IF_ERROR(index.Search(index.store().Row(id, row.data()), 1,
+                                        settings, scratch, &nearest,
+                                        &distance));
+    if (index.metric() == Metric::kL2 && nearest < 0) {
+      return absl::InternalError("the new index does not find its own frames");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Staging>> Catalog::Stage(
+    const std::string& speaker) {
+  uint64_t generation = 0;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (const SpeakerPtr entry = Find(speaker); entry != nullptr) {
+      generation = entry->generation;
+    }
+  }
+  return Staging::Create(options_.data_dir, speaker, generation);
+}
+
+absl::StatusOr<VersionInfo> Catalog::Publish(Staging& staging,
+                                             storage::Manifest manifest) {
+  TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<const SpeakerIndex> index,
+                          Verify(staging, manifest));
+  return PublishVerified(staging, std::move(manifest), std::move(index));
+}
+
+absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
+    const Staging& staging, storage::Manifest& manifest) {
+  for (const char* const name : {kFramesFile, kIndexFile}) {
+    TIMBRE_RETURN_IF_ERROR(AddFile(staging.directory(), name, manifest));
+  }
+  manifest.set_digest(DigestOfFiles(manifest));
+  TIMBRE_ASSIGN_OR_RETURN(const VersionRecord record,
+                          UnderstandManifest(manifest));
+  TIMBRE_ASSIGN_OR_RETURN(
+      std::unique_ptr<const SpeakerIndex> index,
+      SpeakerIndex::Open(record.Describe(staging.directory()),
+                         *options_.kernels));
+  TIMBRE_RETURN_IF_ERROR(CheckAnswers(*index, manifest.default_nprobe()));
+  return index;
+}
+
+absl::StatusOr<VersionInfo> Catalog::PublishVerified(
+    Staging& staging, storage::Manifest manifest,
+    std::unique_ptr<const SpeakerIndex> index) {
+  SpeakerPtr speaker;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    speaker = FindOrAdd(staging.speaker());
+  }
+  const std::lock_guard<std::mutex> writing(speaker->write_mutex);
+  if (speaker->generation != staging.generation()) {
+    return MakeError(absl::StatusCode::kAborted, "SPEAKER_DELETED",
+                     absl::StrCat("voice \"", speaker->name,
+                                  "\" was deleted while the build ran"));
+  }
+  if (auto earlier = FindRequest(speaker->name, manifest.request_id())) {
+    return *std::move(earlier);
+  }
+  auto version = std::make_shared<Version>();
+  version->speaker = speaker->name;
+  version->number = ++speaker->reserved;
+  version->directory =
+      VersionDir(options_.data_dir, speaker->name, version->number);
+  manifest.set_speaker(speaker->name);
+  manifest.set_version(version->number);
+  TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest));
+  TIMBRE_RETURN_IF_ERROR(
+      MakeDirectories(SpeakerDir(options_.data_dir, speaker->name)));
+  TIMBRE_RETURN_IF_ERROR(
+      RenameDurably(staging.directory(), version->directory));
+  staging.Published();
+  storage::SpeakerState state = speaker->state;
+  state.set_last_version(version->number);
+  if (!manifest.keep_inactive()) state.set_active_version(version->number);
+  if (const auto status = CommitState(*speaker, state); !status.ok()) {
+    // Not acknowledged, so it must not appear after a restart either.
+    if (::rename(version->directory.c_str(), staging.directory().c_str()) ==
+        0) {
+      staging.Unpublished();
+    }
+    return status;
+  }
+  TIMBRE_ASSIGN_OR_RETURN(VersionRecord record,
+                          UnderstandManifest(std::move(manifest)));
+  version->record = std::make_shared<const VersionRecord>(std::move(record));
+  const Lease lease = MakeLease(version->record, std::move(index));
+  version->open = lease;
+  Install(*speaker, version);
+  DropOldVersions(*speaker);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (VersionInfo& info : Describe(*speaker, false).versions) {
+    if (info.version == version->number) return std::move(info);
+  }
+  return absl::InternalError("the published version is gone");
+}
+
+void Catalog::DropOldVersions(Speaker& speaker) {
+  if (options_.keep_versions == 0) return;
+  std::vector<uint64_t> old;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    size_t surplus = speaker.versions.size() > options_.keep_versions
+                         ? speaker.versions.size() - options_.keep_versions
+                         : 0;
+    for (const auto& [number, version] : speaker.versions) {
+      const bool kept = number == speaker.state.active_version() ||
+                        number == speaker.state.last_version();
+      if (surplus == 0 || kept) continue;
+      old.push_back(number);
+      --surplus;
+    }
+  }
+  for (const uint64_t number : old) {
+    if (const auto status = RemoveVersionDir(speaker.name, number);
+        !status.ok()) {
+      Log(LogLevel::kWarning, "version_not_removed",
+          {{"speaker", speaker.name},
+           {"version", number},
+           {"error", std::string(status.message())}});
+      continue;
+    }
+    Forget(speaker, number);
+  }
+}
+
+}  // namespace timbre

@@ -1,0 +1,40 @@
+#include "server/catalog/file_names.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace timbre {
+
+std::string LockPath(absl::string_view data_dir) {
+  return absl::StrCat(data_dir, "/LOCK");
+}
+
+std::string StagingDir(absl::string_view data_dir) {
+  return absl::StrCat(data_dir, "/staging");
+}
+
+std::string SpeakersDir(absl::string_view data_dir) {
+  return absl::StrCat(data_dir, "/speakers");
+}
+
+std::string SpeakerDir(absl::string_view data_dir, absl::string_view speaker) {
+  return absl::StrCat(SpeakersDir(data_dir), "/", speaker);
+}
+
+std::string StatePath(absl::string_view data_dir, absl::string_view speaker) {
+  return absl::StrCat(SpeakerDir(data_dir, speaker), "/", kStateFile);
+}
+
+std::string VersionDir(absl::string_view data_dir, absl::string_view speaker,
+                       uint64_t version) {
+  return absl::StrCat(SpeakerDir(data_dir, speaker), "/", version);
+}
+
+std::optional<uint64_t> ParseVersion(absl::string_view name) {
+  uint64_t version = 0;
+  if (!absl::SimpleAtoi(name, &version) || version == 0) return std::nullopt;
+  if (absl::StrCat(version) != name) return std::nullopt;
+  return version;
+}
+
+}  // namespace timbre

@@ -1,0 +1,30 @@
+// Every name in the data directory is made here. doc/disk_format.md explains.
+#ifndef TIMBRE_SERVER_CATALOG_FILE_NAMES_H_
+#define TIMBRE_SERVER_CATALOG_FILE_NAMES_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace timbre {
+
+inline constexpr char kManifestFile[] = "manifest.json";
+inline constexpr char kStateFile[] = "state.json";
+
+std::string LockPath(absl::string_view data_dir);     // DIR/LOCK
+std::string StagingDir(absl::string_view data_dir);   // DIR/staging
+std::string SpeakersDir(absl::string_view data_dir);  // DIR/speakers
+std::string SpeakerDir(absl::string_view data_dir, absl::string_view speaker);
+std::string StatePath(absl::string_view data_dir, absl::string_view speaker);
+std::string VersionDir(absl::string_view data_dir, absl::string_view speaker,
+                       uint64_t version);
+
+// The version that a directory's name stands for: a decimal number without
+// leading zeros, from 1.
+std::optional<uint64_t> ParseVersion(absl::string_view name);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_FILE_NAMES_H_

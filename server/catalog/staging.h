@@ -1,0 +1,48 @@
+// Where a version is made before it is published.
+#ifndef TIMBRE_SERVER_CATALOG_STAGING_H_
+#define TIMBRE_SERVER_CATALOG_STAGING_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace timbre {
+
+// A directory of its own below DIR/staging, removed with everything in it when
+// this object goes, unless it was published. Not thread-safe.
+class Staging {
+ public:
+  // `generation` is the speaker's when the build began (see Catalog).
+  static absl::StatusOr<std::unique_ptr<Staging>> Create(
+      const std::string& data_dir, const std::string& speaker,
+      uint64_t generation);
+  ~Staging();
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  const std::string& directory() const { return directory_; }
+  const std::string& speaker() const { return speaker_; }
+  uint64_t generation() const { return generation_; }
+
+  // The directory has been renamed: nothing is left to remove.
+  void Published() { published_ = true; }
+  // It has been renamed back.
+  void Unpublished() { published_ = false; }
+
+ private:
+  Staging(std::string directory, std::string speaker, uint64_t generation)
+      : directory_(std::move(directory)),
+        speaker_(std::move(speaker)),
+        generation_(generation) {}
+
+  const std::string directory_;
+  const std::string speaker_;
+  const uint64_t generation_;
+  bool published_ = false;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_STAGING_H_

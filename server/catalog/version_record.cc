@@ -1,0 +1,160 @@
+#include "server/catalog/version_record.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/checksum.h"
+#include "server/base/errors.h"
+#include "server/base/file_system.h"
+#include "server/base/status_macros.h"
+#include "server/catalog/file_names.h"
+#include "server/engine/builder.h"
+
+namespace timbre {
+namespace {
+
+constexpr uint32_t kFormat = 1;
+
+absl::Status Damaged(absl::string_view path, absl::string_view what) {
+  return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
+                   absl::StrCat(path, ": ", what));
+}
+
+template <typename Message>
+absl::StatusOr<Message> ReadJson(const std::string& path) {
+  const auto text = ReadFile(path);
+  if (!text.ok()) return Damaged(path, text.status().message());
+  Message message;
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;  // a newer server may have been here
+  const auto status =
+      google::protobuf::util::JsonStringToMessage(*text, &message, options);
+  if (!status.ok()) return Damaged(path, "is not the JSON that was written");
+  if (message.format() != kFormat) {
+    return Damaged(path, absl::StrCat("has format ", message.format(),
+                                      "; this server reads ", kFormat));
+  }
+  return message;
+}
+
+template <typename Message>
+absl::Status WriteJson(const std::string& path, const Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.preserve_proto_field_names = true;
+  std::string text;
+  Message copy = message;
+  copy.set_format(kFormat);
+  const auto status =
+      google::protobuf::util::MessageToJsonString(copy, &text, options);
+  if (!status.ok()) return absl::InternalError(status.ToString());
+  return WriteFileDurably(path, text);
+}
+
+bool ParseMetric(absl::string_view name, Metric* metric) {
+  for (const Metric m : {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {
+    if (MetricName(m) == name) {
+      *metric = m;
+      return true;
+    }
+  }
+  return false;
+}
+
+const storage::StoredFile* FindFile(const storage::Manifest& manifest,
+                                    absl::string_view name) {
+  for (const auto& file : manifest.files()) {
+    if (file.name() == name) return &file;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+uint64_t VersionRecord::bytes_on_disk() const {
+  uint64_t bytes = 0;
+  for (const auto& file : manifest.files()) bytes += file.bytes();
+  return bytes;
+}
+
+IndexDescription VersionRecord::Describe(const std::string& directory) const {
+  return {.spec = spec,
+          .metric = metric,
+          .storage = storage,
+          .rows = manifest.frames(),
+          .dimension = manifest.dimension(),
+          .frames_path = absl::StrCat(directory, "/", kFramesFile),
+          .index_path = absl::StrCat(directory, "/", kIndexFile),
+          .index_digest = FindFile(manifest, kIndexFile)->digest()};
+}
+
+std::string DigestOfFiles(const storage::Manifest& manifest) {
+  std::string lines;
+  for (const auto& file : manifest.files()) {
+    absl::StrAppend(&lines, file.name(), " ", file.digest(), "\n");
+  }
+  return DigestOf(lines);
+}
+
+absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest) {
+  VersionRecord record;
+  const auto spec = ParseIndexSpec(manifest.index_factory());
+  const bool half = manifest.storage() == "float16";
+  if (!spec.ok() || !ParseMetric(manifest.metric(), &record.metric) ||
+      (!half && manifest.storage() != "float32") || manifest.frames() == 0 ||
+      manifest.frames() > UINT32_MAX || manifest.dimension() < kMinDimension ||
+      manifest.dimension() > kMaxDimension || manifest.default_nprobe() == 0 ||
+      manifest.default_k_factor() < 1 ||
+      FindFile(manifest, kFramesFile) == nullptr ||
+      FindFile(manifest, kIndexFile) == nullptr ||
+      manifest.digest() != DigestOfFiles(manifest)) {
+    return Damaged(kManifestFile, "describes no version that Timbre writes");
+  }
+  record.spec = *spec;
+  record.storage = half ? ElementType::kFloat16 : ElementType::kFloat32;
+  record.manifest = std::move(manifest);
+  return record;
+}
+
+absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
+                                                const std::string& speaker,
+                                                uint64_t version) {
+  const std::string path = absl::StrCat(directory, "/", kManifestFile);
+  TIMBRE_ASSIGN_OR_RETURN(storage::Manifest manifest,
+                          ReadJson<storage::Manifest>(path));
+  if (manifest.speaker() != speaker || manifest.version() != version) {
+    return Damaged(path, absl::StrCat("is of ", Printable(manifest.speaker()),
+                                      " version ", manifest.version()));
+  }
+  TIMBRE_ASSIGN_OR_RETURN(VersionRecord record,
+                          UnderstandManifest(std::move(manifest)));
+  for (const auto& file : record.manifest.files()) {
+    const std::string name = absl::StrCat(directory, "/", file.name());
+    const auto size = FileSize(name);
+    if (!size.ok()) return Damaged(name, size.status().message());
+    if (*size != file.bytes()) {
+      return Damaged(
+          name, absl::StrCat("has ", *size, " bytes; expected ", file.bytes()));
+    }
+  }
+  return record;
+}
+
+absl::Status WriteManifest(const std::string& directory,
+                           const storage::Manifest& manifest) {
+  return WriteJson(absl::StrCat(directory, "/", kManifestFile), manifest);
+}
+
+absl::StatusOr<storage::SpeakerState> ReadSpeakerState(
+    const std::string& path) {
+  return ReadJson<storage::SpeakerState>(path);
+}
+
+absl::Status WriteSpeakerState(const std::string& path,
+                               const storage::SpeakerState& state) {
+  return WriteJson(path, state);
+}
+
+}  // namespace timbre

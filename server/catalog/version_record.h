@@ -1,0 +1,48 @@
+// What is known of a version without opening it.
+#ifndef TIMBRE_SERVER_CATALOG_VERSION_RECORD_H_
+#define TIMBRE_SERVER_CATALOG_VERSION_RECORD_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/engine/speaker_index.h"
+#include "timbre/storage/manifest.pb.h"
+
+namespace timbre {
+
+// A manifest, understood. A value; const use is thread-safe.
+struct VersionRecord {
+  storage::Manifest manifest;
+  IndexSpec spec;
+  Metric metric = Metric::kL2;
+  ElementType storage = ElementType::kFloat32;
+
+  uint64_t bytes_on_disk() const;
+  // For opening the version in `directory`.
+  IndexDescription Describe(const std::string& directory) const;
+};
+
+// DATA_LOSS if anything in the manifest is not what Timbre writes.
+absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest);
+
+// The digest of a version: over "name digest\n" of its files.
+std::string DigestOfFiles(const storage::Manifest& manifest);
+
+// Reads DIRECTORY/manifest.json and compares the sizes of the files that it
+// names. DATA_LOSS if it is missing, damaged, of another speaker or version,
+// or if a file's size differs.
+absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
+                                                const std::string& speaker,
+                                                uint64_t version);
+
+absl::Status WriteManifest(const std::string& directory,
+                           const storage::Manifest& manifest);
+
+absl::StatusOr<storage::SpeakerState> ReadSpeakerState(const std::string& path);
+absl::Status WriteSpeakerState(const std::string& path,
+                               const storage::SpeakerState& state);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_VERSION_RECORD_H_

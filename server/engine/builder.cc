@@ -1,0 +1,221 @@
+#include "server/engine/builder.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
+#include "server/base/file_system.h"
+#include "server/base/status_macros.h"
+#include "server/engine/exact_scorer.h"
+#include "server/engine/faiss_export.h"
+#include "server/engine/faiss_train.h"
+#include "server/engine/frame_store.h"
+#include "server/engine/frame_writer.h"
+
+namespace timbre {
+namespace {
+
+constexpr uint32_t kDefaultNprobe = 16;
+constexpr float kDefaultKFactor = 4;
+constexpr uint64_t kCopyRows = 1024;
+
+// One build on its way from file to file.
+class Build {
+ public:
+  Build(const BuildPlan& plan, const KernelTable& kernels,
+        BuildObserver& observer)
+      : plan_(plan), kernels_(kernels), observer_(observer) {
+    source_ = plan.frames_path;
+    result_.rows = plan.rows;
+    fits_half_ = plan.fits_half;
+  }
+
+  absl::StatusOr<BuildResult> Run() {
+    TIMBRE_RETURN_IF_ERROR(Reduce());
+    ResolveSpec();
+    TIMBRE_RETURN_IF_ERROR(WriteIndexFile());
+    TIMBRE_RETURN_IF_ERROR(StoreFrames());
+    return std::move(result_);
+  }
+
+ private:
+  std::string Path(absl::string_view name) const {
+    return absl::StrCat(plan_.directory, "/", name);
+  }
+
+  absl::StatusOr<FrameStore> OpenSource() const {
+    return FrameStore::Open(source_, ElementType::kFloat32, result_.rows,
+                            plan_.dimension, kernels_);
+  }
+
+  TrainingInput Input(const FrameStore& store) const {
+    return {.frames = reinterpret_cast<const float*>(store.RawRow(0)),
+            .rows = store.rows(),
+            .dimension = plan_.dimension,
+            .metric = plan_.metric,
+            .seed = plan_.seed,
+            .threads = plan_.threads,
+            .observer = &observer_,
+            .release = [&store](uint64_t first, uint64_t count) {
+              store.Release(first, count);
+            }};
+  }
+
+  // Replaces the frames by k-means centres.
+  absl::Status Reduce() {
+    const uint64_t k = plan_.reduce_to_centroids;
+    if (k == 0 || k >= result_.rows) return absl::OkStatus();
+    observer_.OnProgress(BuildStage::kReducing, 0);
+    TIMBRE_ASSIGN_OR_RETURN(const FrameStore store, OpenSource());
+    TrainingInput input = Input(store);
+    input.metric = Metric::kL2;  // as RVC does, whatever the index's metric
+    TIMBRE_ASSIGN_OR_RETURN(const std::vector<float> centers,
+                            TrainCenters(input, k, BuildStage::kReducing));
+    TIMBRE_RETURN_IF_ERROR(store.Check());
+    TIMBRE_ASSIGN_OR_RETURN(
+        FrameWriter writer,
+        FrameWriter::Create(Path("reduced.npy"), ElementType::kFloat32,
+                            plan_.dimension,
+                            plan_.storage == ElementType::kFloat16, kernels_));
+    TIMBRE_RETURN_IF_ERROR(writer.Append(centers.data(), k));
+    TIMBRE_RETURN_IF_ERROR(writer.Finish());
+    TIMBRE_RETURN_IF_ERROR(RemoveTree(source_));
+    source_ = writer.path();
+    result_.rows = k;
+    fits_half_ = writer.fits_half();
+    return absl::OkStatus();
+  }
+
+  void ResolveSpec() {
+    result_.spec = plan_.spec ? *plan_.spec
+                              : ChooseIndexSpec(result_.rows, plan_.dimension);
+    if (result_.spec.nlist > result_.rows) {
+      result_.warnings.push_back(
+          absl::StrCat("nlist was lowered from ", result_.spec.nlist, " to ",
+                       result_.rows, ", the number of stored frames"));
+      result_.spec.nlist = static_cast<uint32_t>(result_.rows);
+    }
+    const ElementType lossless =
+        fits_half_ ? ElementType::kFloat16 : ElementType::kFloat32;
+    result_.storage = plan_.storage.value_or(lossless);
+  }
+
+  absl::Status WriteIndexFile() {
+    observer_.OnProgress(BuildStage::kTraining, 0);
+    if (plan_.metric != Metric::kCosine) return WriteIndexOver(source_);
+    TIMBRE_RETURN_IF_ERROR(WriteNormalized(Path("normalized.npy")));
+    TIMBRE_RETURN_IF_ERROR(WriteIndexOver(Path("normalized.npy")));
+    return RemoveTree(Path("normalized.npy"));
+  }
+
+  // `path` holds what the index is made of: unit vectors for kCosine.
+  absl::Status WriteIndexOver(const std::string& path) {
+    TIMBRE_ASSIGN_OR_RETURN(
+        const FrameStore store,
+        FrameStore::Open(path, ElementType::kFloat32, result_.rows,
+                         plan_.dimension, kernels_));
+    const std::string index_path = Path(kIndexFile);
+    const uint32_t nprobe = DefaultNprobe(result_.spec);
+    if (result_.spec.kind == IndexKind::kIvfPq) {
+      TIMBRE_RETURN_IF_ERROR(
+          TrainCodedIndex(Input(store), result_.spec, nprobe, index_path));
+      TIMBRE_RETURN_IF_ERROR(Sync(index_path));
+      return store.Check();
+    }
+    // The rows of `store` are normalised already: L2 and inner product write
+    // them as they are.
+    const Metric metric =
+        plan_.metric == Metric::kL2 ? Metric::kL2 : Metric::kInnerProduct;
+    if (result_.spec.kind == IndexKind::kFlat) {
+      observer_.OnProgress(BuildStage::kAdding, 0);
+      ByteSource file = FlatFile(store, metric, kernels_);
+      return WriteToFile(file, index_path);
+    }
+    TIMBRE_ASSIGN_OR_RETURN(const IvfParts parts,
+                            TrainLists(Input(store), result_.spec.nlist));
+    ByteSource file = IvfFlatFile(store, metric, &parts, nprobe, kernels_);
+    return WriteToFile(file, index_path);
+  }
+
+  absl::Status WriteNormalized(const std::string& path) {
+    TIMBRE_ASSIGN_OR_RETURN(
+        FrameWriter writer,
+        FrameWriter::Create(path, ElementType::kFloat32, plan_.dimension, false,
+                            kernels_));
+    std::vector<float> unit(plan_.dimension);
+    TIMBRE_RETURN_IF_ERROR(ForEachRow([&](const float* row) {
+      Normalize(row, plan_.dimension, kernels_, unit.data());
+      return writer.Append(unit.data(), 1);
+    }));
+    return writer.Finish();
+  }
+
+  // The frames as they stay: the source itself, or its float16 copy.
+  absl::Status StoreFrames() {
+    observer_.OnProgress(BuildStage::kPublishing, 0);
+    const std::string path = Path(kFramesFile);
+    if (result_.storage == ElementType::kFloat32) {
+      return RenameDurably(source_, path);
+    }
+    TIMBRE_ASSIGN_OR_RETURN(
+        FrameWriter writer,
+        FrameWriter::Create(path, ElementType::kFloat16, plan_.dimension, false,
+                            kernels_));
+    TIMBRE_RETURN_IF_ERROR(
+        ForEachRow([&](const float* row) { return writer.Append(row, 1); }));
+    TIMBRE_RETURN_IF_ERROR(writer.Finish());
+    return RemoveTree(source_);
+  }
+
+  template <typename Visit>
+  absl::Status ForEachRow(Visit&& visit) {
+    TIMBRE_ASSIGN_OR_RETURN(const FrameStore store, OpenSource());
+    for (uint64_t id = 0; id < store.rows(); ++id) {
+      TIMBRE_RETURN_IF_ERROR(
+          visit(reinterpret_cast<const float*>(store.RawRow(id))));
+      if ((id + 1) % kCopyRows != 0) continue;
+      store.Release(id + 1 - kCopyRows, kCopyRows);
+      if (observer_.cancelled()) {
+        return absl::CancelledError("the build was cancelled");
+      }
+    }
+    return store.Check();
+  }
+
+  static absl::Status Sync(const std::string& path) {
+    const FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    if (!fd.valid()) return FileError(errno, "open", path);
+    if (::fsync(fd.get()) != 0) return FileError(errno, "fsync", path);
+    return absl::OkStatus();
+  }
+
+  const BuildPlan& plan_;
+  const KernelTable& kernels_;
+  BuildObserver& observer_;
+  std::string source_;  // float32 frames as they are now
+  bool fits_half_ = false;
+  BuildResult result_;
+};
+
+}  // namespace
+
+uint32_t DefaultNprobe(const IndexSpec& spec) {
+  return std::clamp(spec.nlist, 1U, kDefaultNprobe);
+}
+
+float DefaultKFactor(const IndexSpec& spec) {
+  return spec.kind == IndexKind::kIvfPq ? kDefaultKFactor : 1;
+}
+
+absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
+                                       const KernelTable& kernels,
+                                       BuildObserver& observer) {
+  return Build(plan, kernels, observer).Run();
+}
+
+}  // namespace timbre

@@ -1,0 +1,59 @@
+// From received frames to the files of a version.
+#ifndef TIMBRE_SERVER_ENGINE_BUILDER_H_
+#define TIMBRE_SERVER_ENGINE_BUILDER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/base/element_type.h"
+#include "server/engine/build_observer.h"
+#include "server/engine/index_spec.h"
+#include "server/engine/metric.h"
+#include "server/kernels/kernels.h"
+
+namespace timbre {
+
+// The names of the files that a build leaves in its directory.
+inline constexpr char kFramesFile[] = "total_fea.npy";
+inline constexpr char kIndexFile[] = "added.index";
+
+struct BuildPlan {
+  std::string directory;    // exists; ours alone
+  std::string frames_path;  // float32 .npy written by FrameWriter, consumed
+  uint64_t rows = 0;        // >= 1
+  uint32_t dimension = 0;
+  bool fits_half = false;  // every value survives float16
+  Metric metric = Metric::kL2;
+  std::optional<IndexSpec> spec;       // absent: ChooseIndexSpec
+  std::optional<ElementType> storage;  // absent: float16 where it loses nothing
+  uint64_t reduce_to_centroids = 0;    // 0, or no fewer than rows: off
+  uint64_t seed = 0;
+  int threads = 1;
+};
+
+struct BuildResult {
+  IndexSpec spec;  // resolved
+  ElementType storage = ElementType::kFloat32;
+  uint64_t rows = 0;
+  std::vector<std::string> warnings;
+};
+
+// What a search of `spec` visits by default, until tuning measures it.
+uint32_t DefaultNprobe(const IndexSpec& spec);
+float DefaultKFactor(const IndexSpec& spec);
+
+// Writes kFramesFile and kIndexFile into plan.directory, synced, and removes
+// plan.frames_path. Runs on the calling thread for as long as training takes;
+// memory stays below the size of the frames as float32, plus 200 MB, besides
+// mapped pages that are released as they are used up. CANCELLED where the
+// observer says so.
+absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
+                                       const KernelTable& kernels,
+                                       BuildObserver& observer);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_ENGINE_BUILDER_H_

@@ -1,0 +1,47 @@
+// faiss files of a version, composed from what is stored.
+#ifndef TIMBRE_SERVER_ENGINE_FAISS_EXPORT_H_
+#define TIMBRE_SERVER_ENGINE_FAISS_EXPORT_H_
+
+#include <string>
+
+#include "server/engine/byte_source.h"
+#include "server/engine/frame_store.h"
+#include "server/engine/ivf_parts.h"
+#include "server/engine/speaker_index.h"
+
+namespace timbre {
+
+// What an exported index searches with unless told otherwise.
+struct ExportDefaults {
+  uint32_t nprobe = 1;
+  float k_factor = 1;
+};
+
+// The sources refer to `store` and `parts`, which must outlive them.
+
+// An IndexFlat over the frames (kCosine: normalised).
+ByteSource FlatFile(const FrameStore& store, Metric metric,
+                    const KernelTable& kernels);
+
+// An IndexIVFFlat over the frames (kCosine: normalised) in the lists of
+// `parts`; null: one list.
+ByteSource IvfFlatFile(const FrameStore& store, Metric metric,
+                       const IvfParts* parts, uint32_t nprobe,
+                       const KernelTable& kernels);
+
+// The complete index as built: added.index (at `index_path`), with the refine
+// index where there is one and, for kCosine, a normalisation before it.
+ByteSource ExportAsBuilt(const SpeakerIndex& index,
+                         const std::string& index_path,
+                         const ExportDefaults& defaults);
+
+// IVF<nlist>,Flat over the same centroids: what RVC, Applio and w-okada load.
+ByteSource ExportIvfFlat(const SpeakerIndex& index,
+                         const ExportDefaults& defaults);
+
+// total_fea.npy.
+ByteSource ExportNpy(const FrameStore& store);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_ENGINE_FAISS_EXPORT_H_

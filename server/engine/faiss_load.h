@@ -1,0 +1,21 @@
+// Reading the faiss file of a version into IvfParts.
+#ifndef TIMBRE_SERVER_ENGINE_FAISS_LOAD_H_
+#define TIMBRE_SERVER_ENGINE_FAISS_LOAD_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/engine/ivf_parts.h"
+
+namespace timbre {
+
+struct IndexDescription;
+
+// Verifies the digest before faiss sees a byte, then every number that a
+// search relies on. DATA_LOSS if anything is not as described. Thread-safe.
+absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfParts(
+    const IndexDescription& description);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_ENGINE_FAISS_LOAD_H_

@@ -1,0 +1,79 @@
+#include "server/metrics/scraped_gauges.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+namespace timbre {
+namespace {
+
+prometheus::MetricFamily Single(const char* name, const char* help,
+                                prometheus::MetricType type, double value) {
+  prometheus::ClientMetric metric;
+  if (type == prometheus::MetricType::Counter) {
+    metric.counter.value = value;
+  } else {
+    metric.gauge.value = value;
+  }
+  prometheus::MetricFamily family;
+  family.name = name;
+  family.help = help;
+  family.type = type;
+  family.metric.push_back(std::move(metric));
+  return family;
+}
+
+double CpuSeconds() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) +
+           static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+double ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  double total = 0;
+  double resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+double OpenFiles() {
+  std::error_code error;
+  const std::filesystem::directory_iterator it("/proc/self/fd", error);
+  return error ? 0 : static_cast<double>(std::distance(begin(it), end(it)));
+}
+
+}  // namespace
+
+std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
+  const CatalogGauges now = read_();
+  const auto gauge = prometheus::MetricType::Gauge;
+  return {
+      Single("timbre_speakers", "Voices with a version.", gauge, now.speakers),
+      Single("timbre_speakers_loaded", "Voices with an open version.", gauge,
+             now.speakers_loaded),
+      Single("timbre_versions_damaged", "Versions whose files are damaged.",
+             gauge, now.versions_damaged),
+      Single("timbre_resident_bytes",
+             "Memory of open versions besides the mapped frames.", gauge,
+             now.resident_bytes)};
+}
+
+std::vector<prometheus::MetricFamily> ProcessGauges::Collect() const {
+  return {Single("process_cpu_seconds_total", "User and system CPU time.",
+                 prometheus::MetricType::Counter, CpuSeconds()),
+          Single("process_resident_memory_bytes", "Resident memory.",
+                 prometheus::MetricType::Gauge, ResidentBytes()),
+          Single("process_open_fds", "Open file descriptors.",
+                 prometheus::MetricType::Gauge, OpenFiles())};
+}
+
+}  // namespace timbre

@@ -1,0 +1,121 @@
+// Every time series of the server, named and resolved at start: observing one
+// takes no lock and no look-up. doc/operations.md lists them for operators.
+// Thread-safe.
+#ifndef TIMBRE_SERVER_METRICS_SERVER_METRICS_H_
+#define TIMBRE_SERVER_METRICS_SERVER_METRICS_H_
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace prometheus {
+class Collectable;
+class Counter;
+class Gauge;
+class Histogram;
+class Registry;
+}  // namespace prometheus
+
+namespace timbre {
+
+// The contract's RPCs, in the order of kRpcNames.
+enum class Rpc : uint8_t {
+  kBuild,
+  kSearch,
+  kBlend,
+  kListSpeakers,
+  kGetSpeaker,
+  kActivateVersion,
+  kDeleteVersion,
+  kDeleteSpeaker,
+  kReadFrames,
+  kExport,
+  kTune,
+  kGetServerInfo,
+};
+inline constexpr size_t kRpcs = 12;
+
+// Where the time of a message goes.
+enum class Stage : uint8_t { kDecode, kSearch, kBlend, kEncode };
+inline constexpr size_t kStages = 4;
+
+inline constexpr size_t kBuildStages = 7;  // BuildStage of the engine
+inline constexpr size_t kNprobeLabels = 10;
+inline constexpr size_t kStatusCodes = 17;
+
+// Which label an effective nprobe gets: 1, 2, 4 ... 128 (rounded up), "other";
+// nullopt (no lists): "exact". An index into a fixed array, for hot paths.
+size_t NprobeLabel(std::optional<uint32_t> nprobe);
+
+// What is read when somebody scrapes.
+struct CatalogGauges {
+  double speakers = 0;
+  double speakers_loaded = 0;
+  double versions_damaged = 0;
+  double resident_bytes = 0;
+};
+
+class ServerMetrics {
+ public:
+  struct BuildInfo {
+    std::string version;
+    std::string faiss_version;
+    std::string simd_level;
+  };
+
+  explicit ServerMetrics(const BuildInfo& info);
+  ~ServerMetrics();
+
+  // Called on every scrape, on the scraper's thread.
+  void SetCatalogGauges(std::function<CatalogGauges()> read);
+
+  // What an exposer scrapes.
+  std::vector<std::shared_ptr<prometheus::Collectable>> Collectables() const;
+
+  // One message of Search or Blend was answered.
+  void ObserveMessage(Rpc rpc, size_t nprobe_label, uint64_t frames,
+                      absl::Duration duration);
+  void ObserveStage(Rpc rpc, Stage stage, absl::Duration duration);
+  void AddBytes(Rpc rpc, uint64_t received, uint64_t sent);
+  void CallStarted(Rpc rpc);
+  void CallFinished(Rpc rpc, absl::StatusCode code);
+  void ObserveBuildStage(size_t stage, absl::Duration duration);
+  void CountBuild(absl::string_view result);  // "ok", "cancelled", "failed"
+  void AddFrames(Rpc rpc, uint64_t frames);
+
+ private:
+  struct PerRpc {
+    prometheus::Counter* frames;
+    prometheus::Counter* received_bytes;
+    prometheus::Counter* sent_bytes;
+    prometheus::Gauge* in_flight;
+    std::array<prometheus::Counter*, kStatusCodes> requests;
+    // Null but for Search and Blend:
+    std::array<prometheus::Histogram*, kNprobeLabels> message_duration{};
+    std::array<prometheus::Histogram*, kNprobeLabels> frame_duration{};
+    std::array<prometheus::Histogram*, kStages> stage_duration{};
+  };
+
+  void AddCounters();
+  void AddMessageHistograms();
+  void AddBuildSeries();
+
+  std::shared_ptr<prometheus::Registry> registry_;
+  std::shared_ptr<prometheus::Collectable> gauges_;
+  std::shared_ptr<prometheus::Collectable> process_;
+  std::array<PerRpc, kRpcs> rpcs_;
+  std::array<prometheus::Histogram*, kBuildStages> build_stages_{};
+  std::array<prometheus::Counter*, 3> builds_{};
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_METRICS_SERVER_METRICS_H_

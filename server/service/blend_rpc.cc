@@ -1,0 +1,156 @@
+#include "server/service/blend_rpc.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+#include "server/service/exchange_handler.h"
+#include "server/service/message_codec.h"
+#include "server/service/search_params.h"
+
+namespace timbre {
+namespace {
+
+// Neighbours of so many frames are held at once, whatever the message's size.
+constexpr uint64_t kChunkRows = 64;
+
+class BlendHandler : public ExchangeHandler {
+ public:
+  BlendHandler(Call& call, ServiceContext& context)
+      : ExchangeHandler(call, context, Rpc::kBlend) {}
+
+ protected:
+  absl::Status Parse(grpc::ByteBuffer& bytes) override {
+    TIMBRE_RETURN_IF_ERROR(ParseMessage(bytes, request_));
+    if (request_.voices_size() > 0) {
+      return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                       "voices: this server does not mix voices yet; name "
+                       "one speaker");
+    }
+    TIMBRE_RETURN_IF_ERROR(pin().Accept(call().Metadata("timbre-speaker"),
+                                        request_.speaker(),
+                                        request_.version()));
+    TIMBRE_RETURN_IF_ERROR(
+        DecodeElementType(request_.reply_element_type(), "reply_element_type")
+            .status());
+    if (!request_.has_params()) return absl::OkStatus();
+    TIMBRE_RETURN_IF_ERROR(CheckBlendParams(request_.params()));
+    params_ = request_.params();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Answer> Reply() override {
+    const LoadedVersion& version = pin().version();
+    WorkerScratch& scratch = ThisWorkersScratch();
+    const FrameBatch& frames = scratch.frames;
+    TIMBRE_RETURN_IF_ERROR(DecodeFrames(request_.frames(),
+                                        version.index->dimension(),
+                                        *context().kernels, scratch.frames));
+    TIMBRE_ASSIGN_OR_RETURN(const ResolvedBlend blend,
+                            ResolveBlend(params_, version));
+    TIMBRE_RETURN_IF_ERROR(
+        FillRates(blend.index_rate, frames.rows, scratch.rates));
+    BlendTotals totals;
+    TIMBRE_RETURN_IF_ERROR(MixAll(*version.index, blend, scratch, totals));
+    const StageTimer timer(*context().metrics, Rpc::kBlend, Stage::kEncode);
+    FillResponse(version, blend, scratch, totals);
+    return Answer{.message = SerializeMessage(response_),
+                  .rows = frames.rows,
+                  .nprobe_label = NprobeLabel(blend.search.nprobe)};
+  }
+
+ private:
+  absl::Status FillRates(float index_rate, uint64_t rows,
+                         std::vector<float>& rates) const {
+    const std::string& sent = request_.frame_index_rates();
+    rates.assign(rows, index_rate);
+    if (sent.empty()) return absl::OkStatus();
+    if (sent.size() != rows * sizeof(float)) {
+      return InvalidField(
+          "frame_index_rates", absl::StrCat(sent.size(), " bytes"),
+          absl::StrCat(rows * sizeof(float), " bytes, one float32 a frame"));
+    }
+    std::memcpy(rates.data(), sent.data(), sent.size());
+    for (size_t i = 0; i < rows; ++i) {
+      if (rates[i] >= 0 && rates[i] <= 1) continue;
+      return InvalidField("frame_index_rates",
+                          absl::StrCat(rates[i], " at frame ", i), "0..1");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status MixAll(const SpeakerIndex& index, const ResolvedBlend& blend,
+                      WorkerScratch& scratch, BlendTotals& totals) {
+    const FrameBatch& frames = scratch.frames;
+    const uint32_t k = blend.search.settings.k;
+    scratch.ids.resize(kChunkRows * k);
+    scratch.distances.resize(kChunkRows * k);
+    scratch.out.resize(frames.data.size());
+    absl::Duration searching;
+    absl::Duration blending;
+    for (uint64_t row = 0; row < frames.rows; row += kChunkRows) {
+      const uint64_t rows = std::min(kChunkRows, frames.rows - row);
+      const size_t offset = row * index.dimension();
+      const absl::Time start = absl::Now();
+      TIMBRE_RETURN_IF_ERROR(index.Search(
+          frames.data.data() + offset, rows, blend.search.settings,
+          scratch.search, scratch.ids.data(), scratch.distances.data()));
+      const absl::Time searched = absl::Now();
+      TIMBRE_RETURN_IF_ERROR(
+          Blend(index, frames.data.data() + offset, rows,
+                {k, scratch.ids.data(), scratch.distances.data()},
+                scratch.rates.data() + row, blend.settings, scratch.blend,
+                scratch.out.data() + offset, totals));
+      searching += searched - start;
+      blending += absl::Now() - searched;
+    }
+    context().metrics->ObserveStage(Rpc::kBlend, Stage::kSearch, searching);
+    context().metrics->ObserveStage(Rpc::kBlend, Stage::kBlend, blending);
+    return absl::OkStatus();
+  }
+
+  void FillResponse(const LoadedVersion& version, const ResolvedBlend& blend,
+                    const WorkerScratch& scratch, const BlendTotals& totals) {
+    response_.Clear();
+    ElementType type = scratch.frames.element_type;
+    if (request_.reply_element_type() != v1::ELEMENT_TYPE_UNSPECIFIED) {
+      type = *DecodeElementType(request_.reply_element_type(), "");
+    }
+    EncodeFrames(scratch.out.data(), scratch.frames.rows,
+                 version.index->dimension(), type, *context().kernels,
+                 *response_.mutable_frames());
+    response_.set_version(version.record->manifest.version());
+    if (totals.frames_with_neighbor > 0) {
+      response_.set_mean_distance(
+          static_cast<float>(totals.nearest_distance /
+                             static_cast<double>(totals.frames_with_neighbor)));
+    }
+    if (totals.frames_with_norm > 0) {
+      response_.set_mean_shift(static_cast<float>(
+          totals.shift / static_cast<double>(totals.frames_with_norm)));
+    }
+    if (!google::protobuf::util::MessageDifferencer::Equals(blend.effective,
+                                                            effective_)) {
+      effective_ = blend.effective;
+      *response_.mutable_effective() = effective_;
+    }
+  }
+
+  v1::BlendRequest request_;
+  v1::BlendParams params_;     // those that hold now
+  v1::BlendParams effective_;  // as last reported
+  v1::BlendResponse response_;
+};
+
+}  // namespace
+
+std::unique_ptr<CallHandler> NewBlendHandler(Call& call,
+                                             ServiceContext& context) {
+  return std::make_unique<BlendHandler>(call, context);
+}
+
+}  // namespace timbre

@@ -1,0 +1,182 @@
+#include "server/service/build_session.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/base/errors.h"
+#include "server/base/file_system.h"
+#include "server/base/status_macros.h"
+#include "server/service/voice_pin.h"
+
+namespace timbre {
+namespace {
+
+constexpr uint64_t kMaxRows = UINT32_MAX;  // ids fit 32 bits in memory
+constexpr uint32_t kDefaultK = 8;
+
+}  // namespace
+
+absl::Status BuildSession::Accept(const v1::BuildRequest& request,
+                                  absl::string_view speaker_metadata) {
+  switch (request.part_case()) {
+    case v1::BuildRequest::kOptions:
+      return AcceptOptions(request.options(), speaker_metadata);
+    case v1::BuildRequest::kFrames:
+      if (!has_options_) {
+        return InvalidField("options", "nothing",
+                            "sent in the first request, before frames");
+      }
+      return AcceptFrames(request.frames());
+    default:
+      return InvalidField("part", "nothing", "options or frames");
+  }
+}
+
+absl::Status BuildSession::AcceptOptions(const v1::BuildOptions& options,
+                                         absl::string_view speaker_metadata) {
+  if (has_options_) {
+    return InvalidField("options", "a second one",
+                        "sent once, in the first request");
+  }
+  has_options_ = true;
+  options_ = options;
+  TIMBRE_ASSIGN_OR_RETURN(checked_, CheckBuildOptions(options));
+  TIMBRE_RETURN_IF_ERROR(
+      CheckSpeakerMetadata(speaker_metadata, options.speaker()));
+  earlier_ =
+      context_.catalog->FindRequest(options.speaker(), options.request_id());
+  if (earlier_) return absl::OkStatus();
+  TIMBRE_RETURN_IF_ERROR(CheckLimits(options.expected_frames()));
+  TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(options.speaker()));
+  if (options.base_version() != 0) TIMBRE_RETURN_IF_ERROR(CopyBase());
+  return absl::OkStatus();
+}
+
+absl::Status BuildSession::CopyBase() {
+  TIMBRE_ASSIGN_OR_RETURN(
+      const Lease base,
+      context_.catalog->Acquire(options_.speaker(), options_.base_version()));
+  const FrameStore& store = base->index->store();
+  if (options_.dimension() != 0 && options_.dimension() != store.dimension()) {
+    return InvalidField("options.dimension", absl::StrCat(options_.dimension()),
+                        absl::StrCat(store.dimension(), ", the base's"));
+  }
+  TIMBRE_RETURN_IF_ERROR(CheckLimits(store.rows()));
+  TIMBRE_RETURN_IF_ERROR(StartWriting(store.dimension()));
+  std::vector<float> row(store.dimension());
+  for (uint64_t id = 0; id < store.rows(); ++id) {
+    TIMBRE_RETURN_IF_ERROR(writer_->Append(store.Row(id, row.data()), 1));
+  }
+  return store.Check();
+}
+
+absl::Status BuildSession::StartWriting(uint32_t dimension) {
+  TIMBRE_RETURN_IF_ERROR(CheckBuildDimension(checked_, dimension));
+  TIMBRE_ASSIGN_OR_RETURN(
+      writer_,
+      FrameWriter::Create(absl::StrCat(staging_->directory(), "/received.npy"),
+                          ElementType::kFloat32, dimension,
+                          checked_.storage == ElementType::kFloat16,
+                          *context_.kernels));
+  return absl::OkStatus();
+}
+
+absl::Status BuildSession::AcceptFrames(const v1::Frames& frames) {
+  const uint32_t dimension =
+      writer_ ? writer_->dimension() : options_.dimension();
+  TIMBRE_RETURN_IF_ERROR(
+      DecodeFrames(frames, dimension, *context_.kernels, batch_));
+  if (batch_.rows == 0) return absl::OkStatus();
+  if (!writer_) TIMBRE_RETURN_IF_ERROR(StartWriting(frames.dimension()));
+  TIMBRE_RETURN_IF_ERROR(CheckLimits(writer_->rows() + batch_.rows));
+  received_ += batch_.rows;
+  if (options_.expected_frames() != 0 &&
+      received_ > options_.expected_frames()) {
+    return CheckComplete();
+  }
+  context_.metrics->AddFrames(Rpc::kBuild, batch_.rows);
+  return writer_->Append(batch_.data.data(), batch_.rows);
+}
+
+absl::Status BuildSession::CheckLimits(uint64_t frames) const {
+  const BuildLimits& limits = context_.build_limits;
+  const uint64_t most =
+      limits.max_frames != 0 ? std::min(limits.max_frames, kMaxRows) : kMaxRows;
+  if (frames > most) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, "TOO_MANY_FRAMES",
+        absl::StrCat("frames: ", frames, " are more than the ", most,
+                     " that a build may have "
+                     "(--max_build_frames)"));
+  }
+  TIMBRE_ASSIGN_OR_RETURN(const uint64_t free,
+                          FreeDiskBytes(context_.catalog->data_dir()));
+  if (free >= limits.min_free_bytes) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                   absl::StrCat("the data directory's file system has ", free,
+                                " bytes left; builds need ",
+                                limits.min_free_bytes, " (--min_free_disk)"));
+}
+
+absl::Status BuildSession::CheckComplete() const {
+  if (!has_options_) {
+    return InvalidField("options", "nothing", "sent in the first request");
+  }
+  if (options_.expected_frames() != 0 &&
+      received_ != options_.expected_frames()) {
+    return InvalidField(
+        "options.expected_frames", absl::StrCat(options_.expected_frames()),
+        absl::StrCat("the number of frames received, ", received_));
+  }
+  if (!writer_) {
+    return InvalidField("frames", "none", "at least 1 frame");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BuildSession::Train(BuildObserver& observer) {
+  TIMBRE_RETURN_IF_ERROR(writer_->Finish());
+  const BuildPlan plan{.directory = staging_->directory(),
+                       .frames_path = writer_->path(),
+                       .rows = writer_->rows(),
+                       .dimension = writer_->dimension(),
+                       .fits_half = writer_->fits_half(),
+                       .metric = checked_.metric,
+                       .spec = checked_.spec,
+                       .storage = checked_.storage,
+                       .reduce_to_centroids = options_.reduce_to_centroids(),
+                       .seed = options_.seed(),
+                       .threads = context_.build_limits.threads};
+  TIMBRE_ASSIGN_OR_RETURN(result_,
+                          BuildIndex(plan, *context_.kernels, observer));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<VersionInfo> BuildSession::Publish() {
+  storage::Manifest manifest;
+  manifest.set_frames(result_.rows);
+  manifest.set_frames_received(writer_->rows());
+  manifest.set_dimension(writer_->dimension());
+  manifest.set_metric(std::string(MetricName(checked_.metric)));
+  manifest.set_storage(result_.storage == ElementType::kFloat16 ? "float16"
+                                                                : "float32");
+  manifest.set_index_factory(ToString(result_.spec));
+  manifest.set_default_k(kDefaultK);
+  manifest.set_default_nprobe(DefaultNprobe(result_.spec));
+  manifest.set_default_k_factor(DefaultKFactor(result_.spec));
+  *manifest.mutable_labels() = options_.labels();
+  for (const std::string& warning : result_.warnings) {
+    manifest.add_warnings(warning);
+  }
+  manifest.set_request_id(options_.request_id());
+  manifest.set_keep_inactive(options_.keep_inactive());
+  manifest.set_seed(options_.seed());
+  manifest.set_base_version(options_.base_version());
+  manifest.mutable_create_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
+  return context_.catalog->Publish(*staging_, std::move(manifest));
+}
+
+}  // namespace timbre

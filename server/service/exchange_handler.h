@@ -1,0 +1,104 @@
+// What Search and Blend share: a stream that answers message by message.
+#ifndef TIMBRE_SERVER_SERVICE_EXCHANGE_HANDLER_H_
+#define TIMBRE_SERVER_SERVICE_EXCHANGE_HANDLER_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "server/engine/blender.h"
+#include "server/service/frame_codec.h"
+#include "server/service/service_context.h"
+#include "server/service/transport/call.h"
+#include "server/service/voice_pin.h"
+
+namespace timbre {
+
+// Working memory of a worker thread, for any stream that it happens to serve.
+struct WorkerScratch {
+  FrameBatch frames;
+  SearchScratch search;
+  BlendScratch blend;
+  std::vector<int64_t> ids;
+  std::vector<float> distances;
+  std::vector<float> rates;
+  std::vector<float> out;
+};
+WorkerScratch& ThisWorkersScratch();
+
+// Measures one part of a message. Not thread-safe.
+class StageTimer {
+ public:
+  StageTimer(ServerMetrics& metrics, Rpc rpc, Stage stage)
+      : metrics_(metrics), rpc_(rpc), stage_(stage), start_(absl::Now()) {}
+  ~StageTimer() { metrics_.ObserveStage(rpc_, stage_, absl::Now() - start_); }
+  StageTimer(const StageTimer&) = delete;
+  StageTimer& operator=(const StageTimer&) = delete;
+
+ private:
+  ServerMetrics& metrics_;
+  const Rpc rpc_;
+  const Stage stage_;
+  const absl::Time start_;
+};
+
+// Reads a message, has it answered on a worker, writes the answer, reads the
+// next one: a client that does not read its answers is not read from. The
+// voice of the first message is opened on an I/O thread if it is not open.
+class ExchangeHandler : public CallHandler {
+ public:
+  ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc)
+      : call_(call), context_(context), rpc_(rpc) {}
+
+  void OnStart() override;
+  void OnRequest(grpc::ByteBuffer message) override;
+  void OnRequestsEnd() override;
+  void OnWritten() override;
+  void OnDrain() override;
+  void OnFinish(const absl::Status& status) override;
+
+ protected:
+  // What an answer is measured by.
+  struct Answer {
+    grpc::ByteBuffer message;
+    uint64_t rows = 0;
+    size_t nprobe_label = 0;
+  };
+
+  // Parses the message, keeps it, and checks everything that does not need
+  // the open version; ends with pin().Accept. On a worker.
+  virtual absl::Status Parse(grpc::ByteBuffer& bytes) = 0;
+  // Answers the parsed message; pin() is pinned. On a worker.
+  virtual absl::StatusOr<Answer> Reply() = 0;
+
+  Call& call() { return call_; }
+  ServiceContext& context() { return context_; }
+  VoicePin& pin() { return pin_; }
+
+ private:
+  void Process(grpc::ByteBuffer& message, absl::Time received);
+  void Open(absl::Time received);
+  void Respond(absl::Time received);
+  void AskForMore();
+
+  Call& call_;
+  ServiceContext& context_;
+  const Rpc rpc_;
+  VoicePin pin_;  // used by one task at a time
+
+  std::mutex mutex_;
+  bool busy_ = false;      // a message is being answered; guarded by mutex_
+  bool draining_ = false;  // guarded by mutex_
+};
+
+// The status with which draining streams end.
+absl::Status DrainingError();
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_EXCHANGE_HANDLER_H_

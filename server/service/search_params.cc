@@ -1,0 +1,137 @@
+#include "server/service/search_params.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+
+namespace timbre {
+namespace {
+
+constexpr float kDefaultIndexRate = 0.75F;
+constexpr float kDefaultAlpha = 3;
+// The defaults of a version are measured at this k: a smaller k still gets as
+// many candidates.
+constexpr uint32_t kMeasuredK = 8;
+
+// Written so that NaN is outside of every range.
+bool Within(float value, float low, float high) {
+  return value >= low && value <= high;
+}
+
+}  // namespace
+
+absl::Status CheckSearchParams(const v1::SearchParams& params) {
+  if (params.k() > kMaxK) {
+    return InvalidField("params.k", absl::StrCat(params.k()),
+                        absl::StrCat("0 (default) or 1..", kMaxK));
+  }
+  if (params.k_factor() != 0 && !Within(params.k_factor(), 1, kMaxKFactor)) {
+    return InvalidField("params.k_factor", absl::StrCat(params.k_factor()),
+                        absl::StrCat("0 (default) or 1..", kMaxKFactor));
+  }
+  if (params.target_recall() != 0) {
+    if (!(params.target_recall() > 0) || !(params.target_recall() <= 1)) {
+      return InvalidField("params.target_recall",
+                          absl::StrCat(params.target_recall()),
+                          "0 (off) or above 0 and at most 1");
+    }
+    if (params.nprobe() != 0 || params.k_factor() != 0) {
+      return InvalidField("params.target_recall",
+                          absl::StrCat(params.target_recall()),
+                          "0 (off) where nprobe or k_factor is given");
+    }
+  }
+  if (params.has_latency_budget()) {
+    return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                     "params.latency_budget: this server does not degrade "
+                     "answers yet; leave it out");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBlendParams(const v1::BlendParams& params) {
+  TIMBRE_RETURN_IF_ERROR(CheckSearchParams(params.search()));
+  if (params.rate_case() == v1::BlendParams::kIndexRate &&
+      !Within(params.index_rate(), 0, 1)) {
+    return InvalidField("params.index_rate", absl::StrCat(params.index_rate()),
+                        "0..1");
+  }
+  if (!v1::Weighting_IsValid(params.weighting())) {
+    return InvalidField("params.weighting",
+                        absl::StrCat(static_cast<int>(params.weighting())),
+                        "0..3");
+  }
+  if (!Within(params.alpha(), 0, kMaxAlpha)) {
+    return InvalidField("params.alpha", absl::StrCat(params.alpha()),
+                        absl::StrCat("0 (default) or 0..", kMaxAlpha));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
+                                             const LoadedVersion& version) {
+  const storage::Manifest& manifest = version.record->manifest;
+  const IndexSpec& spec = version.record->spec;
+  const bool coded = spec.kind == IndexKind::kIvfPq;
+  if (params.target_recall() != 0 && spec.kind != IndexKind::kFlat) {
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     "NO_MEASURED_POINTS",
+                     "params.target_recall: nothing was measured for this "
+                     "version; give nprobe and k_factor instead");
+  }
+  const uint32_t k = params.k() != 0 ? params.k() : manifest.default_k();
+  float k_factor = coded ? params.k_factor() : 1;
+  uint32_t measured_k = k;
+  if (k_factor == 0) {
+    k_factor = manifest.default_k_factor();
+    measured_k = std::max(k, kMeasuredK);
+  }
+  ResolvedSearch resolved;
+  if (spec.kind != IndexKind::kFlat) {
+    resolved.nprobe = std::min(
+        params.nprobe() != 0 ? params.nprobe() : manifest.default_nprobe(),
+        spec.nlist);
+  }
+  resolved.settings = {.k = k,
+                       .nprobe = resolved.nprobe.value_or(1),
+                       .candidates = static_cast<uint32_t>(std::floor(
+                           static_cast<double>(measured_k) * k_factor))};
+  resolved.effective.set_k(k);
+  resolved.effective.set_nprobe(resolved.settings.nprobe);
+  resolved.effective.set_k_factor(k_factor);
+  return resolved;
+}
+
+absl::StatusOr<ResolvedBlend> ResolveBlend(const v1::BlendParams& params,
+                                           const LoadedVersion& version) {
+  ResolvedBlend resolved;
+  TIMBRE_ASSIGN_OR_RETURN(resolved.search,
+                          ResolveSearch(params.search(), version));
+  resolved.index_rate = params.rate_case() == v1::BlendParams::kIndexRate
+                            ? params.index_rate()
+                            : kDefaultIndexRate;
+  resolved.settings.alpha =
+      params.alpha() != 0 ? params.alpha() : kDefaultAlpha;
+  v1::Weighting weighting = params.weighting();
+  switch (weighting) {
+    case v1::WEIGHTING_UNIFORM:
+      resolved.settings.weighting = Weighting::kUniform;
+      break;
+    case v1::WEIGHTING_COSINE_POWER:
+      resolved.settings.weighting = Weighting::kCosinePower;
+      resolved.effective.set_alpha(resolved.settings.alpha);
+      break;
+    default:
+      weighting = v1::WEIGHTING_INVERSE_SQUARE_DISTANCE;
+      break;
+  }
+  *resolved.effective.mutable_search() = resolved.search.effective;
+  resolved.effective.set_index_rate(resolved.index_rate);
+  resolved.effective.set_weighting(weighting);
+  return resolved;
+}
+
+}  // namespace timbre

@@ -1,0 +1,96 @@
+#include "server/service/search_rpc.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+#include "server/service/exchange_handler.h"
+#include "server/service/message_codec.h"
+#include "server/service/search_params.h"
+
+namespace timbre {
+namespace {
+
+constexpr uint64_t kMaxResults = 1 << 20;
+
+class SearchHandler : public ExchangeHandler {
+ public:
+  SearchHandler(Call& call, ServiceContext& context)
+      : ExchangeHandler(call, context, Rpc::kSearch) {}
+
+ protected:
+  absl::Status Parse(grpc::ByteBuffer& bytes) override {
+    TIMBRE_RETURN_IF_ERROR(ParseMessage(bytes, request_));
+    TIMBRE_RETURN_IF_ERROR(pin().Accept(call().Metadata("timbre-speaker"),
+                                        request_.speaker(),
+                                        request_.version()));
+    if (!request_.has_params()) return absl::OkStatus();
+    TIMBRE_RETURN_IF_ERROR(CheckSearchParams(request_.params()));
+    params_ = request_.params();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Answer> Reply() override {
+    const LoadedVersion& version = pin().version();
+    WorkerScratch& scratch = ThisWorkersScratch();
+    TIMBRE_RETURN_IF_ERROR(DecodeFrames(request_.frames(),
+                                        version.index->dimension(),
+                                        *context().kernels, scratch.frames));
+    TIMBRE_ASSIGN_OR_RETURN(const ResolvedSearch search,
+                            ResolveSearch(params_, version));
+    TIMBRE_RETURN_IF_ERROR(CheckSize(search.settings.k, scratch.frames.rows));
+    response_.Clear();
+    {
+      const StageTimer timer(*context().metrics, Rpc::kSearch, Stage::kSearch);
+      TIMBRE_RETURN_IF_ERROR(Search(search.settings, scratch));
+    }
+    const StageTimer timer(*context().metrics, Rpc::kSearch, Stage::kEncode);
+    response_.mutable_neighbors()->set_k(search.settings.k);
+    response_.set_version(version.record->manifest.version());
+    if (!google::protobuf::util::MessageDifferencer::Equals(search.effective,
+                                                            effective_)) {
+      effective_ = search.effective;
+      *response_.mutable_effective() = effective_;
+    }
+    return Answer{.message = SerializeMessage(response_),
+                  .rows = scratch.frames.rows,
+                  .nprobe_label = NprobeLabel(search.nprobe)};
+  }
+
+ private:
+  static absl::Status CheckSize(uint32_t k, uint64_t rows) {
+    if (rows * k <= kMaxResults) return absl::OkStatus();
+    return InvalidField("frames.data", absl::StrCat(rows, " rows at k ", k),
+                        absl::StrCat("at most ", kMaxResults, " rows * k"));
+  }
+
+  // Straight into the response: ids and distances are copied nowhere.
+  absl::Status Search(const SearchSettings& settings, WorkerScratch& scratch) {
+    const FrameBatch& frames = scratch.frames;
+    const size_t results = frames.rows * settings.k;
+    std::string& ids = *response_.mutable_neighbors()->mutable_ids();
+    std::string& distances =
+        *response_.mutable_neighbors()->mutable_distances();
+    ids.resize(results * sizeof(int64_t));
+    distances.resize(results * sizeof(float));
+    return pin().version().index->Search(
+        frames.data.data(), frames.rows, settings, scratch.search,
+        reinterpret_cast<int64_t*>(ids.data()),
+        reinterpret_cast<float*>(distances.data()));
+  }
+
+  v1::SearchRequest request_;
+  v1::SearchParams params_;     // those that hold now
+  v1::SearchParams effective_;  // as last reported
+  v1::SearchResponse response_;
+};
+
+}  // namespace
+
+std::unique_ptr<CallHandler> NewSearchHandler(Call& call,
+                                              ServiceContext& context) {
+  return std::make_unique<SearchHandler>(call, context);
+}
+
+}  // namespace timbre

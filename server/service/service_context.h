@@ -1,0 +1,37 @@
+// What the RPCs work with. app/ owns all of it.
+#ifndef TIMBRE_SERVER_SERVICE_SERVICE_CONTEXT_H_
+#define TIMBRE_SERVER_SERVICE_SERVICE_CONTEXT_H_
+
+#include <cstdint>
+
+#include "server/base/thread_pool.h"
+#include "server/catalog/catalog.h"
+#include "server/kernels/kernels.h"
+#include "server/metrics/server_metrics.h"
+#include "timbre/v1/retrieval.pb.h"
+
+namespace timbre {
+
+class ProgressTicker;
+
+struct BuildLimits {
+  uint64_t max_frames = 0;      // 0: unlimited
+  uint64_t min_free_bytes = 0;  // of the data directory's file system
+  int threads = 1;              // of one build
+};
+
+struct ServiceContext {
+  Catalog* catalog = nullptr;
+  ServerMetrics* metrics = nullptr;
+  const KernelTable* kernels = nullptr;
+  ThreadPool* workers = nullptr;   // searches: never blocks
+  ThreadPool* io = nullptr;        // may wait for the disk
+  ThreadPool* builders = nullptr;  // one build a thread
+  ProgressTicker* ticker = nullptr;
+  BuildLimits build_limits;
+  v1::ServerInfo server_info;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_SERVICE_CONTEXT_H_

@@ -1,0 +1,106 @@
+#include "server/service/transport/call.h"
+
+#include <utility>
+
+#include "server/service/status_mapper.h"
+
+namespace timbre {
+
+void Call::Post(RawService& service, int index,
+                grpc::ServerCompletionQueue& queue, HandlerFactory factory,
+                Listener listener) {
+  const std::shared_ptr<Call> call(
+      new Call(service, index, queue, std::move(factory), std::move(listener)));
+  call->context_.AsyncNotifyWhenDone(
+      static_cast<CompletionTag*>(&call->ended_));
+  service.RequestCall(index, &call->context_, &call->stream_, &queue,
+                      call->accepted_.Start());
+}
+
+Call::Call(RawService& service, int index, grpc::ServerCompletionQueue& queue,
+           HandlerFactory factory, Listener listener)
+    : service_(service),
+      index_(index),
+      queue_(queue),
+      factory_(std::move(factory)),
+      listener_(std::move(listener)) {}
+
+Call::~Call() {
+  if (handler_ != nullptr) listener_(this, false);
+}
+
+void Call::OnAccepted(bool ok) {
+  if (!ok) return;  // the server shuts down; `ended_` never comes
+  Post(service_, index_, queue_, factory_, listener_);
+  ended_.Start();  // comes for every accepted call
+  handler_ = factory_(*this);
+  listener_(this, true);
+  stream_.SendInitialMetadata(started_.Start());
+  handler_->OnStart();
+}
+
+bool Call::MayStart() { return !finishing_ && !cancelled_.load(); }
+
+void Call::Read() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (MayStart()) stream_.Read(&incoming_, read_.Start());
+}
+
+void Call::Write(const grpc::ByteBuffer& message) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (MayStart()) stream_.Write(message, written_.Start());
+}
+
+void Call::Finish(const absl::Status& status) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (finishing_) return;
+    finishing_ = true;
+  }
+  handler_->OnFinish(status);
+  if (!cancelled()) stream_.Finish(ToGrpcStatus(status), finished_.Start());
+}
+
+void Call::WriteAndFinish(const grpc::ByteBuffer& message) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (finishing_) return;
+    finishing_ = true;
+  }
+  handler_->OnFinish(absl::OkStatus());
+  if (!cancelled()) {
+    stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK,
+                           finished_.Start());
+  }
+}
+
+absl::string_view Call::Metadata(const std::string& key) const {
+  const auto it = context_.client_metadata().find(key);
+  if (it == context_.client_metadata().end()) return {};
+  return {it->second.data(), it->second.size()};
+}
+
+void Call::Drain() { handler_->OnDrain(); }
+
+void Call::OnReadDone(bool ok) {
+  if (!ok) {
+    handler_->OnRequestsEnd();
+    return;
+  }
+  grpc::ByteBuffer message;
+  message.Swap(&incoming_);
+  handler_->OnRequest(std::move(message));
+}
+
+void Call::OnWriteDone(bool ok) {
+  if (ok) handler_->OnWritten();
+}
+
+void Call::OnEnd(bool) {
+  if (!context_.IsCancelled()) return;
+  cancelled_.store(true);
+  handler_->OnCancelled();
+  Finish(absl::CancelledError("the client is gone or its deadline has passed"));
+}
+
+}  // namespace timbre

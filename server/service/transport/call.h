@@ -1,0 +1,141 @@
+// One RPC, from acceptance to its last event.
+#ifndef TIMBRE_SERVER_SERVICE_TRANSPORT_CALL_H_
+#define TIMBRE_SERVER_SERVICE_TRANSPORT_CALL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "server/service/transport/raw_service.h"
+
+namespace timbre {
+
+class Call;
+
+// What a method does with a call. The functions are called on the threads that
+// poll gRPC, so they hand real work to a pool and return. At most one of
+// OnRequest and OnRequestsEnd is under way at a time, and likewise OnWritten.
+class CallHandler {
+ public:
+  virtual ~CallHandler() = default;
+  // The call was accepted.
+  virtual void OnStart() = 0;
+  // A message that Read() asked for.
+  virtual void OnRequest(grpc::ByteBuffer message) = 0;
+  // There are no more: the client has half-closed, or the call is broken,
+  // which Call::cancelled() may tell a little later.
+  virtual void OnRequestsEnd() = 0;
+  // Write() has been taken by the transport.
+  virtual void OnWritten() {}
+  // The client is gone, or its deadline has passed.
+  virtual void OnCancelled() {}
+  // The server drains: end soon.
+  virtual void OnDrain() {}
+  // The call ends with `status`; comes once, before the status is sent.
+  virtual void OnFinish(const absl::Status&) {}
+};
+
+// Something that comes out of a completion queue.
+class CompletionTag {
+ public:
+  virtual ~CompletionTag() = default;
+  virtual void Complete(bool ok) = 0;
+};
+
+// Lives as long as an operation is under way or somebody holds it. Functions
+// are thread-safe and never block; after the end of the call they do nothing.
+class Call : public std::enable_shared_from_this<Call> {
+ public:
+  using HandlerFactory = std::function<std::unique_ptr<CallHandler>(Call&)>;
+  // Told when the call was accepted (with true) and when it goes (false).
+  using Listener = std::function<void(Call*, bool)>;
+
+  // Posts a call of method `index`: the first one that comes.
+  static void Post(RawService& service, int index,
+                   grpc::ServerCompletionQueue& queue, HandlerFactory factory,
+                   Listener listener);
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  // Asks for the next message: OnRequest or OnRequestsEnd follows. Not before
+  // the one asked for last has come.
+  void Read();
+  // Sends a message: OnWritten follows, unless the call breaks. Not before the
+  // last one was written.
+  void Write(const grpc::ByteBuffer& message);
+  // Ends the call.
+  void Finish(const absl::Status& status);
+  // Sends the last message and ends the call well.
+  void WriteAndFinish(const grpc::ByteBuffer& message);
+
+  // Whether nobody waits for an answer any more.
+  bool cancelled() const { return cancelled_.load(); }
+  // What the client sent as initial metadata under `key`, or empty.
+  absl::string_view Metadata(const std::string& key) const;
+  void Drain();
+
+ private:
+  // An operation under way keeps its call alive.
+  class Operation : public CompletionTag {
+   public:
+    Operation(Call* call, void (Call::*done)(bool))
+        : call_(call), done_(done) {}
+    void* Start() {
+      keep_ = call_->shared_from_this();
+      return static_cast<CompletionTag*>(this);
+    }
+    void Complete(bool ok) override {
+      const std::shared_ptr<Call> call = std::move(keep_);
+      (call_->*done_)(ok);
+    }
+
+   private:
+    Call* const call_;
+    void (Call::*const done_)(bool);
+    std::shared_ptr<Call> keep_;
+  };
+
+  Call(RawService& service, int index, grpc::ServerCompletionQueue& queue,
+       HandlerFactory factory, Listener listener);
+
+  void OnAccepted(bool ok);
+  void OnReadDone(bool ok);
+  void OnWriteDone(bool ok);
+  void OnEnd(bool ok);
+  void Ignore(bool) {}
+  bool MayStart();  // under mutex_
+
+  // Constant after construction.
+  RawService& service_;
+  const int index_;
+  grpc::ServerCompletionQueue& queue_;
+  const HandlerFactory factory_;
+  const Listener listener_;
+
+  grpc::ServerContext context_;
+  RawStream stream_{&context_};
+  grpc::ByteBuffer incoming_;
+  Operation accepted_{this, &Call::OnAccepted};
+  Operation started_{this, &Call::Ignore};
+  Operation read_{this, &Call::OnReadDone};
+  Operation written_{this, &Call::OnWriteDone};
+  Operation finished_{this, &Call::Ignore};
+  Operation ended_{this, &Call::OnEnd};
+
+  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  bool finishing_ = false;  // guarded by mutex_
+  // Set once, before the first event reaches it.
+  std::unique_ptr<CallHandler> handler_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_TRANSPORT_CALL_H_

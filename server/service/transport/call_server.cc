@@ -1,0 +1,98 @@
+#include "server/service/transport/call_server.h"
+
+#include <pthread.h>
+
+#include <chrono>
+#include <utility>
+
+namespace timbre {
+namespace {
+
+// Calls asked for in advance, per method and queue: a burst of new streams
+// finds them waiting.
+constexpr int kPostedCalls = 32;
+
+}  // namespace
+
+void CallServer::AddService(
+    const google::protobuf::ServiceDescriptor* descriptor,
+    std::vector<Call::HandlerFactory> factories) {
+  services_.push_back(
+      {std::make_unique<RawService>(descriptor), std::move(factories)});
+}
+
+void CallServer::Register(grpc::ServerBuilder& builder) {
+  for (const Service& service : services_) {
+    builder.RegisterService(service.raw.get());
+  }
+  for (int i = 0; i < pollers_; ++i) {
+    queues_.push_back(builder.AddCompletionQueue());
+  }
+}
+
+void CallServer::Start() {
+  const auto listener = [this](Call* call, bool accepted) {
+    OnCall(call, accepted);
+  };
+  for (const auto& queue : queues_) {
+    for (const Service& service : services_) {
+      for (size_t i = 0; i < service.factories.size(); ++i) {
+        for (int posted = 0; posted < kPostedCalls; ++posted) {
+          Call::Post(*service.raw, static_cast<int>(i), *queue,
+                     service.factories[i], listener);
+        }
+      }
+    }
+    threads_.emplace_back([queue = queue.get()] {
+      pthread_setname_np(pthread_self(), "grpc-poll");
+      void* tag = nullptr;
+      bool ok = false;
+      while (queue->Next(&tag, &ok)) {
+        static_cast<CompletionTag*>(tag)->Complete(ok);
+      }
+    });
+  }
+}
+
+void CallServer::OnCall(Call* call, bool accepted) {
+  bool drain = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (accepted) {
+      calls_.insert(call);
+      drain = draining_;
+    } else {
+      calls_.erase(call);
+      if (calls_.empty()) idle_.notify_all();
+    }
+  }
+  if (drain) call->Drain();
+}
+
+void CallServer::Drain() {
+  std::vector<std::shared_ptr<Call>> calls;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    draining_ = true;
+    for (Call* const call : calls_) {
+      // Null where the call is on its way out.
+      if (auto held = call->weak_from_this().lock()) {
+        calls.push_back(std::move(held));
+      }
+    }
+  }
+  for (const auto& call : calls) call->Drain();
+}
+
+bool CallServer::WaitUntilIdle(absl::Duration timeout) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return idle_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
+                        [this] { return calls_.empty(); });
+}
+
+void CallServer::Stop() {
+  for (const auto& queue : queues_) queue->Shutdown();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+}  // namespace timbre

@@ -1,0 +1,60 @@
+// The completion queues, the threads that poll them, and the calls in flight.
+#ifndef TIMBRE_SERVER_SERVICE_TRANSPORT_CALL_SERVER_H_
+#define TIMBRE_SERVER_SERVICE_TRANSPORT_CALL_SERVER_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/service/transport/call.h"
+#include "server/service/transport/raw_service.h"
+
+namespace timbre {
+
+// In this order: AddService, Register, (server built), Start, Drain,
+// WaitUntilIdle, (server shut down), Stop.
+class CallServer {
+ public:
+  // `pollers` threads, each with a queue of its own.
+  explicit CallServer(int pollers) : pollers_(pollers) {}
+
+  // One factory per method of the descriptor, in its order.
+  void AddService(const google::protobuf::ServiceDescriptor* descriptor,
+                  std::vector<Call::HandlerFactory> factories);
+  void Register(grpc::ServerBuilder& builder);
+  void Start();
+  // Tells every call, and those that still come, that the server drains.
+  void Drain();
+  // Whether all calls ended before `timeout`.
+  bool WaitUntilIdle(absl::Duration timeout);
+  void Stop();
+
+ private:
+  struct Service {
+    std::unique_ptr<RawService> raw;
+    std::vector<Call::HandlerFactory> factories;
+  };
+
+  void OnCall(Call* call, bool accepted);
+
+  const int pollers_;
+  std::vector<Service> services_;
+  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
+  std::vector<std::thread> threads_;
+
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  std::unordered_set<Call*> calls_;  // guarded by mutex_
+  bool draining_ = false;            // guarded by mutex_
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_TRANSPORT_CALL_SERVER_H_

@@ -1,0 +1,59 @@
+#include "server/service/version_message.h"
+
+#include "absl/strings/str_cat.h"
+#include "server/service/frame_codec.h"
+
+namespace timbre {
+namespace {
+
+v1::Metric EncodeMetric(Metric metric) {
+  switch (metric) {
+    case Metric::kInnerProduct:
+      return v1::METRIC_INNER_PRODUCT;
+    case Metric::kCosine:
+      return v1::METRIC_COSINE;
+    default:
+      return v1::METRIC_L2;
+  }
+}
+
+void FillFromRecord(const VersionRecord& record, v1::SpeakerVersion& message) {
+  const storage::Manifest& manifest = record.manifest;
+  message.set_frames(manifest.frames());
+  message.set_frames_received(manifest.frames_received());
+  message.set_dimension(manifest.dimension());
+  message.set_metric(EncodeMetric(record.metric));
+  message.set_storage(EncodeElementType(record.storage));
+  message.set_index_factory(manifest.index_factory());
+  *message.mutable_create_time() = manifest.create_time();
+  message.set_bytes_on_disk(record.bytes_on_disk());
+  v1::SearchParams& defaults = *message.mutable_defaults();
+  defaults.set_k(manifest.default_k());
+  defaults.set_nprobe(manifest.default_nprobe());
+  defaults.set_k_factor(manifest.default_k_factor());
+  *message.mutable_labels() = manifest.labels();
+  *message.mutable_warnings() = manifest.warnings();
+  message.set_digest(manifest.digest());
+}
+
+}  // namespace
+
+void FillVersion(const VersionInfo& info, v1::SpeakerVersion& message) {
+  message.set_version(info.version);
+  if (info.record != nullptr) FillFromRecord(*info.record, message);
+  message.set_active(info.active);
+  message.set_loaded(info.loaded);
+  if (!info.damage.ok()) {
+    message.add_warnings(absl::StrCat("damaged: ", info.damage.message()));
+  }
+}
+
+void FillSpeaker(const SpeakerInfo& info, v1::Speaker& message) {
+  message.set_speaker(info.speaker);
+  message.set_active_version(info.active_version);
+  for (const VersionInfo& version : info.versions) {
+    FillVersion(version, *message.add_versions());
+  }
+}
+
+}  // namespace timbre
