@@ -1,7 +1,7 @@
 #include "server/base/errors.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace timbre {
@@ -20,34 +20,61 @@ std::string PayloadOr(const absl::Status& status, absl::string_view url,
 }  // namespace
 
 std::string Printable(absl::string_view text, size_t limit) {
-  std::string escaped = absl::CHexEscape(text.substr(0, limit + 1));
+  std::string escaped;
+  for (const char c : text.substr(0, limit + 1)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (absl::ascii_isprint(byte) && c != '\\') {
+      escaped.push_back(c);
+    } else {
+      absl::StrAppend(&escaped, "\\x", absl::Hex(byte, absl::kZeroPad2));
+    }
+  }
   if (escaped.size() <= limit) return escaped;
   escaped.resize(limit);
   return escaped + "...";
 }
 
+absl::Status MakeErrorWithDetails(absl::StatusCode code, absl::string_view text,
+                                  const ErrorDetails& details) {
+  absl::Status status(code, text);
+  if (!details.reason.empty()) {
+    status.SetPayload(kReason, absl::Cord(details.reason));
+  }
+  if (!details.field.empty()) {
+    status.SetPayload(kField, absl::Cord(details.field));
+  }
+  if (details.retry_after) {
+    status.SetPayload(kRetry,
+                      absl::Cord(absl::FormatDuration(*details.retry_after)));
+  }
+  return status;
+}
+
 absl::Status InvalidField(absl::string_view field, absl::string_view value,
                           absl::string_view accepted) {
-  absl::Status status = absl::InvalidArgumentError(absl::StrCat(
-      field, ": ", Printable(value), " is not accepted; must be ", accepted));
-  status.SetPayload(kReason, absl::Cord("INVALID_FIELD"));
-  status.SetPayload(kField, absl::Cord(field));
-  return status;
+  return MakeErrorWithDetails(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat(field, ": ", Printable(value), " is not accepted; must be ",
+                   accepted),
+      {.reason = "INVALID_FIELD",
+       .field = std::string(field),
+       .retry_after = std::nullopt});
 }
 
 absl::Status MakeError(absl::StatusCode code, absl::string_view reason,
                        absl::string_view text) {
-  absl::Status status(code, text);
-  status.SetPayload(kReason, absl::Cord(reason));
-  return status;
+  return MakeErrorWithDetails(code, text,
+                              {.reason = std::string(reason),
+                               .field = "",
+                               .retry_after = std::nullopt});
 }
 
 absl::Status MakeRetryableError(absl::StatusCode code, absl::string_view reason,
                                 absl::string_view text,
                                 absl::Duration retry_after) {
-  absl::Status status = MakeError(code, reason, text);
-  status.SetPayload(kRetry, absl::Cord(absl::FormatDuration(retry_after)));
-  return status;
+  return MakeErrorWithDetails(
+      code, text,
+      {.reason = std::string(reason), .field = "", .retry_after = retry_after});
 }
 
 ErrorDetails DetailsOf(const absl::Status& status) {

@@ -36,6 +36,10 @@ absl::Status MakeRetryableError(absl::StatusCode code, absl::string_view reason,
                                 absl::string_view text,
                                 absl::Duration retry_after);
 
+// An error with the details given; empty ones are left out.
+absl::Status MakeErrorWithDetails(absl::StatusCode code, absl::string_view text,
+                                  const ErrorDetails& details);
+
 // The details of an error; the reason of one that was made elsewhere is the
 // name of its code.
 ErrorDetails DetailsOf(const absl::Status& status);

@@ -1,0 +1,82 @@
+// timbre blend SPEAKER in.npy out.npy
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_format.h"
+#include "client/cli/command.h"
+#include "client/cli/search_options.h"
+#include "client/cli/version_json.h"
+#include "client/cpp/npy.h"
+#include "server/base/status_macros.h"
+
+namespace timbre::cli {
+namespace {
+
+struct BlendArguments {
+  Common common;
+  client::VoiceRef voice;
+  v1::BlendParams params;
+  std::string input;
+  std::string output;
+  std::string weighting = "inverse_square";
+};
+
+absl::Status Run(BlendArguments& arguments) {
+  arguments.params.set_weighting(
+      arguments.weighting == "uniform"        ? v1::WEIGHTING_UNIFORM
+      : arguments.weighting == "cosine_power" ? v1::WEIGHTING_COSINE_POWER
+                                              : v1::WEIGHTING_UNSPECIFIED);
+  TIMBRE_ASSIGN_OR_RETURN(const client::FrameMatrix frames,
+                          client::ReadNpy(arguments.input));
+  client::Client client = arguments.common.Connect();
+  TIMBRE_ASSIGN_OR_RETURN(
+      const client::BlendResult result,
+      client.Blend(arguments.voice, arguments.params, frames));
+  TIMBRE_RETURN_IF_ERROR(client::WriteNpy(arguments.output, result.frames));
+  if (arguments.common.json) {
+    PrintJson({{"speaker", arguments.voice.speaker},
+               {"version", result.version},
+               {"frames", frames.rows},
+               {"effective", ToJson(result.effective)},
+               {"mean_distance", result.mean_distance},
+               {"mean_shift", result.mean_shift}});
+    return absl::OkStatus();
+  }
+  const v1::SearchParams& search = result.effective.search();
+  std::cout << absl::StrFormat(
+      "%s: %d frames, version %d, index_rate %g, k %d, nprobe %d, k_factor "
+      "%g\nmean distance of the nearest frame %.2f, mean shift %.1f %%\n",
+      arguments.output, frames.rows, result.version,
+      result.effective.index_rate(), search.k(), search.nprobe(),
+      search.k_factor(), result.mean_distance, result.mean_shift * 100);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddBlend(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<BlendArguments>();
+  BlendArguments& a = *arguments;
+  CLI::App& command = *app.add_subcommand(
+      "blend", "Mix every frame with its nearest training frames.");
+  AddCommonOptions(command, a.common);
+  AddSearchOptions(command, a.voice, *a.params.mutable_search());
+  command.add_option("input", a.input, "frames, .npy")->required();
+  command.add_option("output", a.output, "the result, .npy (float32)")
+      ->required();
+  command.add_option_function<float>(
+      "--index_rate", [&a](float rate) { a.params.set_index_rate(rate); },
+      "0..1, how much of the voice's frames to take; default 0.75");
+  command
+      .add_option("--weighting", a.weighting,
+                  "inverse_square (as RVC), uniform or cosine_power")
+      ->check(CLI::IsMember({"inverse_square", "uniform", "cosine_power"}))
+      ->capture_default_str();
+  command.add_option_function<float>(
+      "--alpha", [&a](float alpha) { a.params.set_alpha(alpha); },
+      "of cosine_power, 0..64; default 3");
+  SetBody(command, exit_code, a.common,
+          [arguments] { return Run(*arguments); });
+}
+
+}  // namespace timbre::cli

@@ -1,0 +1,61 @@
+// What the subcommands of `timbre` share.
+#ifndef TIMBRE_CLIENT_CLI_COMMAND_H_
+#define TIMBRE_CLIENT_CLI_COMMAND_H_
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/cpp/client.h"
+
+namespace timbre::cli {
+
+// Options of every subcommand that talks to a server.
+struct Common {
+  std::string server;
+  bool json = false;
+
+  client::Client Connect() const { return client::Client(server); }
+};
+
+// Adds --server (or TIMBRE_SERVER) and --json.
+void AddCommonOptions(CLI::App& command, Common& common);
+
+// Runs `body` when the subcommand is called; its status becomes the exit code.
+void SetBody(CLI::App& command, int* exit_code, const Common& common,
+             std::function<absl::Status()> body);
+
+// 0 OK, 1 anything else, 3 bad input, 4 not found, 5 try again later (server
+// away, overloaded or draining), 6 damaged data. (2 is a wrong command line.)
+int ExitCode(const absl::Status& status);
+
+// Says on standard error what was wrong and what to do next.
+void PrintError(const absl::Status& status, const Common& common);
+
+// Columns as wide as their widest cell; the first row is the heading.
+void PrintTable(const std::vector<std::vector<std::string>>& rows);
+
+void PrintJson(const nlohmann::json& value);
+
+// "1.5 MB"
+std::string HumanBytes(uint64_t bytes);
+
+// One function per file.
+void AddBuild(CLI::App& app, int* exit_code);
+void AddSearch(CLI::App& app, int* exit_code);
+void AddBlend(CLI::App& app, int* exit_code);
+void AddList(CLI::App& app, int* exit_code);
+void AddShow(CLI::App& app, int* exit_code);
+void AddActivate(CLI::App& app, int* exit_code);
+void AddDelete(CLI::App& app, int* exit_code);
+void AddFrames(CLI::App& app, int* exit_code);
+void AddExport(CLI::App& app, int* exit_code);
+void AddHealth(CLI::App& app, int* exit_code);
+void AddSynth(CLI::App& app, int* exit_code);
+
+}  // namespace timbre::cli
+
+#endif  // TIMBRE_CLIENT_CLI_COMMAND_H_

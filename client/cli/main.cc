@@ -1,0 +1,32 @@
+// timbre: the command line of the service.
+#include <csignal>
+
+#include "client/cli/command.h"
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app{
+      "Timbre: nearest-neighbour feature retrieval for voice conversion.\n"
+      "Exit codes: 0 done, 2 wrong command line, 3 bad input, 4 not found,\n"
+      "5 try again later, 6 damaged data, 1 anything else.",
+      "timbre"};
+  app.require_subcommand(1);
+  int exit_code = 0;
+  timbre::cli::AddBuild(app, &exit_code);
+  timbre::cli::AddSearch(app, &exit_code);
+  timbre::cli::AddBlend(app, &exit_code);
+  timbre::cli::AddList(app, &exit_code);
+  timbre::cli::AddShow(app, &exit_code);
+  timbre::cli::AddActivate(app, &exit_code);
+  timbre::cli::AddDelete(app, &exit_code);
+  timbre::cli::AddFrames(app, &exit_code);
+  timbre::cli::AddExport(app, &exit_code);
+  timbre::cli::AddHealth(app, &exit_code);
+  timbre::cli::AddSynth(app, &exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return exit_code;
+}

@@ -1,0 +1,25 @@
+#include "client/cli/search_options.h"
+
+namespace timbre::cli {
+
+void AddSearchOptions(CLI::App& command, client::VoiceRef& voice,
+                      v1::SearchParams& params) {
+  command.add_option("speaker", voice.speaker, "the voice")->required();
+  command.add_option("--version", voice.version, "default: the active one");
+  command.add_option_function<uint32_t>(
+      "--k", [&params](uint32_t k) { params.set_k(k); },
+      "neighbours per frame, 1..1024; default 8");
+  command.add_option_function<uint32_t>(
+      "--nprobe", [&params](uint32_t n) { params.set_nprobe(n); },
+      "lists visited: more are more accurate and slower; default: the "
+      "version's");
+  command.add_option_function<float>(
+      "--k_factor", [&params](float f) { params.set_k_factor(f); },
+      "k * k_factor candidates are re-ranked exactly, 1..1000; default: the "
+      "version's");
+  command.add_option_function<float>(
+      "--target_recall", [&params](float r) { params.set_target_recall(r); },
+      "instead of nprobe and k_factor: the cheapest setting that reaches it");
+}
+
+}  // namespace timbre::cli

@@ -1,0 +1,96 @@
+// Timbre from C++: one channel, plain calls.
+#ifndef TIMBRE_CLIENT_CPP_CLIENT_H_
+#define TIMBRE_CLIENT_CPP_CLIENT_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/cpp/matrix.h"
+#include "timbre/v1/retrieval.grpc.pb.h"
+
+namespace timbre::client {
+
+// A voice, and which version of it; 0: the active one.
+struct VoiceRef {
+  std::string speaker;
+  uint64_t version = 0;
+};
+
+struct SearchResult {
+  Matrix<int64_t> ids;      // [frames, k], -1 where fewer were found
+  Matrix<float> distances;  // [frames, k]
+  v1::SearchParams effective;
+  uint64_t version = 0;
+};
+
+struct BlendResult {
+  FrameMatrix frames;  // of the shape that was sent
+  v1::BlendParams effective;
+  uint64_t version = 0;
+  double mean_distance = 0;  // over all frames
+  double mean_shift = 0;
+};
+
+// Calls block until they are answered or `timeout` has passed, and return the
+// server's status with its details (server/base/errors.h, DetailsOf).
+// Thread-safe.
+class Client {
+ public:
+  // `server` is HOST:PORT or unix:PATH. Does not connect yet. `timeout` is per
+  // call; builds and downloads have none.
+  explicit Client(const std::string& server,
+                  absl::Duration timeout = absl::Seconds(60));
+
+  // The next frames of a build; nothing at their end.
+  using FrameSource =
+      std::function<absl::StatusOr<std::optional<FrameMatrix>>()>;
+  using OnProgress = std::function<void(const v1::BuildProgress&)>;
+  // `progress` is called on another thread while the call lasts.
+  absl::StatusOr<v1::SpeakerVersion> Build(const v1::BuildOptions& options,
+                                           const FrameSource& frames,
+                                           const OnProgress& progress);
+
+  // Large inputs are cut into messages and pipelined on one stream.
+  absl::StatusOr<SearchResult> Search(const VoiceRef& voice,
+                                      const v1::SearchParams& params,
+                                      const FrameMatrix& frames);
+  absl::StatusOr<BlendResult> Blend(const VoiceRef& voice,
+                                    const v1::BlendParams& params,
+                                    const FrameMatrix& frames);
+
+  // All speakers whose names begin with `prefix`.
+  absl::StatusOr<std::vector<v1::Speaker>> ListSpeakers(
+      const std::string& prefix);
+  absl::StatusOr<v1::Speaker> GetSpeaker(const std::string& speaker);
+  absl::StatusOr<v1::Speaker> ActivateVersion(const VoiceRef& voice);
+  absl::StatusOr<v1::Speaker> DeleteVersion(const VoiceRef& voice);
+  absl::Status DeleteSpeaker(const std::string& speaker);
+  absl::StatusOr<v1::ServerInfo> GetServerInfo();
+  // Whether the server says SERVING (grpc.health.v1).
+  absl::StatusOr<bool> CheckHealth();
+
+  // Called with each piece of the file.
+  using OnChunk = std::function<absl::Status(const std::string&)>;
+  absl::Status Export(const VoiceRef& voice, v1::ExportFormat format,
+                      const OnChunk& chunk);
+
+ private:
+  std::unique_ptr<grpc::ClientContext> NewContext(
+      const std::string& speaker = "") const;
+
+  const std::shared_ptr<grpc::Channel> channel_;
+  const absl::Duration timeout_;
+  const std::unique_ptr<v1::Retrieval::Stub> retrieval_;
+  const std::unique_ptr<v1::Catalog::Stub> catalog_;
+};
+
+}  // namespace timbre::client
+
+#endif  // TIMBRE_CLIENT_CPP_CLIENT_H_

@@ -1,0 +1,43 @@
+#include "client/cpp/feature_files.h"
+
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
+#include "server/base/file_system.h"
+#include "server/base/status_macros.h"
+
+namespace timbre::client {
+
+absl::StatusOr<std::vector<std::string>> ListFeatureFiles(
+    const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(path, error)) {
+      if (!std::filesystem::exists(path, error)) {
+        return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
+                         absl::StrCat(path, ": does not exist"));
+      }
+      files.push_back(path);
+      continue;
+    }
+    TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                            ListDirectory(path));
+    const size_t before = files.size();
+    for (const std::string& name : names) {
+      if (absl::EndsWith(name, ".npy")) {
+        files.push_back((std::filesystem::path(path) / name).string());
+      }
+    }
+    if (files.size() == before) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "NO_FEATURE_FILES",
+                       absl::StrCat(path, ": holds no .npy files"));
+    }
+  }
+  return files;
+}
+
+}  // namespace timbre::client

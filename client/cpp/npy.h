@@ -1,0 +1,25 @@
+// NumPy's .npy files, as far as features need them. Free functions,
+// thread-safe.
+#ifndef TIMBRE_CLIENT_CPP_NPY_H_
+#define TIMBRE_CLIENT_CPP_NPY_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/cpp/matrix.h"
+
+namespace timbre::client {
+
+// A two-dimensional C-ordered array of float16, float32 or float64, as float32.
+// NOT_FOUND, or INVALID_ARGUMENT (truncated, another shape, order or type);
+// the text holds the path.
+absl::StatusOr<FrameMatrix> ReadNpy(const std::string& path);
+
+absl::Status WriteNpy(const std::string& path, const Matrix<float>& matrix);
+absl::Status WriteNpy(const std::string& path, const Matrix<int64_t>& matrix);
+
+}  // namespace timbre::client
+
+#endif  // TIMBRE_CLIENT_CPP_NPY_H_
