@@ -80,20 +80,29 @@ Lease Catalog::FindLoaded(const std::string& speaker, uint64_t version) {
 
 absl::StatusOr<Lease> Catalog::Acquire(const std::string& speaker,
                                        uint64_t version) {
-  VersionPtr found;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    TIMBRE_ASSIGN_OR_RETURN(found, Resolve(speaker, version));
-    if (Lease lease = found->Loaded(); lease != nullptr) return lease;
+  VersionPtr tried;
+  while (true) {
+    VersionPtr found;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      TIMBRE_ASSIGN_OR_RETURN(found, Resolve(speaker, version));
+      if (Lease lease = found->Loaded(); lease != nullptr) return lease;
+    }
+    auto lease = Load(*found);
+    if (lease.ok()) return lease;
+    // It may have been deleted while it was being opened, or another one have
+    // become active: only a version that is still meant is damaged.
+    if (found != tried) {
+      tried = found;
+      continue;
+    }
+    Log(LogLevel::kError, "version_not_loaded",
+        {{"speaker", speaker},
+         {"version", found->number},
+         {"error", std::string(lease.status().message())}});
+    return Annotate(lease.status(), absl::StrCat("voice \"", speaker,
+                                                 "\" version ", found->number));
   }
-  auto lease = Load(*found);
-  if (lease.ok()) return lease;
-  Log(LogLevel::kError, "version_not_loaded",
-      {{"speaker", speaker},
-       {"version", found->number},
-       {"error", std::string(lease.status().message())}});
-  return Annotate(lease.status(), absl::StrCat("voice \"", speaker,
-                                               "\" version ", found->number));
 }
 
 absl::StatusOr<Lease> Catalog::Load(Version& version) {
@@ -217,23 +226,22 @@ CatalogStats Catalog::Stats() {
 absl::StatusOr<SpeakerInfo> Catalog::ActivateVersion(const std::string& speaker,
                                                      uint64_t version) {
   // Opened first: a damaged version must not become active. `lease` also
-  // keeps it open until Install has taken it over.
+  // keeps it open until CommitState has taken it over.
   TIMBRE_ASSIGN_OR_RETURN(const Lease lease, Acquire(speaker, version));
   SpeakerPtr entry;
-  VersionPtr found;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     entry = Find(speaker);
   }
   const std::lock_guard<std::mutex> writing(entry->write_mutex);
+  storage::SpeakerState state;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    TIMBRE_ASSIGN_OR_RETURN(found, Resolve(speaker, version));
+    TIMBRE_RETURN_IF_ERROR(Resolve(speaker, version).status());
+    state = entry->state;
   }
-  storage::SpeakerState state = entry->state;
   state.set_active_version(version);
-  TIMBRE_RETURN_IF_ERROR(CommitState(*entry, state));
-  Install(*entry, found);
+  TIMBRE_RETURN_IF_ERROR(CommitState(*entry, state, nullptr));
   const std::lock_guard<std::mutex> lock(mutex_);
   return DescribeLocked(speaker);
 }
@@ -280,7 +288,7 @@ absl::Status Catalog::DeleteSpeaker(const std::string& speaker) {
   storage::SpeakerState state = entry->state;
   state.set_active_version(0);
   state.set_deleted_through(state.last_version());
-  TIMBRE_RETURN_IF_ERROR(CommitState(*entry, state));
+  TIMBRE_RETURN_IF_ERROR(CommitState(*entry, state, nullptr));
   std::map<uint64_t, VersionPtr> versions;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -299,22 +307,19 @@ absl::Status Catalog::DeleteSpeaker(const std::string& speaker) {
 }
 
 absl::Status Catalog::CommitState(Speaker& speaker,
-                                  const storage::SpeakerState& state) {
+                                  const storage::SpeakerState& state,
+                                  const VersionPtr& added) {
   TIMBRE_RETURN_IF_ERROR(
       WriteSpeakerState(StatePath(options_.data_dir, speaker.name), state));
   const std::lock_guard<std::mutex> lock(mutex_);
   speaker.state = state;
-  return absl::OkStatus();
-}
-
-// The active version stays open, the others only while they are held.
-void Catalog::Install(Speaker& speaker, const VersionPtr& version) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  speaker.versions[version->number] = version;
-  for (const auto& [number, other] : speaker.versions) {
-    other->keep_open =
-        number == speaker.state.active_version() ? other->open.lock() : nullptr;
+  if (added != nullptr) speaker.versions[added->number] = added;
+  // The active version stays open, the others only while they are held.
+  for (const auto& [number, version] : speaker.versions) {
+    version->keep_open =
+        number == state.active_version() ? version->open.lock() : nullptr;
   }
+  return absl::OkStatus();
 }
 
 void Catalog::Forget(Speaker& speaker, uint64_t version) {

@@ -128,9 +128,9 @@ class Catalog {
   absl::StatusOr<VersionInfo> PublishVerified(
       Staging& staging, storage::Manifest manifest,
       std::unique_ptr<const SpeakerIndex> index);
-  absl::Status CommitState(Speaker& speaker,
-                           const storage::SpeakerState& state);
-  void Install(Speaker& speaker, const VersionPtr& version);
+  // Makes `state` durable, then true; with `added` as one more version.
+  absl::Status CommitState(Speaker& speaker, const storage::SpeakerState& state,
+                           const VersionPtr& added);
   void Forget(Speaker& speaker, uint64_t version);
   void DropOldVersions(Speaker& speaker);
   absl::Status RemoveVersionDir(const std::string& speaker, uint64_t version);

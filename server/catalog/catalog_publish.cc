@@ -116,10 +116,14 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   TIMBRE_RETURN_IF_ERROR(
       RenameDurably(staging.directory(), version->directory));
   staging.Published();
+  TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, UnderstandManifest(manifest));
+  version->record = std::make_shared<const VersionRecord>(std::move(record));
+  const Lease lease = MakeLease(version->record, std::move(index));
+  version->open = lease;
   storage::SpeakerState state = speaker->state;
   state.set_last_version(version->number);
   if (!manifest.keep_inactive()) state.set_active_version(version->number);
-  if (const auto status = CommitState(*speaker, state); !status.ok()) {
+  if (const auto status = CommitState(*speaker, state, version); !status.ok()) {
     // Not acknowledged, so it must not appear after a restart either.
     if (::rename(version->directory.c_str(), staging.directory().c_str()) ==
         0) {
@@ -127,12 +131,6 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
     }
     return status;
   }
-  TIMBRE_ASSIGN_OR_RETURN(VersionRecord record,
-                          UnderstandManifest(std::move(manifest)));
-  version->record = std::make_shared<const VersionRecord>(std::move(record));
-  const Lease lease = MakeLease(version->record, std::move(index));
-  version->open = lease;
-  Install(*speaker, version);
   DropOldVersions(*speaker);
   const std::lock_guard<std::mutex> lock(mutex_);
   for (VersionInfo& info : Describe(*speaker, false).versions) {

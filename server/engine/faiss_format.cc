@@ -70,7 +70,7 @@ std::string FlatHeader(const Shape& shape) {
 }
 
 std::string HalfHeader(const Shape& shape) {
-  constexpr int32_t kFp16 = 3;  // ScalarQuantizer::QT_fp16
+  constexpr int32_t kFp16 = 4;  // ScalarQuantizer::QT_fp16
   const uint64_t code_bytes = uint64_t{2} * shape.dimension;
   return Writer("IxSQ")
       .IndexHeader(shape)

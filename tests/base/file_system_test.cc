@@ -1,0 +1,67 @@
+#include "server/base/file_system.h"
+
+#include <gtest/gtest.h>
+
+#include "server/base/errors.h"
+#include "tests/support/testing.h"
+
+namespace timbre {
+namespace {
+
+using testing::TempDir;
+
+TEST(FileSystemTest, OutputFileKeepsSmallAndLargeWritesInOrder) {
+  const TempDir dir;
+  const std::string path = dir.File("f");
+  std::string expected;
+  {
+    auto file = OutputFile::Create(path);
+    ASSERT_OK(file);
+    for (const size_t size : {10, 3'000'000, 7, 0, 1'048'576}) {
+      const std::string piece(size, static_cast<char>('a' + size % 26));
+      ASSERT_OK(file->Append(piece.data(), piece.size()));
+      expected += piece;
+    }
+    ASSERT_OK(file->WriteAt(2, "XY"));
+    expected.replace(2, 2, "XY");
+    EXPECT_EQ(file->size(), expected.size());
+    ASSERT_OK(file->Sync());
+  }
+  const auto contents = ReadFile(path);
+  ASSERT_OK(contents);
+  EXPECT_TRUE(*contents == expected);
+}
+
+TEST(FileSystemTest, WriteFileDurablyReplacesWhole) {
+  const TempDir dir;
+  ASSERT_OK(WriteFileDurably(dir.File("f"), "first, which is longer"));
+  ASSERT_OK(WriteFileDurably(dir.File("f"), "second"));
+  EXPECT_EQ(*ReadFile(dir.File("f")), "second");
+  EXPECT_EQ(ListDirectory(dir.path())->size(), 1U);
+}
+
+TEST(FileSystemTest, ErrorsNameThePath) {
+  const auto missing = ReadFile("/nonexistent/file");
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(missing.status().message().find("/nonexistent/file"),
+            absl::string_view::npos);
+}
+
+TEST(FileSystemTest, FullDiskIsResourceExhausted) {
+  const absl::Status status = FileError(ENOSPC, "write", "x");
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(DetailsOf(status).reason, "DISK_FULL");
+}
+
+TEST(FileSystemTest, DirectoriesAreMadeAndRemovedWhole) {
+  const TempDir dir;
+  ASSERT_OK(MakeDirectories(dir.File("a/b/c")));
+  ASSERT_OK(MakeDirectories(dir.File("a/b/c")));
+  ASSERT_OK(WriteFileDurably(dir.File("a/b/c/f"), "x"));
+  ASSERT_OK(RemoveTree(dir.File("a")));
+  ASSERT_OK(RemoveTree(dir.File("a")));
+  EXPECT_TRUE(ListDirectory(dir.path())->empty());
+}
+
+}  // namespace
+}  // namespace timbre

@@ -1,0 +1,87 @@
+#include "server/base/mapped_file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "server/base/file_system.h"
+#include "tests/support/testing.h"
+
+namespace timbre {
+namespace {
+
+using testing::TempDir;
+
+constexpr size_t kBytes = 64 * 4096;
+
+std::unique_ptr<MappedFile> MapOnes(const std::string& path) {
+  EXPECT_TRUE(WriteFileDurably(path, std::string(kBytes, '\1')).ok());
+  auto file = MappedFile::Open(path, kBytes);
+  EXPECT_TRUE(file.ok());
+  return *std::move(file);
+}
+
+int Sum(const MappedFile& file) {
+  return std::accumulate(file.data(), file.data() + file.size(), 0);
+}
+
+TEST(MappedFileTest, HoldsTheFile) {
+  const TempDir dir;
+  const auto file = MapOnes(dir.File("f"));
+  EXPECT_EQ(Sum(*file), static_cast<int>(kBytes));
+  EXPECT_TRUE(file->Check().ok());
+}
+
+TEST(MappedFileTest, AnotherSizeIsDataLoss) {
+  const TempDir dir;
+  MapOnes(dir.File("f"));
+  EXPECT_EQ(MappedFile::Open(dir.File("f"), kBytes + 1).status().code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(MappedFile::Open(dir.File("none"), 1).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
+TEST(MappedFileTest, FileThatShrinksReadsAsZerosAndIsDamaged) {
+  const TempDir dir;
+  const auto shrunk = MapOnes(dir.File("shrunk"));
+  const auto whole = MapOnes(dir.File("whole"));
+  ASSERT_EQ(truncate(dir.File("shrunk").c_str(), kBytes / 2), 0);
+  EXPECT_FALSE(shrunk->damaged());
+  EXPECT_EQ(Sum(*shrunk), static_cast<int>(kBytes / 2));
+  EXPECT_TRUE(shrunk->damaged());
+  EXPECT_EQ(shrunk->Check().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(Sum(*whole), static_cast<int>(kBytes));
+  EXPECT_FALSE(whole->damaged());
+}
+
+TEST(MappedFileTest, ManyThreadsMayMeetTheSameDamage) {
+  const TempDir dir;
+  const auto file = MapOnes(dir.File("f"));
+  ASSERT_EQ(truncate(dir.File("f").c_str(), 4096), 0);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&file] { EXPECT_EQ(Sum(*file), 4096); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(file->damaged());
+}
+
+TEST(MappedFileTest, SlotsAreReused) {
+  const TempDir dir;
+  for (int i = 0; i < 3000; ++i) {
+    const auto file = MapOnes(dir.File("f"));
+    ASSERT_FALSE(file->damaged());
+    if (i == 10) {
+      ASSERT_EQ(truncate(dir.File("f").c_str(), 0), 0);
+      ASSERT_EQ(Sum(*file), 0);
+      ASSERT_TRUE(file->damaged());
+    }
+    if (i == 50) break;
+  }
+}
+
+}  // namespace
+}  // namespace timbre
