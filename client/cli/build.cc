@@ -84,6 +84,15 @@ absl::Status Run(BuildArguments& arguments) {
   if (!arguments.paths.empty()) {
     TIMBRE_ASSIGN_OR_RETURN(files, client::ListFeatureFiles(arguments.paths));
   }
+  // Counted beforehand, so that nothing on the way can cut the voice short.
+  if (arguments.options.expected_frames() == 0) {
+    uint64_t frames = 0;
+    for (const std::string& file : files) {
+      TIMBRE_ASSIGN_OR_RETURN(const uint64_t rows, client::CountNpyRows(file));
+      frames += rows;
+    }
+    arguments.options.set_expected_frames(frames);
+  }
   size_t next = 0;
   std::string first_file;
   uint32_t dimension = 0;
@@ -162,7 +171,7 @@ void AddBuild(CLI::App& app, int* exit_code) {
   command.add_option_function<uint64_t>(
       "--expected_frames",
       [&a](uint64_t n) { a.options.set_expected_frames(n); },
-      "refuse any other number of frames");
+      "refuse any other number of frames; default: what the files hold");
   command.add_option_function<uint64_t>(
       "--base_version", [&a](uint64_t v) { a.options.set_base_version(v); },
       "start from the stored frames of this version");

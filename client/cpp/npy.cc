@@ -42,6 +42,24 @@ absl::StatusOr<Header> ReadHeader(const std::string& path,
   return header;
 }
 
+// Opens `path` and leaves `stream` behind the header of a matrix.
+absl::StatusOr<Header> OpenMatrix(const std::string& path,
+                                  std::ifstream& stream) {
+  stream.open(path, std::ios::binary);
+  if (!stream) {
+    return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
+                     absl::StrCat(path, ": cannot be opened"));
+  }
+  TIMBRE_ASSIGN_OR_RETURN(Header header, ReadHeader(path, stream));
+  if (header.shape.size() != 2 || header.fortran_order) {
+    return Bad(path, "is not a C-ordered array [frames, dimension]");
+  }
+  if (header.shape[1] == 0 || header.shape[1] > 65536) {
+    return Bad(path, absl::StrCat("has dimension ", header.shape[1]));
+  }
+  return header;
+}
+
 template <typename T, typename Convert>
 absl::Status ReadRows(const std::string& path, std::istream& stream,
                       Convert convert, FrameMatrix& matrix) {
@@ -71,19 +89,15 @@ absl::Status Write(const std::string& path, const Matrix<T>& matrix) {
 
 }  // namespace
 
+absl::StatusOr<uint64_t> CountNpyRows(const std::string& path) {
+  std::ifstream stream;
+  TIMBRE_ASSIGN_OR_RETURN(const Header header, OpenMatrix(path, stream));
+  return uint64_t{header.shape[0]};
+}
+
 absl::StatusOr<FrameMatrix> ReadNpy(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) {
-    return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
-                     absl::StrCat(path, ": cannot be opened"));
-  }
-  TIMBRE_ASSIGN_OR_RETURN(const Header header, ReadHeader(path, stream));
-  if (header.shape.size() != 2 || header.fortran_order) {
-    return Bad(path, "is not a C-ordered array [frames, dimension]");
-  }
-  if (header.shape[1] == 0 || header.shape[1] > 65536) {
-    return Bad(path, absl::StrCat("has dimension ", header.shape[1]));
-  }
+  std::ifstream stream;
+  TIMBRE_ASSIGN_OR_RETURN(const Header header, OpenMatrix(path, stream));
   FrameMatrix matrix;
   matrix.rows = header.shape[0];
   matrix.columns = static_cast<uint32_t>(header.shape[1]);

@@ -17,6 +17,9 @@ namespace timbre::client {
 // the text holds the path.
 absl::StatusOr<FrameMatrix> ReadNpy(const std::string& path);
 
+// The rows that ReadNpy would return, from the header alone.
+absl::StatusOr<uint64_t> CountNpyRows(const std::string& path);
+
 absl::Status WriteNpy(const std::string& path, const Matrix<float>& matrix);
 absl::Status WriteNpy(const std::string& path, const Matrix<int64_t>& matrix);
 

@@ -23,7 +23,8 @@ namespace fs = std::filesystem;
 constexpr size_t kBufferBytes = 1 << 20;
 
 std::string ParentOf(const std::string& path) {
-  return fs::path(path).parent_path().string();
+  const std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
 }
 
 absl::Status WriteAll(int fd, const char* data, size_t bytes,
@@ -192,11 +193,11 @@ absl::Status MakeDirectories(const std::string& path) {
   std::error_code error;
   if (fs::is_directory(path, error)) return absl::OkStatus();
   const std::string parent = ParentOf(path);
-  if (!parent.empty()) TIMBRE_RETURN_IF_ERROR(MakeDirectories(parent));
+  TIMBRE_RETURN_IF_ERROR(MakeDirectories(parent));
   if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
     return FileError(errno, "mkdir", path);
   }
-  return SyncDirectory(parent.empty() ? "." : parent);
+  return SyncDirectory(parent);
 }
 
 absl::Status RemoveTree(const std::string& path) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "server/base/errors.h"
 #include "tests/support/testing.h"
 
@@ -38,6 +40,17 @@ TEST(FileSystemTest, WriteFileDurablyReplacesWhole) {
   ASSERT_OK(WriteFileDurably(dir.File("f"), "second"));
   EXPECT_EQ(*ReadFile(dir.File("f")), "second");
   EXPECT_EQ(ListDirectory(dir.path())->size(), 1U);
+}
+
+TEST(FileSystemTest, RelativeNamesWork) {
+  const TempDir dir;
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(dir.path());
+  EXPECT_TRUE(WriteFileDurably("f", "x").ok());
+  EXPECT_TRUE(RenameDurably("f", "g").ok());
+  EXPECT_TRUE(MakeDirectories("a/b").ok());
+  std::filesystem::current_path(before);
+  EXPECT_EQ(*ReadFile(dir.File("g")), "x");
 }
 
 TEST(FileSystemTest, ErrorsNameThePath) {

@@ -1,0 +1,138 @@
+"""The Catalog service."""
+
+import grpc
+import numpy as np
+import pytest
+
+from conftest import array_of, details_of, exact, pb, speech
+
+
+def test_lists_page_by_page(new_server):
+    server = new_server()
+    names = sorted(f"p{i}" for i in range(25)) + ["q"]
+    for name in names:
+        server.build(name, speech(5))
+    seen, token = [], ""
+    while True:
+        page = server.catalog.ListSpeakers(
+            pb.ListSpeakersRequest(page_size=10, page_token=token, prefix="p")
+        )
+        assert len(page.speakers) <= 10
+        seen += [s.speaker for s in page.speakers]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == names[:-1]
+    everything = server.catalog.ListSpeakers(pb.ListSpeakersRequest())
+    assert [s.speaker for s in everything.speakers] == names
+    assert all(len(s.versions) == 1 for s in everything.speakers)
+
+
+def test_versions_roll_back_and_forward(server):
+    for seed in range(3):
+        server.build("roll", speech(50, seed=seed))
+    server.build("roll", speech(50, seed=3), keep_inactive=True)
+    info = server.catalog.GetSpeaker(pb.GetSpeakerRequest(speaker="roll"))
+    assert info.active_version == 3
+    assert [v.active for v in info.versions] == [False, False, True, False]
+    info = server.catalog.ActivateVersion(
+        pb.ActivateVersionRequest(speaker="roll", version=1)
+    )
+    assert info.active_version == 1
+    assert server.search("roll", speech(1)).version == 1
+    with pytest.raises(grpc.RpcError) as error:
+        server.catalog.DeleteVersion(
+            pb.DeleteVersionRequest(speaker="roll", version=1)
+        )
+    assert error.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert details_of(error.value)["reason"] == "VERSION_ACTIVE"
+    info = server.catalog.DeleteVersion(
+        pb.DeleteVersionRequest(speaker="roll", version=2)
+    )
+    assert [v.version for v in info.versions] == [1, 3, 4]
+    server.catalog.DeleteSpeaker(pb.DeleteSpeakerRequest(speaker="roll"))
+    assert server.versions("roll") == []
+    version, _ = server.build("roll", speech(5))
+    assert version.version == 5
+
+
+def test_keep_versions_deletes_old_inactive_ones(new_server):
+    server = new_server("--keep_versions=2")
+    for _ in range(4):
+        server.build("kept", speech(5))
+    assert server.versions("kept") == [3, 4]
+
+
+def test_a_voice_without_an_active_version(server):
+    server.build("inactive", speech(20), keep_inactive=True)
+    with pytest.raises(grpc.RpcError) as error:
+        server.search("inactive", speech(1))
+    assert error.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert details_of(error.value)["reason"] == "NO_ACTIVE_VERSION"
+    assert server.search("inactive", speech(1), version=1).version == 1
+
+
+def read(server, **fields):
+    responses = list(server.catalog.ReadFrames(pb.ReadFramesRequest(**fields)))
+    assert all(r.ByteSize() <= 1 << 20 for r in responses)
+    if not responses:
+        return np.zeros((0, 0))
+    return np.concatenate([array_of(r.frames) for r in responses])
+
+
+def test_frames_come_back_in_id_order_or_as_listed(server):
+    frames = speech(9000, 64)
+    server.build("read", frames)
+    np.testing.assert_array_equal(read(server, speaker="read"), frames)
+    np.testing.assert_array_equal(
+        read(server, speaker="read", first_id=8990), frames[8990:]
+    )
+    np.testing.assert_array_equal(
+        read(server, speaker="read", first_id=5, count=3), frames[5:8]
+    )
+    ids = [7, 0, 8999, 7]
+    single = read(
+        server, speaker="read", ids=ids, element_type=pb.ELEMENT_TYPE_FLOAT32
+    )
+    np.testing.assert_array_equal(single, frames[ids])
+    assert read(server, speaker="read", first_id=9000).size == 0
+
+
+def export(server, path, **fields):
+    with open(path, "wb") as file:
+        for response in server.catalog.Export(pb.ExportRequest(**fields)):
+            file.write(response.chunk)
+    return str(path)
+
+
+def test_exported_frames_are_a_numpy_file(server, tmp_path):
+    frames = speech(300)
+    server.build("npy", frames)
+    path = export(
+        server, tmp_path / "f.npy", speaker="npy",
+        format=pb.EXPORT_FORMAT_NPY,
+    )
+    np.testing.assert_array_equal(np.load(path, mmap_mode="r"), frames)
+
+
+def test_exported_indices_search_in_faiss_as_rvc_does(server, tmp_path):
+    faiss = pytest.importorskip("faiss", reason="Python's faiss is not here")
+    frames = speech(5000)
+    queries = speech(50, seed=5)
+    server.build("export", frames)
+    built = faiss.read_index(
+        export(server, tmp_path / "a.index", speaker="export")
+    )
+    assert built.ntotal == 5000
+    flat = faiss.read_index(
+        export(
+            server, tmp_path / "b.index", speaker="export",
+            format=pb.EXPORT_FORMAT_IVF_FLAT,
+        )
+    )
+    assert flat.nprobe == 16
+    np.testing.assert_array_equal(flat.reconstruct_n(0, flat.ntotal), frames)
+    flat.nprobe = flat.nlist
+    _, ids = flat.search(queries, 8)
+    true_ids, _ = exact(frames, queries)
+    assert (ids == true_ids).mean() > 0.99

@@ -1,0 +1,139 @@
+"""The command line, as a user would call it."""
+
+import json
+import os
+import pty
+import subprocess
+
+import numpy as np
+import pytest
+
+from conftest import BIN, exact
+
+
+@pytest.fixture
+def run(server, tmp_path):
+    def call(*arguments, code=0, env=None):
+        done = subprocess.run(
+            [BIN / "timbre", *map(str, arguments)],
+            capture_output=True, text=True, cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "TIMBRE_SERVER": f"127.0.0.1:{server.port}",
+                **(env or {}),
+            },
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return call
+
+
+def test_from_feature_files_to_a_blend_and_back(run, tmp_path):
+    run("synth", "a/3_feature256", "--frames=6000", "--voice=1")
+    run("synth", "b", "--frames=300", "--voice=2")
+    built = run("build", "cli-alice", "a/3_feature256", "--label", "x=y")
+    assert "version 1 (active): 6000 frames of 256" in built.stdout
+    assert "cli-alice" in run("list").stdout
+    shown = json.loads(run("show", "cli-alice", "--json").stdout)
+    assert shown["versions"][0]["labels"] == {"x": "y"}
+    assert "x = y" in run("show", "cli-alice").stdout
+
+    found = run(
+        "search", "cli-alice", "b/000000.npy", "--k=5", "--nprobe=310",
+        "--k_factor=100", "--recall", "--out=ids.npy,distances.npy",
+    )
+    assert "recall@5 against exact search: 1.0000" in found.stdout
+    frames = np.concatenate(
+        [np.load(f) for f in sorted((tmp_path / "a/3_feature256").iterdir())]
+    )
+    queries = np.load(tmp_path / "b/000000.npy")
+    ids, distances = exact(frames, queries[:20], 5)
+    assert (np.load(tmp_path / "ids.npy")[:20] == ids).mean() > 0.99
+    np.testing.assert_allclose(
+        np.load(tmp_path / "distances.npy")[:20], distances, rtol=1e-5
+    )
+
+    run("blend", "cli-alice", "b/000000.npy", "out.npy", "--index_rate=0")
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), queries)
+    mixed = run("blend", "cli-alice", "b/000000.npy", "out.npy")
+    assert "index_rate 0.75" in mixed.stdout
+    assert np.load(tmp_path / "out.npy").shape == queries.shape
+
+    run("frames", "cli-alice", "back.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), frames)
+    run("export", "cli-alice", "--format=ivf_flat")
+    (exported,) = tmp_path.glob("*.index")
+    assert exported.name == "added_IVF310_Flat_nprobe_16_cli-alice_v1.index"
+
+    run("build", "cli-alice", "b", "--keep_inactive")
+    assert "version 1 is active" in run("show", "cli-alice").stdout
+    run("activate", "cli-alice", "2")
+    run("delete", "cli-alice", "--version=1")
+    run("delete", "cli-alice")
+    run("show", "cli-alice", code=4)
+
+
+def test_synthetic_features_are_the_same_for_the_same_seed(run, tmp_path):
+    for name in ("x", "y"):
+        run("synth", name, "--frames=1200", "--voice=7", "--dimension=768")
+    x, y = (
+        [f.read_bytes() for f in sorted((tmp_path / d).iterdir())]
+        for d in ("x", "y")
+    )
+    assert x == y and len(x) == 3
+    assert sum(len(np.load(f)) for f in (tmp_path / "x").iterdir()) == 1200
+
+
+def test_health(run):
+    assert "SERVING" in run("health").stdout
+    assert json.loads(run("health", "--json").stdout)["status"] == "SERVING"
+
+
+def test_errors_say_what_was_wrong_and_what_to_do(run, tmp_path):
+    gone = run("list", "--server=127.0.0.1:1", code=5)
+    assert "is timbred running at 127.0.0.1:1?" in gone.stderr
+    unknown = run("show", "nobody", code=4)
+    assert "timbre list" in unknown.stderr
+    assert "does not exist" in run("build", "x", "nowhere", code=4).stderr
+    (tmp_path / "empty").mkdir()
+    assert "no .npy" in run("build", "x", "empty", code=3).stderr
+    (tmp_path / "bad.npy").write_bytes(b"not numpy")
+    assert "no .npy file" in run("build", "x", "bad.npy", code=3).stderr
+    np.save(tmp_path / "a.npy", np.zeros((5, 8), "f4"))
+    np.save(tmp_path / "b.npy", np.zeros((5, 9), "f4"))
+    mixed = run("build", "x", "a.npy", "b.npy", code=3)
+    assert "dimension 9" in mixed.stderr
+    assert run("show", "x", code=4)
+    assert "Alice" in run("build", "Alice", "a.npy", code=3).stderr
+    run("frobnicate", code=2)
+    run(code=2)
+    run("build", code=2)
+
+
+def test_float64_and_float16_files_are_read(run, tmp_path):
+    x = np.random.default_rng(0).normal(size=(20, 8)).astype("f2")
+    for i, dtype in enumerate(("f2", "f4", "f8")):
+        np.save(tmp_path / "x.npy", x.astype(dtype))
+        run("build", "cli-types", "x.npy")
+        run("frames", "cli-types", "y.npy")
+        np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), x)
+
+
+def test_export_warns_of_metrics_that_rvc_does_not_know(run, tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(8, dtype="f4"))
+    run("build", "cli-cosine", "x.npy", "--metric=cosine")
+    warned = run("export", "cli-cosine", "x.index")
+    assert "RVC's formula" in warned.stderr
+
+
+def test_a_terminal_gets_a_progress_bar(server, tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(64, dtype="f4"))
+    leader, follower = pty.openpty()
+    subprocess.run(
+        [BIN / "timbre", "build", "cli-bar", "x.npy",
+         f"--server=127.0.0.1:{server.port}"],
+        stderr=follower, cwd=tmp_path, check=True,
+    )
+    os.close(follower)
+    assert b"%" in os.read(leader, 10_000)
