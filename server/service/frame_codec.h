@@ -1,5 +1,5 @@
 // Frames on the wire to frames in memory and back. Pure functions,
-// thread-safe; tests/fuzz feeds them anything.
+// thread-safe; the tests feed them random input too.
 #ifndef TIMBRE_SERVER_SERVICE_FRAME_CODEC_H_
 #define TIMBRE_SERVER_SERVICE_FRAME_CODEC_H_
 

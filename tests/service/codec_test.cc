@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <random>
 
 #include "server/base/errors.h"
 #include "server/base/half.h"
@@ -87,6 +88,42 @@ TEST(FrameCodecTest, ValuesThatBreakArithmeticAreRefusedWithTheirPlace) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_NE(status.message().find("row 1, column 2"), absl::string_view::npos)
         << status;
+  }
+}
+
+TEST(FrameCodecTest, WhateverIsSentIsDecodedWholeOrRefused) {
+  std::mt19937 random(11);
+  FrameBatch batch;
+  for (int i = 0; i < 20'000; ++i) {
+    v1::Frames frames;
+    frames.set_dimension(random() % 8 == 0 ? random() : random() % 9);
+    frames.set_element_type(static_cast<v1::ElementType>(random() % 4));
+    std::string data(random() % 80, '\0');
+    for (char& c : data) c = static_cast<char>(random());
+    frames.set_data(data);
+    const uint32_t expected = random() % 2 == 0 ? 0 : random() % 9;
+    const absl::Status status =
+        DecodeFrames(frames, expected, BestKernels(), batch);
+    if (!status.ok()) {
+      ASSERT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      ASSERT_FALSE(DetailsOf(status).field.empty());
+      continue;
+    }
+    ASSERT_EQ(batch.data.size(), batch.rows * frames.dimension());
+    for (const float x : batch.data) ASSERT_LE(std::fabs(x), kMaxMagnitude);
+  }
+}
+
+TEST(MessageCodecTest, RandomBytesNeverCrash) {
+  std::mt19937 random(12);
+  for (int i = 0; i < 5'000; ++i) {
+    std::string data(random() % 60, '\0');
+    for (char& c : data) c = static_cast<char>(random() % 40);
+    const grpc::Slice slice(data);
+    grpc::ByteBuffer bytes(&slice, 1);
+    v1::BuildRequest request;
+    const absl::Status status = ParseMessage(bytes, request);
+    ASSERT_TRUE(status.ok() || !DetailsOf(status).field.empty());
   }
 }
 
