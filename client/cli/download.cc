@@ -43,10 +43,12 @@ std::string DefaultName(const std::string& speaker,
                         const v1::SpeakerVersion& version, bool ivf_flat) {
   std::string factory = version.index_factory();
   if (ivf_flat) factory = factory.substr(0, factory.find(',')) + "_Flat";
+  // "trained" would hide the file from RVC.
+  const std::string voice = absl::StrReplaceAll(speaker, {{"trained", "tr"}});
   return absl::StrCat(
       "added_",
       absl::StrReplaceAll(factory, {{",", "_"}, {"(", "_"}, {")", ""}}),
-      "_nprobe_", version.defaults().nprobe(), "_", speaker, "_v",
+      "_nprobe_", version.defaults().nprobe(), "_", voice, "_v",
       version.dimension() == 768 ? 2 : 1, ".index");
 }
 

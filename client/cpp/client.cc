@@ -15,6 +15,9 @@ namespace timbre::client {
 namespace {
 
 constexpr uint64_t kMessageBytes = 1 << 20;
+constexpr uint64_t kAnyRows = UINT64_MAX;
+constexpr uint64_t kMaxResults = 1 << 20;  // rows * k of a Search
+constexpr uint32_t kDefaultK = 8;
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;
@@ -35,9 +38,10 @@ void FillFrames(const FrameMatrix& frames, uint64_t first, uint64_t count,
 // Runs `first_rows, rows -> bool` over the messages that `frames` are cut
 // into; at least once, also without rows.
 template <typename Send>
-void ForEachMessage(const FrameMatrix& frames, Send send) {
-  const uint64_t rows_per_message = std::max<uint64_t>(
-      1, kMessageBytes / (sizeof(float) * std::max(1U, frames.columns)));
+void ForEachMessage(const FrameMatrix& frames, uint64_t max_rows, Send send) {
+  const uint64_t rows_per_message = std::clamp<uint64_t>(
+      kMessageBytes / (sizeof(float) * std::max(1U, frames.columns)), 1,
+      max_rows);
   uint64_t first = 0;
   do {
     const uint64_t rows = std::min(rows_per_message, frames.rows - first);
@@ -50,9 +54,10 @@ void ForEachMessage(const FrameMatrix& frames, Send send) {
 // while requests are sent: two full pipes would wait for each other.
 template <typename Request, typename Stream, typename Receive>
 absl::Status Exchange(Stream& stream, Request request,
-                      const FrameMatrix& frames, Receive receive) {
+                      const FrameMatrix& frames, uint64_t max_rows,
+                      Receive receive) {
   std::thread writer([&] {
-    ForEachMessage(frames, [&](uint64_t first, uint64_t rows) {
+    ForEachMessage(frames, max_rows, [&](uint64_t first, uint64_t rows) {
       FillFrames(frames, first, rows, *request.mutable_frames());
       const bool sent = stream.Write(request);
       request.Clear();  // the first message alone names voice and parameters
@@ -112,7 +117,7 @@ absl::StatusOr<v1::SpeakerVersion> Client::Build(
     const auto next = frames();
     source_status = next.status();
     if (!next.ok() || !next->has_value()) break;
-    ForEachMessage(**next, [&](uint64_t first, uint64_t rows) {
+    ForEachMessage(**next, kAnyRows, [&](uint64_t first, uint64_t rows) {
       FillFrames(**next, first, rows, *request.mutable_frames());
       return sent = stream->Write(request);
     });
@@ -141,7 +146,9 @@ absl::StatusOr<SearchResult> Client::Search(const VoiceRef& voice,
   request.set_version(voice.version);
   *request.mutable_params() = params;
   SearchResult result;
-  TIMBRE_RETURN_IF_ERROR(Exchange(*stream, request, frames, [&] {
+  const uint64_t max_rows =
+      std::max<uint64_t>(1, kMaxResults / std::max(params.k(), kDefaultK));
+  TIMBRE_RETURN_IF_ERROR(Exchange(*stream, request, frames, max_rows, [&] {
     v1::SearchResponse response;
     while (stream->Read(&response)) {
       Append(response.neighbors().ids(), result.ids.data);
@@ -169,7 +176,7 @@ absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
   BlendResult result;
   double distance = 0;
   double shift = 0;
-  TIMBRE_RETURN_IF_ERROR(Exchange(*stream, request, frames, [&] {
+  TIMBRE_RETURN_IF_ERROR(Exchange(*stream, request, frames, kAnyRows, [&] {
     v1::BlendResponse response;
     while (stream->Read(&response)) {
       Append(response.frames().data(), result.frames.data);
@@ -301,7 +308,10 @@ absl::Status Client::Export(const VoiceRef& voice, v1::ExportFormat format,
   absl::Status written;
   while (stream->Read(&response)) {
     written = chunk(response.chunk());
-    if (!written.ok()) context.TryCancel();
+    if (!written.ok()) {
+      context.TryCancel();
+      break;
+    }
   }
   const grpc::Status status = stream->Finish();
   TIMBRE_RETURN_IF_ERROR(written);

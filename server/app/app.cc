@@ -1,5 +1,6 @@
 #include "server/app/app.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
@@ -34,6 +35,7 @@ namespace {
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
 constexpr int kBuilderNiceness = 10;
+constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr const char* kServiceNames[] = {"timbre.v1.Retrieval",
                                          "timbre.v1.Catalog"};
 
@@ -43,6 +45,11 @@ void LogFromGrpc(gpr_log_func_args* args) {
                              ? LogLevel::kWarning
                              : LogLevel::kDebug;
   Log(level, "grpc", {{"message", std::string(args->message)}});
+}
+
+void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
+                     const std::string& message) {
+  Log(LogLevel::kDebug, "protobuf", {{"message", message}});
 }
 
 int MillisecondsOrMax(absl::Duration duration) {
@@ -67,6 +74,7 @@ class RunningApp : public App {
   absl::Status Start() {
     SetLogLevel(config_.log_level);
     gpr_set_log_function(&LogFromGrpc);
+    google::protobuf::SetLogHandler(&LogFromProtobuf);
     TIMBRE_RETURN_IF_ERROR(ChooseKernels());
     TIMBRE_RETURN_IF_ERROR(OpenCatalog());
     StartMetrics();
@@ -100,6 +108,8 @@ class RunningApp : public App {
     builders_->Stop();
     io_->Stop();
     workers_->Stop();
+    // The last events of calls that were cut off may start operations too.
+    calls_->WaitUntilIdle(kLastEvents);
     calls_->Stop();
     server_.reset();
     Log(LogLevel::kInfo, "stopped");
@@ -200,6 +210,9 @@ class RunningApp : public App {
     builder.SetMaxReceiveMessageSize(
         static_cast<int>(config_.max_message_bytes));
     builder.SetMaxSendMessageSize(-1);
+    // gRPC inflates a compressed message whole before it looks at its size.
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
     // Two servers on one port would share it without an error.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     // A silent peer is pinged after 20 s and gone after 20 more.

@@ -47,16 +47,17 @@ class SlotTable {
     free_.pop_back();
     Slot& slot = At(index);
     slot.damaged.store(false);
-    slot.end.store(end);
+    // In this order no half-written slot holds an address: end is 0 till last.
     slot.begin.store(begin);
+    slot.end.store(end);
     return index;
   }
 
   void Give(int index) {
     if (index < 0) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    At(index).begin.store(0);
     At(index).end.store(0);
+    At(index).begin.store(0);
     free_.push_back(index);
   }
 
@@ -91,6 +92,7 @@ class SlotTable {
       for (size_t i = 0; i < kChunk; ++i) {
         const uintptr_t end = slots[i].end.load();
         if (address < slots[i].begin.load() || address >= end) continue;
+        if (slots[i].end.load() != end) continue;  // reused meanwhile
         slots[i].damaged.store(true);
         const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
         const uintptr_t begin = address / page * page;
@@ -122,8 +124,10 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
     const std::string& path, size_t expected_bytes) {
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) {
+    const absl::Status error = FileError(errno, "open", path);
+    if (!absl::IsNotFound(error)) return error;
     return MakeError(absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
-                     FileError(errno, "open", path).message());
+                     error.message());
   }
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, FileSize(path));
   if (size != expected_bytes || size == 0) {

@@ -1,5 +1,7 @@
 #include "server/catalog/catalog.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -80,7 +82,6 @@ Lease Catalog::FindLoaded(const std::string& speaker, uint64_t version) {
 
 absl::StatusOr<Lease> Catalog::Acquire(const std::string& speaker,
                                        uint64_t version) {
-  VersionPtr tried;
   while (true) {
     VersionPtr found;
     {
@@ -92,9 +93,12 @@ absl::StatusOr<Lease> Catalog::Acquire(const std::string& speaker,
     if (lease.ok()) return lease;
     // It may have been deleted while it was being opened, or another one have
     // become active: only a version that is still meant is damaged.
-    if (found != tried) {
-      tried = found;
-      continue;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      TIMBRE_ASSIGN_OR_RETURN(const VersionPtr meant,
+                              Resolve(speaker, version));
+      if (meant != found) continue;
+      if (absl::IsDataLoss(lease.status())) found->damage = lease.status();
     }
     Log(LogLevel::kError, "version_not_loaded",
         {{"speaker", speaker},
@@ -124,6 +128,8 @@ absl::StatusOr<Lease> Catalog::Load(Version& version) {
   Lease lease = MakeLease(std::move(record), std::move(index));
   const std::lock_guard<std::mutex> lock(mutex_);
   version.open = lease;
+  version.record = lease->record;
+  version.damage = absl::OkStatus();
   const SpeakerPtr speaker = Find(version.speaker);
   if (speaker != nullptr && speaker->state.active_version() == version.number) {
     version.keep_open = lease;
@@ -334,8 +340,11 @@ absl::Status Catalog::RemoveVersionDir(const std::string& speaker,
   const std::string from = VersionDir(options_.data_dir, speaker, version);
   TIMBRE_ASSIGN_OR_RETURN(const std::shared_ptr<Staging> trash,
                           Staging::Create(options_.data_dir, speaker, 0));
-  TIMBRE_RETURN_IF_ERROR(
-      RenameDurably(from, absl::StrCat(trash->directory(), "/", version)));
+  const std::string to = absl::StrCat(trash->directory(), "/", version);
+  const absl::Status status = RenameDurably(from, to);
+  std::error_code error;
+  // Renamed but not synced is gone for everyone but a crash.
+  if (!status.ok() && !std::filesystem::exists(to, error)) return status;
   reaper_->Submit([trash] {});
   return absl::OkStatus();
 }

@@ -6,10 +6,12 @@
 #define TIMBRE_SERVER_CATALOG_CATALOG_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -94,9 +96,11 @@ class Catalog {
   // Completes `manifest` (files, digests, version) from what lies in the
   // staging directory, reopens and verifies it, and publishes it (disk). With
   // a request_id that was published meanwhile: that version. ABORTED if the
-  // speaker was deleted since Stage. On error nothing is left behind.
+  // speaker was deleted since Stage, CANCELLED if `cancelled` says so before
+  // the rename. On error nothing is left behind.
   absl::StatusOr<VersionInfo> Publish(Staging& staging,
-                                      storage::Manifest manifest);
+                                      storage::Manifest manifest,
+                                      const std::function<bool()>& cancelled);
 
   CatalogStats Stats();
   const std::string& data_dir() const { return options_.data_dir; }
@@ -127,16 +131,21 @@ class Catalog {
       const Staging& staging, storage::Manifest& manifest);
   absl::StatusOr<VersionInfo> PublishVerified(
       Staging& staging, storage::Manifest manifest,
-      std::unique_ptr<const SpeakerIndex> index);
+      std::unique_ptr<const SpeakerIndex> index,
+      const std::function<bool()>& cancelled);
   // Makes `state` durable, then true; with `added` as one more version.
   absl::Status CommitState(Speaker& speaker, const storage::SpeakerState& state,
                            const VersionPtr& added);
+  void Withdraw(const Speaker& speaker, const Version& version,
+                Staging& staging);
   void Forget(Speaker& speaker, uint64_t version);
   void DropOldVersions(Speaker& speaker);
   absl::Status RemoveVersionDir(const std::string& speaker, uint64_t version);
 
   const CatalogOptions options_;
   const DirLock lock_;
+  // Voices whose directory could not be read on start; constant after Open.
+  std::set<std::string> unreadable_;
   std::mutex mutex_;
   std::map<std::string, SpeakerPtr> speakers_;  // guarded by mutex_
   std::shared_ptr<ThreadPool>

@@ -1,8 +1,6 @@
 // How a staged version becomes a published one.
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstdio>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -30,7 +28,7 @@ absl::Status AddFile(const std::string& directory, const char* name,
   return absl::OkStatus();
 }
 
-// A stored frame must find itself: as near as any other, in every list.
+// A stored frame must find a neighbour with the default settings.
 absl::Status CheckAnswers(const SpeakerIndex& index, uint32_t nprobe) {
   const SearchSettings settings{.k = 1, .nprobe = nprobe, .candidates = 32};
   SearchScratch scratch;
@@ -42,7 +40,7 @@ absl::Status CheckAnswers(const SpeakerIndex& index, uint32_t nprobe) {
     TIMBRE_RETURN_IF_ERROR(index.Search(index.store().Row(id, row.data()), 1,
                                         settings, scratch, &nearest,
                                         &distance));
-    if (index.metric() == Metric::kL2 && nearest < 0) {
+    if (nearest < 0) {
       return absl::InternalError("the new index does not find its own frames");
     }
   }
@@ -53,6 +51,12 @@ absl::Status CheckAnswers(const SpeakerIndex& index, uint32_t nprobe) {
 
 absl::StatusOr<std::unique_ptr<Staging>> Catalog::Stage(
     const std::string& speaker) {
+  if (unreadable_.contains(speaker)) {
+    return MakeError(absl::StatusCode::kDataLoss, "SPEAKER_UNREADABLE",
+                     absl::StrCat("the directory of voice \"", speaker,
+                                  "\" could not be read on start; mend it and "
+                                  "restart"));
+  }
   uint64_t generation = 0;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -63,11 +67,13 @@ absl::StatusOr<std::unique_ptr<Staging>> Catalog::Stage(
   return Staging::Create(options_.data_dir, speaker, generation);
 }
 
-absl::StatusOr<VersionInfo> Catalog::Publish(Staging& staging,
-                                             storage::Manifest manifest) {
+absl::StatusOr<VersionInfo> Catalog::Publish(
+    Staging& staging, storage::Manifest manifest,
+    const std::function<bool()>& cancelled) {
   TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<const SpeakerIndex> index,
                           Verify(staging, manifest));
-  return PublishVerified(staging, std::move(manifest), std::move(index));
+  return PublishVerified(staging, std::move(manifest), std::move(index),
+                         cancelled);
 }
 
 absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
@@ -88,7 +94,8 @@ absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
 
 absl::StatusOr<VersionInfo> Catalog::PublishVerified(
     Staging& staging, storage::Manifest manifest,
-    std::unique_ptr<const SpeakerIndex> index) {
+    std::unique_ptr<const SpeakerIndex> index,
+    const std::function<bool()>& cancelled) {
   SpeakerPtr speaker;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -113,9 +120,6 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest));
   TIMBRE_RETURN_IF_ERROR(
       MakeDirectories(SpeakerDir(options_.data_dir, speaker->name)));
-  TIMBRE_RETURN_IF_ERROR(
-      RenameDurably(staging.directory(), version->directory));
-  staging.Published();
   TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, UnderstandManifest(manifest));
   version->record = std::make_shared<const VersionRecord>(std::move(record));
   const Lease lease = MakeLease(version->record, std::move(index));
@@ -123,12 +127,14 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   storage::SpeakerState state = speaker->state;
   state.set_last_version(version->number);
   if (!manifest.keep_inactive()) state.set_active_version(version->number);
-  if (const auto status = CommitState(*speaker, state, version); !status.ok()) {
-    // Not acknowledged, so it must not appear after a restart either.
-    if (::rename(version->directory.c_str(), staging.directory().c_str()) ==
-        0) {
-      staging.Unpublished();
-    }
+  if (cancelled()) return absl::CancelledError("the build was cancelled");
+  absl::Status status = RenameDurably(staging.directory(), version->directory);
+  if (status.ok()) {
+    staging.Published();
+    status = CommitState(*speaker, state, version);
+  }
+  if (!status.ok()) {
+    Withdraw(*speaker, *version, staging);
     return status;
   }
   DropOldVersions(*speaker);
@@ -137,6 +143,28 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
     if (info.version == version->number) return std::move(info);
   }
   return absl::InternalError("the published version is gone");
+}
+
+// Not acknowledged, so it must not appear after a restart either, however far
+// the publication came: the state first, which may name the version already.
+void Catalog::Withdraw(const Speaker& speaker, const Version& version,
+                       Staging& staging) {
+  const std::string state_path = StatePath(options_.data_dir, speaker.name);
+  absl::Status status = speaker.state.last_version() == 0
+                            ? RemoveTree(state_path)
+                            : WriteSpeakerState(state_path, speaker.state);
+  status.Update(RemoveTree(state_path + ".tmp"));
+  std::error_code missing;
+  if (std::filesystem::exists(version.directory, missing)) {
+    status.Update(RenameDurably(version.directory, staging.directory()));
+    staging.Unpublished();
+  }
+  if (!status.ok()) {
+    Log(LogLevel::kError, "publication_not_withdrawn",
+        {{"speaker", speaker.name},
+         {"version", version.number},
+         {"error", std::string(status.message())}});
+  }
 }
 
 void Catalog::DropOldVersions(Speaker& speaker) {

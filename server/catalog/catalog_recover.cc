@@ -32,7 +32,11 @@ absl::Status Catalog::Recover() {
                           ListDirectory(SpeakersDir(options_.data_dir)));
   for (const std::string& name : names) {
     absl::Status status = CheckSpeakerName(name);
-    if (status.ok()) status = RecoverSpeaker(name);
+    if (status.ok()) {
+      status = RecoverSpeaker(name);
+      // Publishing into a directory that cannot be read could reuse numbers.
+      if (!status.ok()) unreadable_.insert(name);
+    }
     if (!status.ok()) {
       Log(LogLevel::kError, "speaker_not_recovered",
           {{"speaker", name}, {"error", std::string(status.message())}});
@@ -78,24 +82,35 @@ absl::Status Catalog::RecoverSpeaker(const std::string& name) {
             });
   const std::string state_path = StatePath(options_.data_dir, name);
   const auto state = ReadSpeakerState(state_path);
+  if (!state.ok() && !absl::IsDataLoss(state.status())) {
+    return state.status();  // unreadable for now: not to be overwritten
+  }
   const RecoveryPlan plan = PlanRecovery(
       state.ok() ? std::optional<storage::SpeakerState>(*state) : std::nullopt,
       found);
   speaker->state = plan.state;
   speaker->reserved = plan.state.last_version();
+  for (const uint64_t number : plan.garbage) speaker->versions.erase(number);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    speakers_[name] = std::move(speaker);
+  }
+  // What fails below fails again on the next start; the voice serves.
+  absl::Status status;
   if (plan.write_state) {
     Log(LogLevel::kWarning, "speaker_state_recovered",
         {{"speaker", name},
          {"active_version", plan.state.active_version()},
          {"last_version", plan.state.last_version()}});
-    TIMBRE_RETURN_IF_ERROR(WriteSpeakerState(state_path, plan.state));
+    status.Update(WriteSpeakerState(state_path, plan.state));
   }
   for (const uint64_t number : plan.garbage) {
-    speaker->versions.erase(number);
-    TIMBRE_RETURN_IF_ERROR(RemoveVersionDir(name, number));
+    status.Update(RemoveVersionDir(name, number));
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
-  speakers_[name] = std::move(speaker);
+  if (!status.ok()) {
+    Log(LogLevel::kError, "recovery_incomplete",
+        {{"speaker", name}, {"error", std::string(status.message())}});
+  }
   return absl::OkStatus();
 }
 

@@ -16,14 +16,14 @@ struct Catalog::Version {
   std::string speaker;
   uint64_t number = 0;
   std::string directory;
-  std::shared_ptr<const VersionRecord> record;  // null: unreadable
-  absl::Status damage;                          // as found on start
 
   // One load at a time; held across disk operations.
   std::mutex load_mutex;
 
-  // Guarded by Catalog::mutex_. An active version stays open, another one
-  // while somebody holds it.
+  // Guarded by Catalog::mutex_.
+  std::shared_ptr<const VersionRecord> record;  // null: unreadable
+  absl::Status damage;  // as found on start, or when it was opened last
+  // An active version stays open, another one while somebody holds it.
   std::weak_ptr<const LoadedVersion> open;
   Lease keep_open;
 

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,8 @@ namespace timbre {
 namespace {
 
 constexpr uint32_t kFormat = 1;
+constexpr uint32_t kMaxDefaultK = 1024;
+constexpr float kMaxDefaultKFactor = 1000;
 
 absl::Status Damaged(absl::string_view path, absl::string_view what) {
   return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
@@ -25,13 +28,21 @@ absl::Status Damaged(absl::string_view path, absl::string_view what) {
 template <typename Message>
 absl::StatusOr<Message> ReadJson(const std::string& path) {
   const auto text = ReadFile(path);
-  if (!text.ok()) return Damaged(path, text.status().message());
+  if (absl::IsNotFound(text.status())) {
+    return Damaged(path, text.status().message());
+  }
+  if (!text.ok()) return text.status();
   Message message;
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;  // a newer server may have been here
   const auto status =
       google::protobuf::util::JsonStringToMessage(*text, &message, options);
   if (!status.ok()) return Damaged(path, "is not the JSON that was written");
+  if (message.format() > kFormat) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "NEWER_FORMAT",
+                     absl::StrCat(path, ": has format ", message.format(),
+                                  "; this server reads ", kFormat));
+  }
   if (message.format() != kFormat) {
     return Damaged(path, absl::StrCat("has format ", message.format(),
                                       "; this server reads ", kFormat));
@@ -102,14 +113,23 @@ absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest) {
   VersionRecord record;
   const auto spec = ParseIndexSpec(manifest.index_factory());
   const bool half = manifest.storage() == "float16";
-  if (!spec.ok() || !ParseMetric(manifest.metric(), &record.metric) ||
-      (!half && manifest.storage() != "float32") || manifest.frames() == 0 ||
-      manifest.frames() > UINT32_MAX || manifest.dimension() < kMinDimension ||
-      manifest.dimension() > kMaxDimension || manifest.default_nprobe() == 0 ||
-      manifest.default_k_factor() < 1 ||
-      FindFile(manifest, kFramesFile) == nullptr ||
-      FindFile(manifest, kIndexFile) == nullptr ||
-      manifest.digest() != DigestOfFiles(manifest)) {
+  // Conditions are written so that NaN fails them.
+  const bool good =
+      spec.ok() && ParseMetric(manifest.metric(), &record.metric) &&
+      (half || manifest.storage() == "float32") && manifest.frames() >= 1 &&
+      manifest.frames() <= UINT32_MAX &&
+      manifest.dimension() >= kMinDimension &&
+      manifest.dimension() <= kMaxDimension &&
+      CheckDimension(*spec, manifest.dimension()).ok() &&
+      spec->nlist <= manifest.frames() && manifest.default_k() >= 1 &&
+      manifest.default_k() <= kMaxDefaultK && manifest.default_nprobe() >= 1 &&
+      manifest.default_nprobe() <= std::max(1U, spec->nlist) &&
+      manifest.default_k_factor() >= 1 &&
+      manifest.default_k_factor() <= kMaxDefaultKFactor &&
+      FindFile(manifest, kFramesFile) != nullptr &&
+      FindFile(manifest, kIndexFile) != nullptr &&
+      manifest.digest() == DigestOfFiles(manifest);
+  if (!good) {
     return Damaged(kManifestFile, "describes no version that Timbre writes");
   }
   record.spec = *spec;

@@ -39,6 +39,8 @@ absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
 absl::Status WriteManifest(const std::string& directory,
                            const storage::Manifest& manifest);
 
+// DATA_LOSS if it is missing or damaged, FAILED_PRECONDITION if a newer server
+// wrote it.
 absl::StatusOr<storage::SpeakerState> ReadSpeakerState(const std::string& path);
 absl::Status WriteSpeakerState(const std::string& path,
                                const storage::SpeakerState& state);

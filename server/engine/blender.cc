@@ -69,7 +69,15 @@ void CosinePowerWeights(const SpeakerIndex& index, const float* frame,
     Normalize(row, n, index.kernels(), scratch.mix.data());
     const double cosine =
         index.kernels().dot(scratch.unit.data(), scratch.mix.data(), n);
-    scratch.weights[i] = std::pow(std::max(0.0, cosine), double{alpha});
+    scratch.weights[i] = std::max(0.0, cosine);
+  }
+  // Relative to the largest, so that no power underflows to nothing.
+  const double largest = *std::max_element(
+      scratch.weights.begin(),
+      scratch.weights.begin() + static_cast<std::ptrdiff_t>(neighbors.found));
+  if (largest <= 0) return;
+  for (size_t i = 0; i < neighbors.found; ++i) {
+    scratch.weights[i] = std::pow(scratch.weights[i] / largest, double{alpha});
   }
 }
 

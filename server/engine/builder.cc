@@ -1,10 +1,6 @@
 #include "server/engine/builder.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -124,7 +120,6 @@ class Build {
     if (result_.spec.kind == IndexKind::kIvfPq) {
       TIMBRE_RETURN_IF_ERROR(
           TrainCodedIndex(Input(store), result_.spec, nprobe, index_path));
-      TIMBRE_RETURN_IF_ERROR(Sync(index_path));
       return store.Check();
     }
     // The rows of `store` are normalised already: L2 and inner product write
@@ -185,13 +180,6 @@ class Build {
       }
     }
     return store.Check();
-  }
-
-  static absl::Status Sync(const std::string& path) {
-    const FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-    if (!fd.valid()) return FileError(errno, "open", path);
-    if (::fsync(fd.get()) != 0) return FileError(errno, "fsync", path);
-    return absl::OkStatus();
   }
 
   const BuildPlan& plan_;

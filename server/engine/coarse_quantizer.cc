@@ -1,14 +1,21 @@
 #include "server/engine/coarse_quantizer.h"
 
+#include <limits>
+
 namespace timbre {
 
 CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
                                  const KernelTable& kernels)
     : parts_(parts), kernels_(kernels), half_norms_(parts.nlist, 0.0F) {
-  if (metric != Metric::kL2) return;
   for (uint32_t list = 0; list < parts.nlist; ++list) {
-    const float* const c = &parts.centroids[size_t{list} * parts.dimension];
-    half_norms_[list] = 0.5F * kernels.dot(c, c, parts.dimension);
+    if (parts.List(list).empty()) {
+      // Visited last: where all frames are alike, dozens of empty lists may be
+      // as near as the full one.
+      half_norms_[list] = std::numeric_limits<float>::infinity();
+    } else if (metric == Metric::kL2) {
+      const float* const c = &parts.centroids[size_t{list} * parts.dimension];
+      half_norms_[list] = 0.5F * kernels.dot(c, c, parts.dimension);
+    }
   }
 }
 

@@ -32,7 +32,7 @@ class CoarseQuantizer {
   const IvfParts& parts_;
   const KernelTable& kernels_;
   // |c|^2 / 2 for kL2, where |q - c|^2 / 2 = |q|^2 / 2 - <q, c> + |c|^2 / 2
-  // and |q|^2 is the same for all; else 0.
+  // and |q|^2 is the same for all; else 0. Infinite for empty lists.
   std::vector<float> half_norms_;
 };
 

@@ -23,7 +23,9 @@ class ExactScorer {
               const KernelTable& kernels)
       : store_(store),
         metric_(metric),
-        rounds_(round_to_half && store.element_type() == ElementType::kFloat32),
+        rounds_(round_to_half &&
+                (metric == Metric::kCosine ||
+                 store.element_type() == ElementType::kFloat32)),
         kernels_(kernels) {}
 
   // The score of row `id`, smaller is nearer: squared L2 or minus the inner

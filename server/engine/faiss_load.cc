@@ -61,25 +61,6 @@ absl::StatusOr<std::unique_ptr<faiss::Index>> ReadInMemory(
   return index;
 }
 
-// The lists of IVF,Flat hold the frames once more; only their ids are wanted,
-// so the file is mapped while it is read.
-absl::StatusOr<std::unique_ptr<faiss::Index>> ReadMapped(
-    const IndexDescription& description) {
-  auto digest = DigestOfFile(description.index_path);
-  if (!digest.ok()) return Damaged(description, digest.status().message());
-  if (*digest != description.index_digest) {
-    return Damaged(description, "the digest does not match the manifest");
-  }
-  std::unique_ptr<faiss::Index> index;
-  TIMBRE_RETURN_IF_ERROR(
-      GuardFaiss(absl::StatusCode::kDataLoss, description.index_path, [&] {
-        index.reset(
-            faiss::read_index(description.index_path.c_str(),
-                              faiss::IO_FLAG_MMAP | faiss::IO_FLAG_READ_ONLY));
-      }));
-  return index;
-}
-
 bool CopyCentroids(const faiss::IndexIVF& ivf, IvfParts& parts) {
   const auto* const flat = dynamic_cast<const faiss::IndexFlat*>(ivf.quantizer);
   if (flat == nullptr || flat->d != ivf.d ||
@@ -156,19 +137,17 @@ bool CopyCodes(const faiss::IndexIVF& ivf, uint32_t pq_m, IvfParts& parts) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfParts(
+absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     const IndexDescription& description) {
-  const bool coded = description.spec.kind == IndexKind::kIvfPq;
-  TIMBRE_ASSIGN_OR_RETURN(
-      const std::unique_ptr<faiss::Index> index,
-      coded ? ReadInMemory(description) : ReadMapped(description));
+  TIMBRE_ASSIGN_OR_RETURN(const std::unique_ptr<faiss::Index> index,
+                          ReadInMemory(description));
   const auto* const ivf = dynamic_cast<const faiss::IndexIVF*>(index.get());
   auto parts = std::make_unique<IvfParts>();
   if (ivf == nullptr || ivf->nlist != description.spec.nlist ||
       ivf->d != static_cast<int>(description.dimension) ||
       !CopyCentroids(*ivf, *parts) ||
       !CopyIds(*ivf, description.rows, *parts) ||
-      (coded && !CopyCodes(*ivf, description.spec.pq_m, *parts))) {
+      !CopyCodes(*ivf, description.spec.pq_m, *parts)) {
     return Damaged(description, "the index is not what the manifest describes");
   }
   return parts;

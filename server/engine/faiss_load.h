@@ -13,7 +13,12 @@ struct IndexDescription;
 
 // Verifies the digest before faiss sees a byte, then every number that a
 // search relies on. DATA_LOSS if anything is not as described. Thread-safe.
-absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfParts(
+absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
+    const IndexDescription& description);
+
+// The same for IVF<n>,Flat, without faiss: its lists hold the frames once more,
+// and only their ids are wanted in memory.
+absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
     const IndexDescription& description);
 
 }  // namespace timbre

@@ -3,13 +3,16 @@
 #include <faiss/Clustering.h>
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVFPQFastScan.h>
+#include <faiss/impl/io.h>
 #include <faiss/index_io.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <memory>
+#include <random>
 #include <utility>
 
+#include "server/base/file_system.h"
 #include "server/base/status_macros.h"
 #include "server/engine/faiss_guard.h"
 
@@ -21,13 +24,24 @@ namespace {
 
 using idx_t = int64_t;  // faiss::Index::idx_t, then faiss::idx_t
 
-constexpr idx_t kSliceRows = 16384;
+// Frames that are compared with all centroids between two looks at whether the
+// build goes on: a fraction of a second's work, whatever their number.
+constexpr idx_t kMaxSliceRows = 16384;
+constexpr idx_t kMinSliceRows = 64;
+constexpr double kSliceOperations = 1e10;
 constexpr int kIterations = 10;  // faiss's default for IVF
 constexpr size_t kPqEntries = 16;
 
 void UseThreads(int threads) {
   omp_set_num_threads(threads);  // of this thread alone
   if (openblas_set_num_threads != nullptr) openblas_set_num_threads(threads);
+}
+
+idx_t SliceRows(idx_t centroids, uint32_t dimension) {
+  return std::clamp(
+      static_cast<idx_t>(kSliceOperations /
+                         (static_cast<double>(centroids) * dimension)),
+      kMinSliceRows, kMaxSliceRows);
 }
 
 void StopIfCancelled(const TrainingInput& input) {
@@ -56,8 +70,9 @@ class ObservedFlat : public faiss::IndexFlat {
 
   void search(idx_t n, const float* x, idx_t k, float* distances, idx_t* labels,
               const faiss::SearchParameters* params) const override {
-    for (idx_t first = 0; first < n; first += kSliceRows) {
-      const idx_t count = std::min(kSliceRows, n - first);
+    const idx_t slice = SliceRows(ntotal, input_.dimension);
+    for (idx_t first = 0; first < n; first += slice) {
+      const idx_t count = std::min(slice, n - first);
       Report(input_, stage_,
              (searches_ + static_cast<double>(first) / n) / kIterations);
       IndexFlat::search(count, x + first * d, k, distances + first * k,
@@ -83,20 +98,66 @@ faiss::ClusteringParameters Parameters(const TrainingInput& input) {
   return parameters;
 }
 
+// Row numbers to train k centroids on, in increasing order: all, or as many as
+// faiss would take. Drawn here, because faiss would touch every page of the
+// mapped frames beside the copy that it makes.
+std::vector<float> DrawSample(const TrainingInput& input, uint64_t k) {
+  const faiss::ClusteringParameters parameters = Parameters(input);
+  const uint64_t wanted =
+      k * static_cast<uint64_t>(parameters.max_points_per_centroid);
+  if (input.rows <= wanted) return {};
+  std::mt19937_64 random(static_cast<uint64_t>(parameters.seed));
+  std::vector<float> sample;
+  sample.reserve(wanted * input.dimension);
+  uint64_t left = wanted;
+  for (uint64_t row = 0; row < input.rows && left > 0; ++row) {
+    // Selection sampling (Knuth, The Art of Computer Programming 3.4.2, S).
+    if (random() % (input.rows - row) < left) {
+      const float* const frame = input.frames + row * input.dimension;
+      sample.insert(sample.end(), frame, frame + input.dimension);
+      --left;
+    }
+    if ((row + 1) % kMaxSliceRows == 0 && input.release) {
+      input.release(row + 1 - kMaxSliceRows, kMaxSliceRows);
+    }
+  }
+  return sample;
+}
+
 // Leaves the centroids in `index`.
 void Cluster(const TrainingInput& input, uint64_t k, faiss::IndexFlat& index) {
+  const std::vector<float> sample = DrawSample(input, k);
+  const bool sampled = !sample.empty();
   faiss::Clustering clustering(static_cast<int>(input.dimension),
                                static_cast<int>(k), Parameters(input));
-  clustering.train(static_cast<idx_t>(input.rows), input.frames, index);
+  clustering.train(static_cast<idx_t>(sampled ? sample.size() / input.dimension
+                                              : input.rows),
+                   sampled ? sample.data() : input.frames, index);
 }
+
+// faiss's writer ignores what close(2) says and knows no full disk.
+class FileWriter : public faiss::IOWriter {
+ public:
+  explicit FileWriter(OutputFile& file) : file_(file) {}
+  size_t operator()(const void* data, size_t size, size_t count) override {
+    if (status_.ok()) status_ = file_.Append(data, size * count);
+    return status_.ok() ? count : 0;
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  OutputFile& file_;
+  absl::Status status_;
+};
 
 void Assign(const TrainingInput& input, const faiss::IndexFlat& quantizer,
             std::vector<idx_t>& lists) {
   lists.resize(input.rows);
-  std::vector<float> distances(kSliceRows);
+  const idx_t slice = SliceRows(quantizer.ntotal, input.dimension);
+  std::vector<float> distances(static_cast<size_t>(slice));
   const auto rows = static_cast<idx_t>(input.rows);
-  for (idx_t first = 0; first < rows; first += kSliceRows) {
-    const idx_t count = std::min(kSliceRows, rows - first);
+  for (idx_t first = 0; first < rows; first += slice) {
+    const idx_t count = std::min(slice, rows - first);
     Report(input, BuildStage::kAdding, static_cast<double>(first) / rows);
     quantizer.IndexFlat::search(count, input.frames + first * input.dimension,
                                 1, distances.data(), &lists[first], nullptr);
@@ -141,8 +202,10 @@ void TrainProductQuantizer(const TrainingInput& input,
 
 void AddRows(const TrainingInput& input, faiss::IndexIVFPQFastScan& index) {
   const auto rows = static_cast<idx_t>(input.rows);
-  for (idx_t first = 0; first < rows; first += kSliceRows) {
-    const idx_t count = std::min(kSliceRows, rows - first);
+  const idx_t slice =
+      SliceRows(static_cast<idx_t>(index.nlist), input.dimension);
+  for (idx_t first = 0; first < rows; first += slice) {
+    const idx_t count = std::min(slice, rows - first);
     Report(input, BuildStage::kAdding, static_cast<double>(first) / rows);
     index.add(count, input.frames + first * input.dimension);
     if (input.release) input.release(first, count);
@@ -200,19 +263,25 @@ absl::StatusOr<IvfParts> TrainLists(const TrainingInput& input,
 
 absl::Status TrainCodedIndex(const TrainingInput& input, const IndexSpec& spec,
                              uint32_t nprobe, const std::string& path) {
-  return GuardFaiss(absl::StatusCode::kInternal, "training", [&] {
-    UseThreads(input.threads);
-    const auto quantizer = TrainQuantizer(input, spec.nlist);
-    faiss::IndexIVFPQFastScan index(
-        quantizer.get(), input.dimension, spec.nlist, spec.pq_m, 4,
-        quantizer->metric_type, static_cast<int>(kCodesPerBlock));
-    index.by_residual = false;  // one look-up table serves every list
-    index.nprobe = nprobe;
-    Report(input, BuildStage::kTraining, 1);
-    TrainProductQuantizer(input, index);
-    AddRows(input, index);
-    faiss::write_index(&index, path.c_str());
-  });
+  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path));
+  FileWriter writer(file);
+  const absl::Status trained =
+      GuardFaiss(absl::StatusCode::kInternal, "training", [&] {
+        UseThreads(input.threads);
+        const auto quantizer = TrainQuantizer(input, spec.nlist);
+        faiss::IndexIVFPQFastScan index(
+            quantizer.get(), input.dimension, spec.nlist, spec.pq_m, 4,
+            quantizer->metric_type, static_cast<int>(kCodesPerBlock));
+        index.by_residual = false;  // one look-up table serves every list
+        index.nprobe = nprobe;
+        Report(input, BuildStage::kTraining, 1);
+        TrainProductQuantizer(input, index);
+        AddRows(input, index);
+        faiss::write_index(&index, &writer);
+      });
+  TIMBRE_RETURN_IF_ERROR(writer.status());
+  TIMBRE_RETURN_IF_ERROR(trained);
+  return file.Sync();
 }
 
 }  // namespace timbre

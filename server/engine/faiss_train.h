@@ -42,7 +42,7 @@ absl::StatusOr<std::vector<float>> TrainCenters(const TrainingInput& input,
 absl::StatusOr<IvfParts> TrainLists(const TrainingInput& input, uint32_t nlist);
 
 // Trains an IVF-PQ-FastScan index, adds every row, and writes it to `path` as
-// a faiss file with `nprobe` in it.
+// a faiss file with `nprobe` in it, synced.
 absl::Status TrainCodedIndex(const TrainingInput& input, const IndexSpec& spec,
                              uint32_t nprobe, const std::string& path);
 

@@ -16,8 +16,10 @@ absl::StatusOr<std::unique_ptr<SpeakerIndex>> SpeakerIndex::Open(
       FrameStore::Open(description.frames_path, description.storage,
                        description.rows, description.dimension, kernels));
   std::unique_ptr<const IvfParts> parts;
-  if (description.spec.kind != IndexKind::kFlat) {
-    TIMBRE_ASSIGN_OR_RETURN(parts, LoadIvfParts(description));
+  if (description.spec.kind == IndexKind::kIvfPq) {
+    TIMBRE_ASSIGN_OR_RETURN(parts, LoadCodedParts(description));
+  } else if (description.spec.kind == IndexKind::kIvfFlat) {
+    TIMBRE_ASSIGN_OR_RETURN(parts, LoadIvfFlatParts(description));
   }
   return absl::WrapUnique(new SpeakerIndex(description, std::move(store),
                                            std::move(parts), kernels));

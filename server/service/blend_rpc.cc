@@ -15,9 +15,6 @@
 namespace timbre {
 namespace {
 
-// Neighbours of so many frames are held at once, whatever the message's size.
-constexpr uint64_t kChunkRows = 64;
-
 class BlendHandler : public ExchangeHandler {
  public:
   BlendHandler(Call& call, ServiceContext& context)
@@ -47,9 +44,7 @@ class BlendHandler : public ExchangeHandler {
     const LoadedVersion& version = pin().version();
     WorkerScratch& scratch = ThisWorkersScratch();
     const FrameBatch& frames = scratch.frames;
-    TIMBRE_RETURN_IF_ERROR(DecodeFrames(request_.frames(),
-                                        version.index->dimension(),
-                                        *context().kernels, scratch.frames));
+    TIMBRE_RETURN_IF_ERROR(Decode(request_.frames(), scratch.frames));
     TIMBRE_ASSIGN_OR_RETURN(const ResolvedBlend blend,
                             ResolveBlend(params_, version));
     TIMBRE_RETURN_IF_ERROR(
@@ -87,27 +82,29 @@ class BlendHandler : public ExchangeHandler {
                       WorkerScratch& scratch, BlendTotals& totals) {
     const FrameBatch& frames = scratch.frames;
     const uint32_t k = blend.search.settings.k;
-    scratch.ids.resize(kChunkRows * k);
-    scratch.distances.resize(kChunkRows * k);
+    scratch.ids.resize(kPieceRows * k);
+    scratch.distances.resize(kPieceRows * k);
     scratch.out.resize(frames.data.size());
     absl::Duration searching;
     absl::Duration blending;
-    for (uint64_t row = 0; row < frames.rows; row += kChunkRows) {
-      const uint64_t rows = std::min(kChunkRows, frames.rows - row);
-      const size_t offset = row * index.dimension();
+    const auto piece = [&](uint64_t first, uint64_t rows) {
+      const float* const in = frames.data.data() + first * index.dimension();
       const absl::Time start = absl::Now();
-      TIMBRE_RETURN_IF_ERROR(index.Search(
-          frames.data.data() + offset, rows, blend.search.settings,
-          scratch.search, scratch.ids.data(), scratch.distances.data()));
+      absl::Status status =
+          index.Search(in, rows, blend.search.settings, scratch.search,
+                       scratch.ids.data(), scratch.distances.data());
       const absl::Time searched = absl::Now();
-      TIMBRE_RETURN_IF_ERROR(
-          Blend(index, frames.data.data() + offset, rows,
-                {k, scratch.ids.data(), scratch.distances.data()},
-                scratch.rates.data() + row, blend.settings, scratch.blend,
-                scratch.out.data() + offset, totals));
+      if (status.ok()) {
+        status = Blend(
+            index, in, rows, {k, scratch.ids.data(), scratch.distances.data()},
+            scratch.rates.data() + first, blend.settings, scratch.blend,
+            scratch.out.data() + first * index.dimension(), totals);
+      }
       searching += searched - start;
       blending += absl::Now() - searched;
-    }
+      return status;
+    };
+    TIMBRE_RETURN_IF_ERROR(InPieces(frames.rows, piece));
     context().metrics->ObserveStage(Rpc::kBlend, Stage::kSearch, searching);
     context().metrics->ObserveStage(Rpc::kBlend, Stage::kBlend, blending);
     return absl::OkStatus();

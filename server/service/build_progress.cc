@@ -86,7 +86,18 @@ void BuildProgress::Send(v1::BuildResponse message) {
   }
   writing_ = true;
   ++sent_;
-  call_.Write(SerializeMessage(message));
+  call_.Write(Counted(message));
+}
+
+grpc::ByteBuffer BuildProgress::Counted(const v1::BuildResponse& message) {
+  grpc::ByteBuffer bytes = SerializeMessage(message);
+  metrics_.AddBytes(Rpc::kBuild, 0, bytes.Length());
+  return bytes;
+}
+
+void BuildProgress::OnCancelled() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  written_cv_.notify_all();
 }
 
 void BuildProgress::Tick() {
@@ -105,7 +116,7 @@ void BuildProgress::OnWritten() {
     stages_.pop_front();
     Send(std::move(next));
   } else if (completing_) {
-    call_.WriteAndFinish(SerializeMessage(last_));
+    call_.WriteAndFinish(Counted(last_));
   }
 }
 
@@ -123,7 +134,7 @@ void BuildProgress::Complete(const v1::BuildResponse& last) {
                              absl::Now() - stage_start_);
   completing_ = true;
   last_ = last;
-  if (!writing_) call_.WriteAndFinish(SerializeMessage(last_));
+  if (!writing_) call_.WriteAndFinish(Counted(last_));
 }
 
 ProgressTicker::ProgressTicker() : thread_([this] { Run(); }) {}

@@ -37,6 +37,9 @@ class BuildProgress {
   // The call's OnWritten.
   void OnWritten();
 
+  // The call is broken: nobody waits for what is not written yet.
+  void OnCancelled();
+
   // Whether the client was there after it half-closed: a message that was
   // written since has been taken by the connection. Waits for that, at most
   // `patience`; a client that does not read for so long counts as there unless
@@ -49,6 +52,7 @@ class BuildProgress {
  private:
   v1::BuildResponse Snapshot() const;    // under mutex_
   void Send(v1::BuildResponse message);  // under mutex_
+  grpc::ByteBuffer Counted(const v1::BuildResponse& message);
 
   Call& call_;
   ServerMetrics& metrics_;

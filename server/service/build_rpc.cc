@@ -7,8 +7,8 @@
 #include "server/base/log.h"
 #include "server/service/build_progress.h"
 #include "server/service/build_session.h"
-#include "server/service/exchange_handler.h"
 #include "server/service/message_codec.h"
+#include "server/service/rpc_handler.h"
 #include "server/service/version_message.h"
 
 namespace timbre {
@@ -20,32 +20,33 @@ constexpr absl::Duration kPatience = absl::Seconds(5);
 
 // Frames are received on I/O threads, one message at a time; the build itself
 // waits its turn for a builder thread.
-class BuildHandler : public CallHandler, private BuildObserver {
+class BuildHandler : public RpcHandler, private BuildObserver {
  public:
   BuildHandler(Call& call, ServiceContext& context)
-      : call_(call),
-        context_(context),
-        session_(context),
-        progress_(call, *context.metrics) {}
+      : RpcHandler(call, context, Rpc::kBuild),
+        progress_(call, *context.metrics),
+        session_(std::make_shared<BuildSession>(context)) {}
 
-  ~BuildHandler() override { context_.ticker->Remove(&progress_); }
+  ~BuildHandler() override {
+    context().ticker->Remove(&progress_);
+    DropSession();
+  }
 
   void OnStart() override {
-    context_.metrics->CallStarted(Rpc::kBuild);
-    context_.ticker->Add(&progress_, call_.shared_from_this());
-    call_.Read();
+    context().ticker->Add(&progress_, call().shared_from_this());
+    RpcHandler::OnStart();
   }
 
   void OnRequest(grpc::ByteBuffer message) override {
-    context_.metrics->AddBytes(Rpc::kBuild, message.Length(), 0);
-    context_.io->Submit(
-        [this, keep = call_.shared_from_this(),
+    context().metrics->AddBytes(Rpc::kBuild, message.Length(), 0);
+    context().io->Submit(
+        [this, keep = call().shared_from_this(),
          message = std::move(message)]() mutable { Receive(message); });
   }
 
   void OnRequestsEnd() override {
-    context_.io->Submit(
-        [this, keep = call_.shared_from_this()] { FinishReceiving(); });
+    context().io->Submit(
+        [this, keep = call().shared_from_this()] { FinishReceiving(); });
   }
 
   void OnWritten() override { progress_.OnWritten(); }
@@ -54,66 +55,103 @@ class BuildHandler : public CallHandler, private BuildObserver {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       draining_ = true;
-      if (building_) return;  // the drain waits for it as long as it may
+      if (training_) return;  // the drain waits for it as long as it may
     }
-    call_.Finish(DrainingError());
+    call().Finish(DrainingError());
   }
 
-  void OnFinish(const absl::Status& status) override {
-    context_.metrics->CallFinished(Rpc::kBuild, status.code());
-    const bool cancelled = status.code() == absl::StatusCode::kCancelled;
-    context_.metrics->CountBuild(status.ok() ? "ok"
-                                 : cancelled ? "cancelled"
-                                             : "failed");
-    if (!status.ok()) {
+  void OnEnd(const absl::Status& status) override {
+    RpcHandler::OnEnd(status);
+    progress_.OnCancelled();
+    if (!counted_.exchange(true)) {
+      context().metrics->CountBuild(
+          status.code() == absl::StatusCode::kCancelled ? "cancelled"
+                                                        : "failed");
       Log(LogLevel::kWarning, "build_ended",
           {{"status", absl::StatusCodeToString(status.code())},
            {"error", std::string(status.message())}});
     }
+    bool training = false;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      training = training_;
+    }
+    // One that waits in the queue must not keep its frames on the disk.
+    if (!training) DropSession();
   }
 
  private:
+  using SessionPtr = std::shared_ptr<BuildSession>;
+
+  // Null once the call has ended.
+  SessionPtr Session() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return session_;
+  }
+
+  // Removing what was staged may take a while: not on gRPC's thread.
+  void DropSession() {
+    SessionPtr session;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      session.swap(session_);
+    }
+    if (session != nullptr) {
+      context().io->Submit([session = std::move(session)] {});
+    }
+  }
+
   void Receive(grpc::ByteBuffer& message) {
+    const SessionPtr session = Session();
+    if (session == nullptr) return;
     v1::BuildRequest request;
     absl::Status status = ParseMessage(message, request);
     message.Clear();
     if (status.ok()) {
-      status = session_.Accept(request, call_.Metadata("timbre-speaker"));
+      status = session->Accept(request, call().Metadata("timbre-speaker"));
     }
-    if (!status.ok()) return call_.Finish(status);
-    if (session_.earlier()) return Complete(*session_.earlier());
-    progress_.SetExpectedFrames(session_.options().expected_frames());
-    progress_.SetReceivedFrames(session_.received());
-    call_.Read();
+    if (!status.ok()) return call().Finish(status);
+    if (session->earlier()) {
+      counted_.store(true);  // nothing was built
+      return Complete(*session->earlier());
+    }
+    progress_.SetExpectedFrames(session->options().expected_frames());
+    progress_.SetReceivedFrames(session->received());
+    call().Read();
   }
 
   void FinishReceiving() {
-    if (call_.cancelled()) return;
-    if (const auto status = session_.CheckComplete(); !status.ok()) {
-      return call_.Finish(status);
+    const SessionPtr session = Session();
+    if (session == nullptr || session->earlier() || call().cancelled()) return;
+    if (const auto status = session->CheckComplete(); !status.ok()) {
+      return call().Finish(status);
     }
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      building_ = !draining_;
-    }
-    if (!building_) return call_.Finish(DrainingError());
     // The first message that is written after the half-close: a connection
     // that was reset does not take it.
     progress_.Set(BuildStage::kQueued, 0);
-    context_.builders->Submit(
-        [this, keep = call_.shared_from_this()] { Build(); });
+    context().builders->Submit(
+        [this, keep = call().shared_from_this()] { Build(); });
   }
 
   void Build() {
-    if (call_.cancelled()) return;
-    if (const auto status = session_.Train(*this); !status.ok()) {
-      return call_.Finish(status);
+    SessionPtr session;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (draining_ || call().cancelled()) return;
+      training_ = true;
+      session = session_;
+    }
+    if (session == nullptr) return;
+    if (const auto status = session->Train(*this); !status.ok()) {
+      return call().Finish(status);
     }
     if (!progress_.ConfirmAlive(kPatience)) return;
-    const auto published = session_.Publish();
-    if (!published.ok()) return call_.Finish(published.status());
+    const auto published = session->Publish(*this);
+    if (!published.ok()) return call().Finish(published.status());
+    counted_.store(true);
+    context().metrics->CountBuild("ok");
     Log(LogLevel::kInfo, "version_published",
-        {{"speaker", session_.options().speaker()},
+        {{"speaker", session->options().speaker()},
          {"version", published->version},
          {"frames", published->record->manifest.frames()},
          {"index", published->record->manifest.index_factory()}});
@@ -130,15 +168,14 @@ class BuildHandler : public CallHandler, private BuildObserver {
   void OnProgress(BuildStage stage, double fraction) override {
     progress_.Set(stage, fraction);
   }
-  bool cancelled() const override { return call_.cancelled(); }
+  bool cancelled() const override { return call().cancelled(); }
 
-  Call& call_;
-  ServiceContext& context_;
-  BuildSession session_;  // used by one task at a time
   BuildProgress progress_;
+  std::atomic<bool> counted_{false};  // in timbre_builds_total
 
   std::mutex mutex_;
-  bool building_ = false;  // half-closed; guarded by mutex_ until then
+  SessionPtr session_;     // guarded by mutex_; used by one task at a time
+  bool training_ = false;  // guarded by mutex_
   bool draining_ = false;  // guarded by mutex_
 };
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr uint64_t kMaxRows = UINT32_MAX;  // ids fit 32 bits in memory
 constexpr uint32_t kDefaultK = 8;
+constexpr uint64_t kRowsPerCheck = 1024;
 
 }  // namespace
 
@@ -49,28 +50,33 @@ absl::Status BuildSession::AcceptOptions(const v1::BuildOptions& options,
   earlier_ =
       context_.catalog->FindRequest(options.speaker(), options.request_id());
   if (earlier_) return absl::OkStatus();
-  TIMBRE_RETURN_IF_ERROR(CheckLimits(options.expected_frames()));
+  TIMBRE_RETURN_IF_ERROR(CheckLimits(options.expected_frames(), 0));
+  if (options.base_version() != 0) TIMBRE_RETURN_IF_ERROR(OpenBase());
   TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(options.speaker()));
-  if (options.base_version() != 0) TIMBRE_RETURN_IF_ERROR(CopyBase());
   return absl::OkStatus();
 }
 
-absl::Status BuildSession::CopyBase() {
+absl::Status BuildSession::OpenBase() {
   TIMBRE_ASSIGN_OR_RETURN(
-      const Lease base,
+      base_,
       context_.catalog->Acquire(options_.speaker(), options_.base_version()));
-  const FrameStore& store = base->index->store();
+  const FrameStore& store = base_->index->store();
   if (options_.dimension() != 0 && options_.dimension() != store.dimension()) {
     return InvalidField("options.dimension", absl::StrCat(options_.dimension()),
                         absl::StrCat(store.dimension(), ", the base's"));
   }
-  TIMBRE_RETURN_IF_ERROR(CheckLimits(store.rows()));
-  TIMBRE_RETURN_IF_ERROR(StartWriting(store.dimension()));
-  std::vector<float> row(store.dimension());
-  for (uint64_t id = 0; id < store.rows(); ++id) {
-    TIMBRE_RETURN_IF_ERROR(writer_->Append(store.Row(id, row.data()), 1));
-  }
-  return store.Check();
+  TIMBRE_RETURN_IF_ERROR(CheckBuildDimension(checked_, store.dimension()));
+  return CheckLimits(store.rows(), 0);
+}
+
+uint32_t BuildSession::dimension() const {
+  if (writer_) return writer_->dimension();
+  return base_ != nullptr ? base_->index->dimension() : options_.dimension();
+}
+
+uint64_t BuildSession::rows() const {
+  return (base_ != nullptr ? base_->index->rows() : 0) +
+         (writer_ ? writer_->rows() : 0);
 }
 
 absl::Status BuildSession::StartWriting(uint32_t dimension) {
@@ -85,13 +91,12 @@ absl::Status BuildSession::StartWriting(uint32_t dimension) {
 }
 
 absl::Status BuildSession::AcceptFrames(const v1::Frames& frames) {
-  const uint32_t dimension =
-      writer_ ? writer_->dimension() : options_.dimension();
   TIMBRE_RETURN_IF_ERROR(
-      DecodeFrames(frames, dimension, *context_.kernels, batch_));
+      DecodeFrames(frames, dimension(), *context_.kernels, batch_));
   if (batch_.rows == 0) return absl::OkStatus();
   if (!writer_) TIMBRE_RETURN_IF_ERROR(StartWriting(frames.dimension()));
-  TIMBRE_RETURN_IF_ERROR(CheckLimits(writer_->rows() + batch_.rows));
+  TIMBRE_RETURN_IF_ERROR(
+      CheckLimits(rows() + batch_.rows, batch_.data.size() * sizeof(float)));
   received_ += batch_.rows;
   if (options_.expected_frames() != 0 &&
       received_ > options_.expected_frames()) {
@@ -101,7 +106,8 @@ absl::Status BuildSession::AcceptFrames(const v1::Frames& frames) {
   return writer_->Append(batch_.data.data(), batch_.rows);
 }
 
-absl::Status BuildSession::CheckLimits(uint64_t frames) const {
+absl::Status BuildSession::CheckLimits(uint64_t frames,
+                                       uint64_t bytes_to_write) const {
   const BuildLimits& limits = context_.build_limits;
   const uint64_t most =
       limits.max_frames != 0 ? std::min(limits.max_frames, kMaxRows) : kMaxRows;
@@ -109,15 +115,15 @@ absl::Status BuildSession::CheckLimits(uint64_t frames) const {
     return MakeError(
         absl::StatusCode::kResourceExhausted, "TOO_MANY_FRAMES",
         absl::StrCat("frames: ", frames, " are more than the ", most,
-                     " that a build may have "
-                     "(--max_build_frames)"));
+                     " that a build may have (--max_build_frames)"));
   }
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t free,
                           FreeDiskBytes(context_.catalog->data_dir()));
-  if (free >= limits.min_free_bytes) return absl::OkStatus();
+  if (free >= limits.min_free_bytes + bytes_to_write) return absl::OkStatus();
   return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
                    absl::StrCat("the data directory's file system has ", free,
-                                " bytes left; builds need ",
+                                " bytes left; this build needs ",
+                                bytes_to_write, " and leaves ",
                                 limits.min_free_bytes, " (--min_free_disk)"));
 }
 
@@ -131,13 +137,52 @@ absl::Status BuildSession::CheckComplete() const {
         "options.expected_frames", absl::StrCat(options_.expected_frames()),
         absl::StrCat("the number of frames received, ", received_));
   }
-  if (!writer_) {
+  if (rows() == 0) {
     return InvalidField("frames", "none", "at least 1 frame");
   }
   return absl::OkStatus();
 }
 
+absl::Status BuildSession::PrependBase(const BuildObserver& observer) {
+  std::optional<FrameStore> received;
+  if (writer_) {
+    TIMBRE_RETURN_IF_ERROR(writer_->Finish());
+    TIMBRE_ASSIGN_OR_RETURN(
+        received,
+        FrameStore::Open(writer_->path(), ElementType::kFloat32,
+                         writer_->rows(), dimension(), *context_.kernels));
+  }
+  TIMBRE_ASSIGN_OR_RETURN(
+      FrameWriter all,
+      FrameWriter::Create(absl::StrCat(staging_->directory(), "/all.npy"),
+                          ElementType::kFloat32, dimension(),
+                          checked_.storage == ElementType::kFloat16,
+                          *context_.kernels));
+  std::vector<float> row(dimension());
+  std::vector<const FrameStore*> stores = {&base_->index->store()};
+  if (received) stores.push_back(&*received);
+  for (const FrameStore* const store : stores) {
+    for (uint64_t id = 0; id < store->rows(); ++id) {
+      if (id % kRowsPerCheck == 0 && observer.cancelled()) {
+        return absl::CancelledError("the build was cancelled");
+      }
+      TIMBRE_RETURN_IF_ERROR(all.Append(store->Row(id, row.data()), 1));
+    }
+    TIMBRE_RETURN_IF_ERROR(store->Check());
+  }
+  if (writer_) TIMBRE_RETURN_IF_ERROR(RemoveTree(writer_->path()));
+  base_ = nullptr;
+  writer_ = std::move(all);
+  return absl::OkStatus();
+}
+
 absl::Status BuildSession::Train(BuildObserver& observer) {
+  batch_ = {};  // up to a whole message; training has better use for it
+  // The copies that are made on the way, and the index.
+  const uint64_t bytes = rows() * dimension() * sizeof(float);
+  const bool copies = base_ != nullptr || checked_.metric == Metric::kCosine;
+  TIMBRE_RETURN_IF_ERROR(CheckLimits(rows(), copies ? 2 * bytes : bytes));
+  if (base_ != nullptr) TIMBRE_RETURN_IF_ERROR(PrependBase(observer));
   TIMBRE_RETURN_IF_ERROR(writer_->Finish());
   const BuildPlan plan{.directory = staging_->directory(),
                        .frames_path = writer_->path(),
@@ -155,7 +200,8 @@ absl::Status BuildSession::Train(BuildObserver& observer) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<VersionInfo> BuildSession::Publish() {
+absl::StatusOr<VersionInfo> BuildSession::Publish(
+    const BuildObserver& observer) {
   storage::Manifest manifest;
   manifest.set_frames(result_.rows);
   manifest.set_frames_received(writer_->rows());
@@ -176,7 +222,9 @@ absl::StatusOr<VersionInfo> BuildSession::Publish() {
   manifest.set_seed(options_.seed());
   manifest.set_base_version(options_.base_version());
   manifest.mutable_create_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
-  return context_.catalog->Publish(*staging_, std::move(manifest));
+  return context_.catalog->Publish(*staging_, std::move(manifest), [&observer] {
+    return observer.cancelled();
+  });
 }
 
 }  // namespace timbre

@@ -42,16 +42,20 @@ class BuildSession {
 
   // Trains; takes as long as it takes. CANCELLED when the observer says so.
   absl::Status Train(BuildObserver& observer);
-  // Publishes what Train made.
-  absl::StatusOr<VersionInfo> Publish();
+  // Publishes what Train made, unless the observer says that it was cancelled.
+  absl::StatusOr<VersionInfo> Publish(const BuildObserver& observer);
 
  private:
   absl::Status AcceptOptions(const v1::BuildOptions& options,
                              absl::string_view speaker_metadata);
   absl::Status AcceptFrames(const v1::Frames& frames);
   absl::Status StartWriting(uint32_t dimension);
-  absl::Status CopyBase();
-  absl::Status CheckLimits(uint64_t more_frames) const;
+  absl::Status OpenBase();
+  // Puts the base's frames before the received ones.
+  absl::Status PrependBase(const BuildObserver& observer);
+  absl::Status CheckLimits(uint64_t frames, uint64_t bytes_to_write) const;
+  uint32_t dimension() const;  // 0: not known yet
+  uint64_t rows() const;       // base and received
 
   ServiceContext& context_;
   bool has_options_ = false;
@@ -59,6 +63,7 @@ class BuildSession {
   CheckedBuildOptions checked_;
   std::optional<VersionInfo> earlier_;
   std::unique_ptr<Staging> staging_;
+  Lease base_;  // null: none
   std::optional<FrameWriter> writer_;
   FrameBatch batch_;
   uint64_t received_ = 0;  // from the stream, the base's frames not counted

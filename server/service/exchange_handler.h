@@ -4,6 +4,7 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -13,8 +14,7 @@
 #include "absl/time/time.h"
 #include "server/engine/blender.h"
 #include "server/service/frame_codec.h"
-#include "server/service/service_context.h"
-#include "server/service/transport/call.h"
+#include "server/service/rpc_handler.h"
 #include "server/service/voice_pin.h"
 
 namespace timbre {
@@ -50,17 +50,14 @@ class StageTimer {
 // Reads a message, has it answered on a worker, writes the answer, reads the
 // next one: a client that does not read its answers is not read from. The
 // voice of the first message is opened on an I/O thread if it is not open.
-class ExchangeHandler : public CallHandler {
+class ExchangeHandler : public RpcHandler {
  public:
-  ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc)
-      : call_(call), context_(context), rpc_(rpc) {}
+  using RpcHandler::RpcHandler;
 
-  void OnStart() override;
   void OnRequest(grpc::ByteBuffer message) override;
   void OnRequestsEnd() override;
   void OnWritten() override;
   void OnDrain() override;
-  void OnFinish(const absl::Status& status) override;
 
  protected:
   // What an answer is measured by.
@@ -76,28 +73,36 @@ class ExchangeHandler : public CallHandler {
   // Answers the parsed message; pin() is pinned. On a worker.
   virtual absl::StatusOr<Answer> Reply() = 0;
 
-  Call& call() { return call_; }
-  ServiceContext& context() { return context_; }
+  // Decodes the frames of the parsed message for the pinned version.
+  absl::Status Decode(const v1::Frames& frames, FrameBatch& batch);
+
+  // Runs `work(first, rows)` over `rows` frames in pieces that take about a
+  // millisecond; CANCELLED between two of them if nobody waits any more.
+  template <typename Work>
+  absl::Status InPieces(uint64_t rows, Work work) {
+    for (uint64_t first = 0; first < rows; first += kPieceRows) {
+      if (call().cancelled()) return absl::CancelledError("");
+      absl::Status status = work(first, std::min(kPieceRows, rows - first));
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+  static constexpr uint64_t kPieceRows = 64;
+
   VoicePin& pin() { return pin_; }
 
  private:
   void Process(grpc::ByteBuffer& message, absl::Time received);
   void Open(absl::Time received);
   void Respond(absl::Time received);
-  void AskForMore();
 
-  Call& call_;
-  ServiceContext& context_;
-  const Rpc rpc_;
-  VoicePin pin_;  // used by one task at a time
+  VoicePin pin_;                 // used by one task at a time
+  absl::Duration parsing_time_;  // of the message in work
 
   std::mutex mutex_;
   bool busy_ = false;      // a message is being answered; guarded by mutex_
   bool draining_ = false;  // guarded by mutex_
 };
-
-// The status with which draining streams end.
-absl::Status DrainingError();
 
 }  // namespace timbre
 

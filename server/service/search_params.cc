@@ -1,7 +1,6 @@
 #include "server/service/search_params.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
@@ -97,8 +96,9 @@ absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
   }
   resolved.settings = {.k = k,
                        .nprobe = resolved.nprobe.value_or(1),
-                       .candidates = static_cast<uint32_t>(std::floor(
-                           static_cast<double>(measured_k) * k_factor))};
+                       // In float, as faiss's IndexRefine does.
+                       .candidates = static_cast<uint32_t>(
+                           static_cast<float>(measured_k) * k_factor)};
   resolved.effective.set_k(k);
   resolved.effective.set_nprobe(resolved.settings.nprobe);
   resolved.effective.set_k_factor(k_factor);

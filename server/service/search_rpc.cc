@@ -34,9 +34,7 @@ class SearchHandler : public ExchangeHandler {
   absl::StatusOr<Answer> Reply() override {
     const LoadedVersion& version = pin().version();
     WorkerScratch& scratch = ThisWorkersScratch();
-    TIMBRE_RETURN_IF_ERROR(DecodeFrames(request_.frames(),
-                                        version.index->dimension(),
-                                        *context().kernels, scratch.frames));
+    TIMBRE_RETURN_IF_ERROR(Decode(request_.frames(), scratch.frames));
     TIMBRE_ASSIGN_OR_RETURN(const ResolvedSearch search,
                             ResolveSearch(params_, version));
     TIMBRE_RETURN_IF_ERROR(CheckSize(search.settings.k, scratch.frames.rows));
@@ -68,16 +66,19 @@ class SearchHandler : public ExchangeHandler {
   // Straight into the response: ids and distances are copied nowhere.
   absl::Status Search(const SearchSettings& settings, WorkerScratch& scratch) {
     const FrameBatch& frames = scratch.frames;
-    const size_t results = frames.rows * settings.k;
+    const SpeakerIndex& index = *pin().version().index;
+    const size_t k = settings.k;
     std::string& ids = *response_.mutable_neighbors()->mutable_ids();
     std::string& distances =
         *response_.mutable_neighbors()->mutable_distances();
-    ids.resize(results * sizeof(int64_t));
-    distances.resize(results * sizeof(float));
-    return pin().version().index->Search(
-        frames.data.data(), frames.rows, settings, scratch.search,
-        reinterpret_cast<int64_t*>(ids.data()),
-        reinterpret_cast<float*>(distances.data()));
+    ids.resize(frames.rows * k * sizeof(int64_t));
+    distances.resize(frames.rows * k * sizeof(float));
+    return InPieces(frames.rows, [&](uint64_t first, uint64_t rows) {
+      return index.Search(
+          frames.data.data() + first * index.dimension(), rows, settings,
+          scratch.search, reinterpret_cast<int64_t*>(ids.data()) + first * k,
+          reinterpret_cast<float*>(distances.data()) + first * k);
+    });
   }
 
   v1::SearchRequest request_;

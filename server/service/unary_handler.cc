@@ -2,41 +2,53 @@
 
 namespace timbre {
 
-void SingleRequestHandler::OnStart() {
-  context_.metrics->CallStarted(rpc_);
-  call_.Read();
-}
-
 void SingleRequestHandler::OnRequest(grpc::ByteBuffer message) {
-  context_.metrics->AddBytes(rpc_, message.Length(), 0);
-  context_.io->Submit([this, keep = call_.shared_from_this(),
-                       message = std::move(message)]() mutable {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    asked_ = true;
+  }
+  context().metrics->AddBytes(rpc(), message.Length(), 0);
+  context().io->Submit([this, keep = call().shared_from_this(),
+                        message = std::move(message)]() mutable {
     auto source = start_(message);
-    if (!source.ok()) return call_.Finish(source.status());
+    if (!source.ok()) return call().Finish(source.status());
     source_ = *std::move(source);
     SendNext();
   });
 }
 
 void SingleRequestHandler::OnRequestsEnd() {
-  call_.Finish(InvalidField("request", "nothing", "one message"));
+  call().Finish(InvalidField("request", "nothing", "one message"));
 }
 
 void SingleRequestHandler::OnWritten() {
-  context_.io->Submit([this, keep = call_.shared_from_this()] { SendNext(); });
+  context().io->Submit(
+      [this, keep = call().shared_from_this()] { SendNext(); });
+}
+
+void SingleRequestHandler::OnDrain() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    draining_ = true;
+    if (asked_) return;  // a sequence ends at its next message
+  }
+  call().Finish(DrainingError());
 }
 
 void SingleRequestHandler::SendNext() {
-  if (call_.cancelled()) return;
+  if (call().cancelled()) return;
   const auto next = source_();
-  if (!next.ok()) return call_.Finish(next.status());
-  if (!next->has_value()) return call_.Finish(absl::OkStatus());
-  context_.metrics->AddBytes(rpc_, 0, (*next)->Length());
-  call_.Write(**next);
-}
-
-void SingleRequestHandler::OnFinish(const absl::Status& status) {
-  context_.metrics->CallFinished(rpc_, status.code());
+  if (!next.ok()) return call().Finish(next.status());
+  if (!next->has_value()) return call().Finish(absl::OkStatus());
+  bool drained = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    drained = draining_ && sent_;
+    sent_ = true;
+  }
+  if (drained) return call().Finish(DrainingError());
+  context().metrics->AddBytes(rpc(), 0, (*next)->Length());
+  call().Write(**next);
 }
 
 }  // namespace timbre

@@ -4,14 +4,14 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "server/base/errors.h"
 #include "server/service/message_codec.h"
-#include "server/service/service_context.h"
-#include "server/service/transport/call.h"
+#include "server/service/rpc_handler.h"
 
 namespace timbre {
 
@@ -21,54 +21,36 @@ using MessageSource =
 
 // Reads one request and writes what its source gives, message by message as
 // the client takes them, on I/O threads.
-class SingleRequestHandler : public CallHandler {
+class SingleRequestHandler : public RpcHandler {
  public:
   // Parses the request and starts its answer.
   using Start = std::function<absl::StatusOr<MessageSource>(grpc::ByteBuffer&)>;
 
   SingleRequestHandler(Call& call, ServiceContext& context, Rpc rpc,
                        Start start)
-      : call_(call), context_(context), rpc_(rpc), start_(std::move(start)) {}
+      : RpcHandler(call, context, rpc), start_(std::move(start)) {}
 
-  void OnStart() override;
   void OnRequest(grpc::ByteBuffer message) override;
   void OnRequestsEnd() override;
   void OnWritten() override;
-  void OnFinish(const absl::Status& status) override;
+  void OnDrain() override;
 
  private:
   void SendNext();
 
-  Call& call_;
-  ServiceContext& context_;
-  const Rpc rpc_;
   const Start start_;
   MessageSource source_;
+  std::mutex mutex_;
+  bool asked_ = false;     // the request has come; guarded by mutex_
+  bool sent_ = false;      // a message of the answer; guarded by mutex_
+  bool draining_ = false;  // guarded by mutex_
 };
 
-// A handler for `answer`: Request -> StatusOr<Response>, on an I/O thread.
-template <typename Request, typename Answer>
-std::unique_ptr<CallHandler> NewUnaryHandler(Call& call,
-                                             ServiceContext& context, Rpc rpc,
-                                             Answer answer) {
-  return std::make_unique<SingleRequestHandler>(
-      call, context, rpc,
-      [answer](grpc::ByteBuffer& bytes) -> absl::StatusOr<MessageSource> {
-        Request request;
-        if (auto status = ParseMessage(bytes, request); !status.ok()) {
-          return status;
-        }
-        auto response = answer(request);
-        if (!response.ok()) return response.status();
-        std::optional<grpc::ByteBuffer> message = SerializeMessage(*response);
-        return MessageSource([message]() mutable {
-          return absl::StatusOr<std::optional<grpc::ByteBuffer>>(
-              std::exchange(message, std::nullopt));
-        });
-      });
-}
+// Requests of these calls are small; what is not is refused before it is
+// parsed, where it could grow to many times its size.
+inline constexpr size_t kMaxSingleRequestBytes = 2 << 20;
 
-// The same for `start`: Request -> StatusOr<MessageSource>.
+// A handler for `start`: Request -> StatusOr<MessageSource>, on an I/O thread.
 template <typename Request, typename StartAnswer>
 std::unique_ptr<CallHandler> NewServerStreamHandler(Call& call,
                                                     ServiceContext& context,
@@ -78,10 +60,28 @@ std::unique_ptr<CallHandler> NewServerStreamHandler(Call& call,
       call, context, rpc,
       [start](grpc::ByteBuffer& bytes) -> absl::StatusOr<MessageSource> {
         Request request;
-        if (auto status = ParseMessage(bytes, request); !status.ok()) {
-          return status;
-        }
+        absl::Status status =
+            ParseMessage(bytes, request, kMaxSingleRequestBytes);
+        if (!status.ok()) return status;
         return start(request);
+      });
+}
+
+// The same for `answer`: Request -> StatusOr<Response>.
+template <typename Request, typename Answer>
+std::unique_ptr<CallHandler> NewUnaryHandler(Call& call,
+                                             ServiceContext& context, Rpc rpc,
+                                             Answer answer) {
+  return NewServerStreamHandler<Request>(
+      call, context, rpc,
+      [answer](const Request& request) -> absl::StatusOr<MessageSource> {
+        auto response = answer(request);
+        if (!response.ok()) return response.status();
+        std::optional<grpc::ByteBuffer> message = SerializeMessage(*response);
+        return MessageSource([message]() mutable {
+          return absl::StatusOr<std::optional<grpc::ByteBuffer>>(
+              std::exchange(message, std::nullopt));
+        });
       });
 }
 

@@ -56,7 +56,7 @@ class CatalogTest : public ::testing::Test {
     manifest.set_default_k_factor(4);
     manifest.set_keep_inactive(keep_inactive);
     manifest.set_request_id(request_id);
-    return catalog_->Publish(staging, manifest);
+    return catalog_->Publish(staging, manifest, [this] { return cancelled_; });
   }
 
   std::string VersionFile(uint64_t version, const std::string& name) const {
@@ -74,6 +74,7 @@ class CatalogTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  bool cancelled_ = false;
   std::unique_ptr<Catalog> catalog_;
 };
 
@@ -211,6 +212,56 @@ TEST_F(CatalogTest, OneDamagedFileCostsOneVersion) {
       ASSERT_OK(catalog_->Acquire("alice", 2));
     }
   }
+}
+
+TEST_F(CatalogTest, NumbersThatNoServerWroteAreDamage) {
+  ASSERT_OK(Publish("alice"));
+  const std::string path = VersionFile(1, kManifestFile);
+  const std::string whole = *ReadFile(path);
+  const std::pair<const char*, const char*> changes[] = {
+      {"\"default_k\": 8", "\"default_x\": 8"},
+      {"\"default_k\": 8", "\"default_k\": 4000000000"},
+      {"\"default_k_factor\": 4", "\"default_k_factor\": \"NaN\""},
+      {"\"default_nprobe\": 8", "\"default_nprobe\": 9000"},
+      {"\"dimension\": 32", "\"dimension\": 30"},
+      {"IVF8,", "IVF9,"}};
+  for (const auto& [from, to] : changes) {
+    std::string bad = whole;
+    const size_t at = bad.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    bad.replace(at, std::string(from).size(), to);
+    ASSERT_OK(WriteFileDurably(path, bad));
+    Reopen();
+    EXPECT_EQ(catalog_->Acquire("alice", 1).status().code(),
+              absl::StatusCode::kDataLoss)
+        << to;
+    EXPECT_FALSE(catalog_->GetSpeaker("alice")->versions[0].damage.ok());
+  }
+}
+
+TEST_F(CatalogTest, ACancelledPublicationLeavesNothing) {
+  auto staging = catalog_->Stage("alice");
+  ASSERT_OK(staging);
+  cancelled_ = true;
+  EXPECT_EQ(Finish(**staging, false, "").status().code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_TRUE(Versions().empty());
+  cancelled_ = false;
+  EXPECT_TRUE(Publish("alice").ok());
+}
+
+TEST_F(CatalogTest, AStateThatCannotBeWrittenWithdrawsThePublication) {
+  ASSERT_OK(Publish("alice"));
+  // A directory in place of the temporary file: the state cannot be replaced.
+  const std::string blocked = StatePath(dir_.File("data"), "alice") + ".tmp";
+  ASSERT_OK(MakeDirectories(blocked + "/x"));
+  EXPECT_FALSE(Publish("alice").ok());
+  EXPECT_EQ(Versions(), std::vector<uint64_t>{1});
+  ASSERT_OK(RemoveTree(blocked));
+  Reopen();
+  EXPECT_EQ(Versions(), std::vector<uint64_t>{1});
+  EXPECT_EQ(catalog_->GetSpeaker("alice")->active_version, 1U);
+  ASSERT_OK(Publish("alice"));
 }
 
 TEST_F(CatalogTest, ADamagedStateIsRebuiltFromTheVersions) {

@@ -118,7 +118,7 @@ TEST_P(SpeakerIndexTest, AgreesWithFaissOnTheSameIndex) {
   if (result_.spec.kind == IndexKind::kFlat) return;
   for (const uint32_t nprobe : {1U, 4U, 16U}) {
     const auto faiss_index = Exported(false, nprobe);
-    std::vector<faiss::Index::idx_t> ids(queries_.rows * 8);
+    std::vector<int64_t> ids(queries_.rows * 8);
     std::vector<float> distances(queries_.rows * 8);
     // Query by query: faiss's answers depend on the batch.
     for (uint64_t q = 0; q < queries_.rows; ++q) {
@@ -142,7 +142,7 @@ TEST_P(SpeakerIndexTest, AgreesWithFaissOnTheSameIndex) {
 TEST_P(SpeakerIndexTest, ExportedIvfFlatFindsTheSameNeighboursInFaiss) {
   const auto faiss_index = Exported(true, 1);
   EXPECT_EQ(faiss_index->ntotal, static_cast<int64_t>(kRows));
-  std::vector<faiss::Index::idx_t> ids(8);
+  std::vector<int64_t> ids(8);
   std::vector<float> distances(8);
   size_t good = 0;
   for (uint64_t q = 0; q < queries_.rows; ++q) {
@@ -274,6 +274,27 @@ TEST(SpeakerIndexEdgeTest, DuplicatesComeInTheOrderOfTheirIds) {
                                {.k = 8, .nprobe = 16, .candidates = 32});
   for (int64_t i = 0; i < 8; ++i) {
     EXPECT_EQ(found.ids[static_cast<size_t>(i)], i);
+  }
+}
+
+TEST(SpeakerIndexEdgeTest, AVoiceOfOneFrameRepeatedIsFoundWithOneProbe) {
+  for (const Metric metric :
+       {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {
+    const TempDir dir;
+    FrameMatrix frames = Speech(5000, 64, 5);
+    for (uint64_t i = 1; i < frames.rows; ++i) {
+      std::copy_n(frames.row(0), 64, frames.row(i));
+    }
+    const auto built =
+        BuildFrames(dir.path(), frames,
+                    {.metric = metric, .factory = "IVF256,PQ32x4fs,RFlat"});
+    ASSERT_OK(built);
+    const auto index = OpenBuilt(dir.path(), *built, 64, metric, BestKernels());
+    ASSERT_OK(index);
+    const Results found =
+        Search(**index, {{frames.row(0), frames.row(1)}, 1, 64},
+               {.k = 8, .nprobe = 1, .candidates = 32});
+    for (const int64_t id : found.ids) EXPECT_GE(id, 0);
   }
 }
 

@@ -172,6 +172,62 @@ def test_a_build_that_can_finish_is_finished_by_a_draining_server(new_server):
     assert server.process.wait(timeout=20) == 0
 
 
+def test_calls_that_come_while_the_server_drains_are_turned_away(new_server):
+    server = new_server()
+    server.build("late", speech(20))
+    # A request that never comes keeps the connection's server busy draining.
+    call = server.retrieval.Build(
+        build_requests(
+            "slow", speech(60_000, 64), chunk=10_000,
+            index_factory="IVF1000,PQ32x4fs,RFlat",
+        )
+    )
+    for response in call:
+        if response.progress.stage == pb.BuildProgress.STAGE_TRAINING:
+            break
+    process = server.process
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: health(server) == 2)
+    for _ in range(20):
+        with pytest.raises(grpc.RpcError) as error:
+            server.search("late", speech(2))
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert list(call)[-1].version.version == 1
+    assert process.wait(timeout=20) == 0
+
+
+def test_cancelled_calls_are_counted_as_such(new_server):
+    import queue
+
+    server = new_server()
+    server.build("counted", speech(20))
+    requests = queue.Queue()
+    stream = server.retrieval.Search(iter(requests.get, None))
+    requests.put(
+        pb.SearchRequest(speaker="counted", frames=to_frames(speech(2)))
+    )
+    next(stream)
+    stream.cancel()
+    requests.put(None)
+    series = 'timbre_requests_total{rpc="Search",status="CANCELLED"} 1'
+    wait_for(lambda: series in scrape(server))
+    assert 'timbre_streams_in_flight{rpc="Search"} 0' in scrape(server)
+
+
+def test_compressed_bombs_are_refused_before_they_are_inflated(new_server):
+    server = new_server()
+    call = server.channel.stream_stream("/timbre.v1.Retrieval/Search")
+    with pytest.raises(grpc.RpcError) as error:
+        list(
+            call(
+                iter([b"\0" * 300_000_000]),
+                compression=grpc.Compression.Gzip,
+            )
+        )
+    assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert peak_rss(server.process.pid) < 150e6
+
+
 def test_a_second_server_on_the_directory_says_so(new_server, tmp_path):
     server = new_server()
     second = subprocess.run(

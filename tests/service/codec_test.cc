@@ -159,6 +159,19 @@ TEST(MessageCodecTest, AStringThatIsNotUtf8IsNamedEvenInside) {
   EXPECT_EQ(DetailsOf(ParseMessage(inner, build)).field, "options.speaker");
 }
 
+TEST(MessageCodecTest, MessagesThatWouldExplodeAreRefusedUnparsed) {
+  std::string voices;  // 4 MB of empty voices
+  for (int i = 0; i < 2'000'000; ++i) voices += std::string("\x3a\x00", 2);
+  grpc::ByteBuffer many = Bytes(voices);
+  v1::BlendRequest blend;
+  EXPECT_EQ(ParseMessage(many, blend).code(),
+            absl::StatusCode::kResourceExhausted);
+  grpc::ByteBuffer large = Bytes(std::string(100, 'x'));
+  v1::GetSpeakerRequest get;
+  EXPECT_EQ(ParseMessage(large, get, 99).code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 TEST(PageTokenTest, TokensSurviveTheRoundTripForTheirPrefixAlone) {
   const std::string token = MakePageToken("al", "alice");
   EXPECT_EQ(*ParsePageToken("al", token), "alice");

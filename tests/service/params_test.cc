@@ -52,6 +52,15 @@ TEST(SearchParamsTest, ASmallerKKeepsTheCandidatesOfTheMeasuredOne) {
   EXPECT_EQ(large->settings.candidates, 400U);
 }
 
+TEST(SearchParamsTest, CandidatesAreCountedInFloatAsFaissDoes) {
+  const auto resolved = ResolveSearch(Params([](auto& p) {
+                                        p.set_k(10);
+                                        p.set_k_factor(1.3F);
+                                      }),
+                                      Version("IVF64,PQ8x4fs,RFlat"));
+  EXPECT_EQ(resolved->settings.candidates, 13U);
+}
+
 TEST(SearchParamsTest, NprobeAboveNlistIsNlist) {
   const auto resolved =
       ResolveSearch(Params([](auto& p) { p.set_nprobe(4'000'000'000U); }),

@@ -34,9 +34,10 @@ void Call::OnAccepted(bool ok) {
   Post(service_, index_, queue_, factory_, listener_);
   ended_.Start();  // comes for every accepted call
   handler_ = factory_(*this);
-  listener_(this, true);
   stream_.SendInitialMetadata(started_.Start());
   handler_->OnStart();
+  // Last: from here on the call may be told to drain, which may end it.
+  listener_(this, true);
 }
 
 bool Call::MayStart() { return !finishing_ && !cancelled_.load(); }
@@ -51,27 +52,23 @@ void Call::Write(const grpc::ByteBuffer& message) {
   if (MayStart()) stream_.Write(message, written_.Start());
 }
 
+bool Call::StartFinishing(const absl::Status& status) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (finishing_) return false;
+  finishing_ = true;
+  status_ = status;
+  return !cancelled();
+}
+
 void Call::Finish(const absl::Status& status) {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (finishing_) return;
-    finishing_ = true;
-  }
-  handler_->OnFinish(status);
-  if (!cancelled()) stream_.Finish(ToGrpcStatus(status), finished_.Start());
+  if (!StartFinishing(status)) return;
+  stream_.Finish(ToGrpcStatus(status), finished_.Start());
 }
 
 void Call::WriteAndFinish(const grpc::ByteBuffer& message) {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (finishing_) return;
-    finishing_ = true;
-  }
-  handler_->OnFinish(absl::OkStatus());
-  if (!cancelled()) {
-    stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK,
-                           finished_.Start());
-  }
+  if (!StartFinishing(absl::OkStatus())) return;
+  stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK,
+                         finished_.Start());
 }
 
 absl::string_view Call::Metadata(const std::string& key) const {
@@ -97,10 +94,16 @@ void Call::OnWriteDone(bool ok) {
 }
 
 void Call::OnEnd(bool) {
-  if (!context_.IsCancelled()) return;
-  cancelled_.store(true);
-  handler_->OnCancelled();
-  Finish(absl::CancelledError("the client is gone or its deadline has passed"));
+  absl::Status status;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    cancelled_.store(context_.IsCancelled());
+    finishing_ = true;
+    status = cancelled() ? absl::CancelledError(
+                               "the client is gone or its deadline has passed")
+                         : status_;
+  }
+  handler_->OnEnd(status);
 }
 
 }  // namespace timbre

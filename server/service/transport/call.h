@@ -33,12 +33,12 @@ class CallHandler {
   virtual void OnRequestsEnd() = 0;
   // Write() has been taken by the transport.
   virtual void OnWritten() {}
-  // The client is gone, or its deadline has passed.
-  virtual void OnCancelled() {}
   // The server drains: end soon.
   virtual void OnDrain() {}
-  // The call ends with `status`; comes once, before the status is sent.
-  virtual void OnFinish(const absl::Status&) {}
+  // The call has ended with `status`: CANCELLED where the client is gone or
+  // its deadline has passed. Comes once for every call, last of all events but
+  // perhaps an OnRequestsEnd.
+  virtual void OnEnd(const absl::Status& status) = 0;
 };
 
 // Something that comes out of a completion queue.
@@ -111,6 +111,8 @@ class Call : public std::enable_shared_from_this<Call> {
   void OnEnd(bool ok);
   void Ignore(bool) {}
   bool MayStart();  // under mutex_
+  // Whether the status is still to be sent.
+  bool StartFinishing(const absl::Status& status);
 
   // Constant after construction.
   RawService& service_;
@@ -132,6 +134,7 @@ class Call : public std::enable_shared_from_this<Call> {
   std::atomic<bool> cancelled_{false};
   std::mutex mutex_;
   bool finishing_ = false;  // guarded by mutex_
+  absl::Status status_;     // the last word of the server; guarded by mutex_
   // Set once, before the first event reaches it.
   std::unique_ptr<CallHandler> handler_;
 };

@@ -1,0 +1,14 @@
+#include "server/service/rpc_handler.h"
+
+#include "absl/time/time.h"
+#include "server/base/errors.h"
+
+namespace timbre {
+
+absl::Status DrainingError() {
+  return MakeRetryableError(absl::StatusCode::kUnavailable, "DRAINING",
+                            "the server is shutting down; try again",
+                            absl::Seconds(1));
+}
+
+}  // namespace timbre
