@@ -87,10 +87,8 @@ Client::Client(const std::string& server, absl::Duration timeout)
       catalog_(v1::Catalog::NewStub(channel_)) {}
 
 std::unique_ptr<grpc::ClientContext> Client::NewContext(
-    const std::string& speaker) const {
+    const std::string& speaker) {
   auto context = std::make_unique<grpc::ClientContext>();
-  context->set_deadline(std::chrono::system_clock::now() +
-                        absl::ToChronoMilliseconds(timeout_));
   if (!speaker.empty()) context->AddMetadata("timbre-speaker", speaker);
   return context;
 }
@@ -200,6 +198,20 @@ absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
   return result;
 }
 
+template <typename Request, typename Response>
+absl::StatusOr<Response> Client::CallCatalog(
+    grpc::Status (v1::Catalog::Stub::*method)(grpc::ClientContext*,
+                                              const Request&, Response*),
+    const Request& request, const std::string& speaker) const {
+  const auto context = NewContext(speaker);
+  context->set_deadline(std::chrono::system_clock::now() +
+                        absl::ToChronoMilliseconds(timeout_));
+  Response response;
+  TIMBRE_RETURN_IF_ERROR(
+      FromGrpcStatus(((*catalog_).*method)(context.get(), request, &response)));
+  return response;
+}
+
 absl::StatusOr<std::vector<v1::Speaker>> Client::ListSpeakers(
     const std::string& prefix) {
   std::vector<v1::Speaker> speakers;
@@ -207,72 +219,57 @@ absl::StatusOr<std::vector<v1::Speaker>> Client::ListSpeakers(
   request.set_prefix(prefix);
   request.set_page_size(1000);
   do {
-    const auto context = NewContext();
-    v1::ListSpeakersResponse response;
-    TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(
-        catalog_->ListSpeakers(context.get(), request, &response)));
-    for (auto& speaker : *response.mutable_speakers()) {
+    TIMBRE_ASSIGN_OR_RETURN(
+        v1::ListSpeakersResponse page,
+        CallCatalog(&v1::Catalog::Stub::ListSpeakers, request, ""));
+    for (auto& speaker : *page.mutable_speakers()) {
       speakers.push_back(std::move(speaker));
     }
-    request.set_page_token(response.next_page_token());
+    request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return speakers;
 }
 
 absl::StatusOr<v1::Speaker> Client::GetSpeaker(const std::string& speaker) {
-  const auto context = NewContext(speaker);
   v1::GetSpeakerRequest request;
   request.set_speaker(speaker);
-  v1::Speaker response;
-  TIMBRE_RETURN_IF_ERROR(
-      FromGrpcStatus(catalog_->GetSpeaker(context.get(), request, &response)));
-  return response;
+  return CallCatalog(&v1::Catalog::Stub::GetSpeaker, request, speaker);
 }
 
 absl::StatusOr<v1::Speaker> Client::ActivateVersion(const VoiceRef& voice) {
-  const auto context = NewContext(voice.speaker);
   v1::ActivateVersionRequest request;
   request.set_speaker(voice.speaker);
   request.set_version(voice.version);
-  v1::Speaker response;
-  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(
-      catalog_->ActivateVersion(context.get(), request, &response)));
-  return response;
+  return CallCatalog(&v1::Catalog::Stub::ActivateVersion, request,
+                     voice.speaker);
 }
 
 absl::StatusOr<v1::Speaker> Client::DeleteVersion(const VoiceRef& voice) {
-  const auto context = NewContext(voice.speaker);
   v1::DeleteVersionRequest request;
   request.set_speaker(voice.speaker);
   request.set_version(voice.version);
-  v1::Speaker response;
-  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(
-      catalog_->DeleteVersion(context.get(), request, &response)));
-  return response;
+  return CallCatalog(&v1::Catalog::Stub::DeleteVersion, request, voice.speaker);
 }
 
 absl::Status Client::DeleteSpeaker(const std::string& speaker) {
-  const auto context = NewContext(speaker);
   v1::DeleteSpeakerRequest request;
   request.set_speaker(speaker);
-  v1::DeleteSpeakerResponse response;
-  return FromGrpcStatus(
-      catalog_->DeleteSpeaker(context.get(), request, &response));
+  return CallCatalog(&v1::Catalog::Stub::DeleteSpeaker, request, speaker)
+      .status();
 }
 
 absl::StatusOr<v1::ServerInfo> Client::GetServerInfo() {
-  const auto context = NewContext();
-  v1::ServerInfo response;
-  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(catalog_->GetServerInfo(
-      context.get(), v1::GetServerInfoRequest(), &response)));
-  return response;
+  return CallCatalog(&v1::Catalog::Stub::GetServerInfo,
+                     v1::GetServerInfoRequest(), "");
 }
 
 absl::StatusOr<bool> Client::CheckHealth() {
   // grpc.health.v1 comes without C++ messages in this gRPC: an empty request
   // is no bytes, and the answer's only field is `status`, SERVING = 1.
   grpc::GenericStub stub(channel_);
-  const auto context = NewContext();
+  const auto context = NewContext("");
+  context->set_deadline(std::chrono::system_clock::now() +
+                        absl::ToChronoMilliseconds(timeout_));
   grpc::CompletionQueue queue;
   grpc::ByteBuffer request(nullptr, 0);
   grpc::ByteBuffer response;

@@ -38,13 +38,13 @@ struct BlendResult {
   double mean_shift = 0;
 };
 
-// Calls block until they are answered or `timeout` has passed, and return the
-// server's status with its details (server/base/errors.h, DetailsOf).
-// Thread-safe.
+// Calls block until they are answered and return the server's status with its
+// details (server/base/errors.h, DetailsOf). Thread-safe.
 class Client {
  public:
-  // `server` is HOST:PORT or unix:PATH. Does not connect yet. `timeout` is per
-  // call; builds and downloads have none.
+  // `server` is HOST:PORT or unix:PATH. Does not connect yet. `timeout` is that
+  // of calls with one answer; streams last as long as the connection answers
+  // pings.
   explicit Client(const std::string& server,
                   absl::Duration timeout = absl::Seconds(60));
 
@@ -82,8 +82,13 @@ class Client {
                       const OnChunk& chunk);
 
  private:
-  std::unique_ptr<grpc::ClientContext> NewContext(
-      const std::string& speaker = "") const;
+  static std::unique_ptr<grpc::ClientContext> NewContext(
+      const std::string& speaker);
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> CallCatalog(
+      grpc::Status (v1::Catalog::Stub::*method)(grpc::ClientContext*,
+                                                const Request&, Response*),
+      const Request& request, const std::string& speaker) const;
 
   const std::shared_ptr<grpc::Channel> channel_;
   const absl::Duration timeout_;

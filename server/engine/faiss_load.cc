@@ -23,12 +23,6 @@
 namespace timbre {
 namespace {
 
-absl::Status Damaged(const IndexDescription& description,
-                     absl::string_view what) {
-  return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
-                   absl::StrCat(description.index_path, ": ", what));
-}
-
 // faiss reads from memory that was verified.
 class StringReader : public faiss::IOReader {
  public:
@@ -48,9 +42,10 @@ class StringReader : public faiss::IOReader {
 absl::StatusOr<std::unique_ptr<faiss::Index>> ReadInMemory(
     const IndexDescription& description) {
   auto contents = ReadFile(description.index_path);
-  if (!contents.ok()) return Damaged(description, contents.status().message());
+  if (!contents.ok())
+    return IndexDamaged(description, contents.status().message());
   if (DigestOf(*contents) != description.index_digest) {
-    return Damaged(description, "the digest does not match the manifest");
+    return IndexDamaged(description, "the digest does not match the manifest");
   }
   std::unique_ptr<faiss::Index> index;
   TIMBRE_RETURN_IF_ERROR(
@@ -137,6 +132,12 @@ bool CopyCodes(const faiss::IndexIVF& ivf, uint32_t pq_m, IvfParts& parts) {
 
 }  // namespace
 
+absl::Status IndexDamaged(const IndexDescription& description,
+                          absl::string_view what) {
+  return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
+                   absl::StrCat(description.index_path, ": ", what));
+}
+
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     const IndexDescription& description) {
   TIMBRE_ASSIGN_OR_RETURN(const std::unique_ptr<faiss::Index> index,
@@ -148,7 +149,8 @@ absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
       !CopyCentroids(*ivf, *parts) ||
       !CopyIds(*ivf, description.rows, *parts) ||
       !CopyCodes(*ivf, description.spec.pq_m, *parts)) {
-    return Damaged(description, "the index is not what the manifest describes");
+    return IndexDamaged(description,
+                        "the index is not what the manifest describes");
   }
   return parts;
 }

@@ -5,11 +5,16 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "server/engine/ivf_parts.h"
 
 namespace timbre {
 
 struct IndexDescription;
+
+// DATA_LOSS: "<path of the index>: <what>".
+absl::Status IndexDamaged(const IndexDescription& description,
+                          absl::string_view what);
 
 // Verifies the digest before faiss sees a byte, then every number that a
 // search relies on. DATA_LOSS if anything is not as described. Thread-safe.

@@ -16,12 +16,6 @@
 namespace timbre {
 namespace {
 
-absl::Status Damaged(const IndexDescription& description,
-                     absl::string_view what) {
-  return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
-                   absl::StrCat(description.index_path, ": ", what));
-}
-
 // Reads a file once, digesting everything on the way.
 class DigestingReader {
  public:
@@ -107,15 +101,15 @@ absl::Status ReadParts(const IndexDescription& description,
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
     const IndexDescription& description) {
   auto file = InputFile::Open(description.index_path);
-  if (!file.ok()) return Damaged(description, file.status().message());
+  if (!file.ok()) return IndexDamaged(description, file.status().message());
   DigestingReader reader(*std::move(file));
   auto parts = std::make_unique<IvfParts>();
   if (const auto status = ReadParts(description, reader, *parts);
       !status.ok()) {
-    return Damaged(description, status.message());
+    return IndexDamaged(description, status.message());
   }
   if (reader.Digest() != description.index_digest) {
-    return Damaged(description, "the digest does not match the manifest");
+    return IndexDamaged(description, "the digest does not match the manifest");
   }
   return parts;
 }

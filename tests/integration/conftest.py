@@ -121,6 +121,19 @@ class Server:
             progress.append(response.progress)
         raise AssertionError("no version")
 
+    def build_until_training(self, speaker, nlist=2000):
+        """A Build of some seconds that has begun to train: its call."""
+        call = self.retrieval.Build(
+            build_requests(
+                speaker, speech(60_000, 64), 10_000,
+                index_factory=f"IVF{nlist},PQ32x4fs,RFlat",
+            )
+        )
+        for response in call:
+            if response.progress.stage == pb.BuildProgress.STAGE_TRAINING:
+                return call
+        raise AssertionError("never trained")
+
     def search(self, speaker, frames, params=None, **fields):
         request = pb.SearchRequest(
             speaker=speaker, frames=to_frames(frames), params=params, **fields

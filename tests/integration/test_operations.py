@@ -138,16 +138,7 @@ def test_idle_streams_end_with_a_retry_hint_when_the_server_drains(
 
 def test_draining_ends_in_time_though_a_build_goes_on(new_server):
     server = new_server("--drain_timeout=1s")
-    frames = speech(60_000, 64)
-    call = server.retrieval.Build(
-        build_requests(
-            "slow", frames, chunk=10_000,
-            index_factory="IVF2000,PQ32x4fs,RFlat",
-        )
-    )
-    for response in call:
-        if response.progress.stage == pb.BuildProgress.STAGE_TRAINING:
-            break
+    server.build_until_training("slow")
     started = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - started < 15
@@ -156,7 +147,7 @@ def test_draining_ends_in_time_though_a_build_goes_on(new_server):
 
 
 def test_a_build_that_can_finish_is_finished_by_a_draining_server(new_server):
-    server = new_server()
+    server = new_server("--drain_timeout=300s")
     result = []
     call = server.retrieval.Build(
         build_requests("quick", speech(5000, 64), chunk=1000)
@@ -169,22 +160,14 @@ def test_a_build_that_can_finish_is_finished_by_a_draining_server(new_server):
         if response.WhichOneof("event") == "version":
             result.append(response.version.version)
     assert result == [1]
-    assert server.process.wait(timeout=20) == 0
+    assert server.process.wait(timeout=60) == 0
 
 
 def test_calls_that_come_while_the_server_drains_are_turned_away(new_server):
-    server = new_server()
+    server = new_server("--drain_timeout=300s")
     server.build("late", speech(20))
-    # A request that never comes keeps the connection's server busy draining.
-    call = server.retrieval.Build(
-        build_requests(
-            "slow", speech(60_000, 64), chunk=10_000,
-            index_factory="IVF1000,PQ32x4fs,RFlat",
-        )
-    )
-    for response in call:
-        if response.progress.stage == pb.BuildProgress.STAGE_TRAINING:
-            break
+    # Keeps the server draining for a while.
+    call = server.build_until_training("slow", nlist=1000)
     process = server.process
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: health(server) == 2)
@@ -193,7 +176,7 @@ def test_calls_that_come_while_the_server_drains_are_turned_away(new_server):
             server.search("late", speech(2))
         assert error.value.code() == grpc.StatusCode.UNAVAILABLE
     assert list(call)[-1].version.version == 1
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def test_cancelled_calls_are_counted_as_such(new_server):
