@@ -6,6 +6,7 @@
 #include <cmath>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "client/cpp/client.h"
 #include "server/app/app.h"
 #include "server/base/errors.h"
