@@ -136,8 +136,10 @@ void AddDelete(CLI::App& app, int* exit_code) {
       "delete", "Delete a voice, or one inactive version of it.");
   AddCommonOptions(command, a->common);
   command.add_option("speaker", a->voice.speaker, "the voice")->required();
-  command.add_option("--version", a->voice.version,
-                     "only this version; default: the whole voice");
+  command
+      .add_option("--version", a->voice.version,
+                  "only this version; default: the whole voice")
+      ->check(CLI::Range(uint64_t{1}, UINT64_MAX));
   SetBody(command, exit_code, a->common, [a] { return Delete(*a); });
 }
 

@@ -17,6 +17,9 @@ std::string Hint(const absl::Status& status, const Common& common) {
     return absl::StrCat("try again in ",
                         absl::FormatDuration(*details.retry_after));
   }
+  if (details.reason == "NOT_SERVING") {
+    return "it is starting or shutting down; try again";
+  }
   if (details.reason == "SPEAKER_NOT_FOUND") {
     return "`timbre list` shows the voices, `timbre build` makes one";
   }

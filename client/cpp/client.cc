@@ -121,11 +121,13 @@ absl::StatusOr<v1::SpeakerVersion> Client::Build(
     });
   }
   // A half-close publishes: what could not be read must not look finished.
-  if (source_status.ok()) {
-    stream->WritesDone();
-  } else {
-    context.TryCancel();
+  // Options in the middle of a build are refused, whatever came before.
+  if (!source_status.ok()) {
+    request.Clear();
+    *request.mutable_options() = options;
+    stream->Write(request);
   }
+  stream->WritesDone();
   reader.join();
   const grpc::Status status = stream->Finish();
   TIMBRE_RETURN_IF_ERROR(source_status);

@@ -112,6 +112,9 @@ class RunningApp : public App {
     calls_->WaitUntilIdle(kLastEvents);
     calls_->Stop();
     server_.reset();
+    if (!config_.port_file.empty()) {
+      RemoveTree(config_.port_file).IgnoreError();  // nobody answers there now
+    }
     Log(LogLevel::kInfo, "stopped");
   }
 

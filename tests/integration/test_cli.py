@@ -111,6 +111,16 @@ def test_errors_say_what_was_wrong_and_what_to_do(run, tmp_path):
     run("build", code=2)
 
 
+def test_a_build_that_meets_another_dimension_ends_at_once(run, tmp_path):
+    run("synth", "a", "--frames=6000")
+    run("synth", "b", "--frames=1000", "--dimension=768")
+    for _ in range(5):
+        mixed = run("build", "cli-mixed", "a", "b", code=3)
+        assert "has dimension 768" in mixed.stderr
+    run("show", "cli-mixed", code=4)
+    run("delete", "cli-mixed", "--version=0", code=2)
+
+
 def test_float64_and_float16_files_are_read(run, tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 8)).astype("f2")
     for i, dtype in enumerate(("f2", "f4", "f8")):

@@ -90,6 +90,23 @@ def test_metrics_have_their_series_and_promtool_finds_nothing(server):
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
+def test_strange_requests_on_the_metrics_port_do_no_harm(server):
+    import socket
+
+    for request in (
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET /foo HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"NONSENSE\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    ):
+        with socket.create_connection(
+            ("127.0.0.1", server.metrics_port), timeout=10
+        ) as connection:
+            connection.sendall(request)
+            connection.recv(100)
+    assert "timbre_build_info" in scrape(server)
+
+
 def test_grpcurl_needs_no_proto_file(server):
     grpcurl = shutil.which("grpcurl") or shutil.which(
         "grpcurl", path=os.path.expanduser("~/go/bin")
