@@ -31,9 +31,10 @@ ABSL_FLAG(std::string, log_level, "info",
 ABSL_FLAG(int, worker_threads, 0,
           "threads that search and blend, 1..256; 0: one per CPU of the "
           "cgroup's quota.");
-ABSL_FLAG(std::string, simd_level, "",
-          "avx512, avx2 or portable: use this instead of the best that the CPU "
-          "has, to reproduce another machine's numbers.");
+ABSL_FLAG(
+    std::string, simd_level, "",
+    "avx512vbmi, avx512vnni, avx512, avx2 or portable: use this instead of "
+    "the best that the CPU has, to reproduce another machine's numbers.");
 ABSL_FLAG(uint64_t, max_message_bytes, uint64_t{64} << 20,
           "largest request message in bytes, 4096..2147483647; a larger one "
           "ends its call with RESOURCE_EXHAUSTED. Memory per open stream can "

@@ -42,6 +42,10 @@ std::string DigestOf(absl::string_view data) {
   return Print(XXH3_128bits(data.data(), data.size()));
 }
 
+uint64_t HashOf(const void* data, size_t bytes) {
+  return XXH3_64bits(data, bytes);
+}
+
 absl::StatusOr<std::string> DigestOfFile(const std::string& path) {
   TIMBRE_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
   std::vector<char> piece(kPieceBytes);

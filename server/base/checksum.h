@@ -30,6 +30,10 @@ class Checksum {
 
 std::string DigestOf(absl::string_view data);
 
+// XXH3 of short data, for hash tables: not for files, may differ between
+// machines.
+uint64_t HashOf(const void* data, size_t bytes);
+
 // Reads the whole file once, in pieces.
 absl::StatusOr<std::string> DigestOfFile(const std::string& path);
 

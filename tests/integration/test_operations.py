@@ -53,7 +53,7 @@ def test_health_is_serving_overall_and_per_service(server):
 
 def test_server_info(server):
     info = server.catalog.GetServerInfo(pb.GetServerInfoRequest())
-    assert info.simd_level in ("avx512", "avx2", "portable")
+    assert info.simd_level.startswith(("avx", "portable"))
     assert info.metrics_port == server.metrics_port
     assert info.max_message_bytes == 64 << 20
     assert info.worker_threads >= 1

@@ -1,0 +1,97 @@
+#include "server/kernels/avx2/avx2.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "server/kernels/avx2/target.h"
+
+namespace timbre::avx2 {
+namespace {
+
+// Bit 2 i for each of 16 values that is <= its limit.
+TIMBRE_AVX2 inline uint32_t AtMost(const uint16_t* values, __m256i limit) {
+  const __m256i v =
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+  const __m256i within = _mm256_cmpeq_epi16(_mm256_min_epu16(v, limit), v);
+  return static_cast<uint32_t>(_mm256_movemask_epi8(within)) & 0x55555555U;
+}
+
+}  // namespace
+
+TIMBRE_AVX2 size_t CountAtMost(const uint16_t* values, size_t n,
+                               uint16_t limit) {
+  const __m256i limits = _mm256_set1_epi16(static_cast<int16_t>(limit));
+  size_t count = 0;
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    count += static_cast<size_t>(std::popcount(AtMost(values + i, limits)));
+  }
+  for (; i < n; ++i) count += values[i] <= limit ? 1 : 0;
+  return count;
+}
+
+TIMBRE_AVX2 size_t Collect(const uint16_t* values, size_t n, uint16_t limit,
+                           size_t most, uint32_t* positions) {
+  const __m256i limits = _mm256_set1_epi16(static_cast<int16_t>(limit));
+  size_t count = 0;
+  size_t i = 0;
+  for (; i + 16 <= n && count < most; i += 16) {
+    for (uint32_t bits = AtMost(values + i, limits); bits != 0 && count < most;
+         bits &= bits - 1) {
+      positions[count++] = static_cast<uint32_t>(
+          i + static_cast<size_t>(std::countr_zero(bits)) / 2);
+    }
+  }
+  for (; i < n && count < most; ++i) {
+    if (values[i] <= limit) positions[count++] = static_cast<uint32_t>(i);
+  }
+  return count;
+}
+
+TIMBRE_AVX2 void StridedMinima(const uint16_t* values, size_t n, size_t lanes,
+                               uint16_t* minima) {
+  for (size_t lane = 0; lane < lanes; lane += 16) {
+    __m256i least = _mm256_set1_epi16(-1);
+    size_t i = lane;
+    for (; i + 16 <= n; i += lanes) {
+      least = _mm256_min_epu16(
+          least,
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i)));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(minima + lane), least);
+    for (size_t j = 0; i + j < n && j < 16; ++j) {
+      minima[lane + j] = std::min(minima[lane + j], values[i + j]);
+    }
+  }
+}
+
+TIMBRE_AVX2 void Rank(const float* scores, size_t n, uint8_t* ranks) {
+  // Infinity is below nothing.
+  alignas(32) float padded[kMostRanked];
+  std::fill(padded, padded + kMostRanked,
+            std::numeric_limits<float>::infinity());
+  std::copy_n(scores, n, padded);
+  for (size_t i = 0; i < n; ++i) {
+    const __m256 score = _mm256_set1_ps(padded[i]);
+    __m256i below = _mm256_setzero_si256();
+    for (size_t j = 0; j < n; j += 8) {
+      below = _mm256_sub_epi32(
+          below, _mm256_castps_si256(_mm256_cmp_ps(_mm256_load_ps(padded + j),
+                                                   score, _CMP_LT_OQ)));
+    }
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(below),
+                                       _mm256_extracti128_si256(below, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_srli_si128(four, 8));
+    ranks[i] = static_cast<uint8_t>(_mm_extract_epi32(two, 0) +
+                                    _mm_extract_epi32(two, 1));
+  }
+}
+
+}  // namespace timbre::avx2
+
+#endif  // defined(__x86_64__)

@@ -1,0 +1,57 @@
+// Rows that will be read soon, fetched a cache line at a time by whoever has
+// computing to do meanwhile.
+#ifndef TIMBRE_SERVER_KERNELS_PREFETCH_QUEUE_H_
+#define TIMBRE_SERVER_KERNELS_PREFETCH_QUEUE_H_
+
+#include <cstddef>
+
+namespace timbre {
+
+inline constexpr size_t kCacheLineBytes = 64;
+
+// Not thread-safe. Refers to `rows`, which must outlive it.
+class PrefetchQueue {
+ public:
+  PrefetchQueue() = default;
+  // `count` rows of `row_bytes` > 0 each.
+  PrefetchQueue(const char* const* rows, size_t count, size_t row_bytes)
+      : next_row_(rows), last_row_(rows + count), row_bytes_(row_bytes) {
+    if (count > 0) StartRow();
+  }
+
+  bool empty() const { return next_row_ == last_row_; }
+
+  // Asks for one line, into the second-level cache: the first has no room for
+  // the rows of a whole tile. REQUIRES: !empty().
+  void IssueLine() {
+    __builtin_prefetch(line_, 0, 2);
+    line_ += kCacheLineBytes;
+    if (line_ < end_) return;
+    if (++next_row_ != last_row_) StartRow();
+  }
+
+  // Asks for what is left of a row, if there is one.
+  void IssueRow() {
+    if (empty()) return;
+    for (; line_ < end_; line_ += kCacheLineBytes) {
+      __builtin_prefetch(line_, 0, 2);
+    }
+    if (++next_row_ != last_row_) StartRow();
+  }
+
+ private:
+  void StartRow() {
+    line_ = *next_row_;
+    end_ = line_ + row_bytes_;
+  }
+
+  const char* const* next_row_ = nullptr;
+  const char* const* last_row_ = nullptr;
+  size_t row_bytes_ = 0;
+  const char* line_ = nullptr;
+  const char* end_ = nullptr;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_KERNELS_PREFETCH_QUEUE_H_
