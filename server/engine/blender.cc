@@ -102,34 +102,22 @@ double FillWeights(const SpeakerIndex& index, const float* frame,
   return sum;
 }
 
-void MixRows(const SpeakerIndex& index, const Neighbors& neighbors,
-             double weight_sum, BlendScratch& scratch) {
-  std::fill(scratch.mix.begin(), scratch.mix.end(), 0.0F);
+// out = rate * mix + (1 - rate) * frame; adds the frame's shift to `totals`.
+void MixFrame(const SpeakerIndex& index, const float* frame,
+              const Neighbors& neighbors, double weight_sum, float rate,
+              BlendScratch& scratch, float* out, BlendTotals& totals) {
+  size_t count = 0;
   for (size_t i = 0; i < neighbors.found; ++i) {
     const auto weight = static_cast<float>(scratch.weights[i] / weight_sum);
     if (weight == 0) continue;
-    const float* const row =
-        index.store().Row(neighbors.Id(i), scratch.row.data());
-    for (size_t j = 0; j < scratch.mix.size(); ++j) {
-      scratch.mix[j] += weight * row[j];
-    }
+    scratch.shares[count] = weight;
+    scratch.rows[count++] = index.store().RawRow(neighbors.Id(i));
   }
-}
-
-// out = rate * mix + (1 - rate) * frame; adds the frame's shift to `totals`.
-void MixFrame(const float* frame, float rate, const std::vector<float>& mix,
-              float* out, BlendTotals& totals) {
-  double norm = 0;
-  double moved = 0;
-  for (size_t j = 0; j < mix.size(); ++j) {
-    const float in = frame[j];
-    const float mixed = rate * mix[j] + (1 - rate) * in;
-    norm += double{in} * in;
-    moved += (double{mixed} - in) * (double{mixed} - in);
-    out[j] = mixed;
-  }
-  if (norm > 0) {
-    totals.shift += std::sqrt(moved / norm);
+  const MixNorms norms = index.store().Mix(
+      frame, {scratch.rows.data(), scratch.shares.data(), count}, rate, out);
+  if (norms.squared_norm > 0) {
+    totals.shift +=
+        std::sqrt(double{norms.squared_shift} / double{norms.squared_norm});
     ++totals.frames_with_norm;
   }
 }
@@ -153,12 +141,14 @@ Neighbors NeighborsOf(const NeighborBatch& batch, size_t frame) {
 
 }  // namespace
 
-absl::Status Blend(const SpeakerIndex& index, const float* frames, size_t rows,
-                   const NeighborBatch& neighbors, const float* rates,
-                   const BlendSettings& settings, BlendScratch& scratch,
-                   float* out, BlendTotals& totals) {
+void Blend(const SpeakerIndex& index, const float* frames, size_t rows,
+           const NeighborBatch& neighbors, const float* rates,
+           const BlendSettings& settings, BlendScratch& scratch, float* out,
+           BlendTotals& totals) {
   const size_t n = index.dimension();
   scratch.weights.resize(neighbors.k);
+  scratch.shares.resize(neighbors.k);
+  scratch.rows.resize(neighbors.k);
   scratch.mix.resize(n);
   scratch.row.resize(n);
   scratch.unit.resize(n);
@@ -175,10 +165,8 @@ absl::Status Blend(const SpeakerIndex& index, const float* frames, size_t rows,
       KeepFrame(frames, n, out, totals);
       continue;
     }
-    MixRows(index, near, sum, scratch);
-    MixFrame(frames, rates[i], scratch.mix, out, totals);
+    MixFrame(index, frames, near, sum, rates[i], scratch, out, totals);
   }
-  return index.store().Check();
 }
 
 }  // namespace timbre

@@ -29,8 +29,10 @@ struct BlendSettings {
 
 // Working memory of one thread, as SearchScratch.
 struct BlendScratch {
-  std::vector<double> weights;  // [k]
-  std::vector<float> mix;       // [dimension], like the two below
+  std::vector<double> weights;    // [k], not normalised
+  std::vector<float> shares;      // [k], of the rows that weigh something
+  std::vector<const char*> rows;  // [k], the same
+  std::vector<float> mix;         // [dimension], like the two below
   std::vector<float> row;
   std::vector<float> unit;
 };
@@ -54,12 +56,13 @@ struct NeighborBatch {
 // same shape; may be `frames`). `rates` ([rows], 0..1) says how much of the
 // mix each frame gets. Always finite: neighbours at distance zero share the
 // whole weight, missing ones weigh nothing, and where no weight is left the
-// frame comes back as it was. Adds to `totals`. DATA_LOSS as
-// SpeakerIndex::Search. Thread-safe with one scratch a thread.
-absl::Status Blend(const SpeakerIndex& index, const float* frames, size_t rows,
-                   const NeighborBatch& neighbors, const float* rates,
-                   const BlendSettings& settings, BlendScratch& scratch,
-                   float* out, BlendTotals& totals);
+// frame comes back as it was. Adds to `totals`. The caller asks
+// index.store().Check() whether all rows could be read. Thread-safe with one
+// scratch a thread.
+void Blend(const SpeakerIndex& index, const float* frames, size_t rows,
+           const NeighborBatch& neighbors, const float* rates,
+           const BlendSettings& settings, BlendScratch& scratch, float* out,
+           BlendTotals& totals);
 
 }  // namespace timbre
 

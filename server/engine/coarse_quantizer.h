@@ -2,9 +2,11 @@
 #ifndef TIMBRE_SERVER_ENGINE_COARSE_QUANTIZER_H_
 #define TIMBRE_SERVER_ENGINE_COARSE_QUANTIZER_H_
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "server/base/aligned_vector.h"
 #include "server/engine/ivf_parts.h"
 #include "server/engine/metric.h"
 #include "server/engine/top_k.h"
@@ -12,28 +14,71 @@
 
 namespace timbre {
 
+// Working memory of one thread.
+struct CoarseScratch {
+  AlignedVector<int8_t> frames;     // [kFramesPerTile, padded dimension]
+  AlignedVector<uint16_t> scores;   // [kFramesPerTile, padded lists]
+  std::vector<uint32_t> positions;  // [padded lists]
+  std::vector<ScoredId> borderline;
+};
+
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
+//
+// All centroids are scored with int8 dot products of centred vectors. Where
+// rounding could decide who is in (see MarginOf), the float centroids do.
 class CoarseQuantizer {
  public:
   CoarseQuantizer(const IvfParts& parts, Metric metric,
                   const KernelTable& kernels);
 
-  // The `nprobe` lists whose centroids are nearest to `query` ([dimension],
-  // normalised for kCosine), nearest first, ties by list number. 1 <= nprobe
-  // <= nlist. The result is valid until `top` is used again.
-  const std::vector<ScoredId>& Probe(const float* query, uint32_t nprobe,
-                                     TopK& top) const;
+  // lists[i] becomes the `nprobe` lists whose centroids are nearest to
+  // frames[i] ([dimension], normalised for kCosine), i < count <=
+  // kFramesPerTile; in no particular order, ties by list number, without empty
+  // lists. Issues `prefetch` meanwhile.
+  void Probe(const float* const* frames, size_t count, uint32_t nprobe,
+             PrefetchQueue& prefetch, CoarseScratch& scratch,
+             std::vector<uint32_t>* lists) const;
 
-  size_t resident_bytes() const {
-    return half_norms_.capacity() * sizeof(float);
-  }
+  size_t resident_bytes() const;
 
  private:
+  // A frame on its way: how its scores are made, and how far to trust them.
+  struct Scoring {
+    ListQuery query;
+    uint16_t margin = 0;
+  };
+
+  void AddCentroid(uint32_t list, Metric metric);
+  Scoring Prepare(const float* frame, int8_t* quantized,
+                  uint16_t* scores) const;
+  uint16_t MarginOf(const QuantizedFrame& frame, float scale) const;
+  void Choose(const float* frame, const Scoring& scoring, uint32_t nprobe,
+              CoarseScratch& scratch, std::vector<uint32_t>& lists) const;
+  // Exact up to rounding, smaller is nearer.
+  float Score(const float* frame, uint32_t list) const;
+
+  CentroidBlocks Blocks() const {
+    return {values_.data(), steps_.data(), biases_.data(), blocks_, groups_};
+  }
+  size_t padded_lists() const { return blocks_ * kCentroidsPerBlock; }
+  size_t padded_dimension() const { return groups_ * kDimensionsPerGroup; }
+
   const IvfParts& parts_;
   const KernelTable& kernels_;
+  const size_t blocks_;
+  const size_t groups_;
+  // All const after construction.
+  std::vector<float> center_;      // mean of the centroids
+  AlignedVector<uint8_t> values_;  // centroid - center, see layout.h
+  AlignedVector<float> steps_;
+  AlignedVector<float> biases_;  // infinite for empty lists
   // |c|^2 / 2 for kL2, where |q - c|^2 / 2 = |q|^2 / 2 - <q, c> + |c|^2 / 2
-  // and |q|^2 is the same for all; else 0. Infinite for empty lists.
+  // and |q|^2 is the same for all; else 0.
   std::vector<float> half_norms_;
+  float largest_step_ = 0;
+  float largest_norm_ = 0;  // of centroid - center
+  float least_bias_ = 0;
+  float most_bias_ = 0;
 };
 
 }  // namespace timbre

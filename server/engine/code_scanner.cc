@@ -1,12 +1,18 @@
 #include "server/engine/code_scanner.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "server/engine/select.h"
 
 namespace timbre {
 namespace {
 
-constexpr size_t kEntries = 16;  // of a 4-bit codebook
+// Of a list, before it is scanned: the rest comes by the hardware's own
+// prefetching, which needs a few lines to see where things go.
+constexpr size_t kPrefetchBytes = 4096;
+
+// What codes of other lists in a shared block count as.
+constexpr uint16_t kNone = 65535;
 
 }  // namespace
 
@@ -15,75 +21,139 @@ CodeScanner::CodeScanner(const IvfParts& parts, Metric metric,
     : parts_(parts),
       metric_(metric),
       kernels_(kernels),
-      digits_per_code_(parts.dimension / parts.pq_m),
-      transposed_(parts.codebooks.size()) {
+      codebook_{.groups = GroupsOf(parts.pq_m),
+                .width = parts.dimension / parts.pq_m,
+                .sub_quantizers = parts.pq_m} {
+  const size_t width = codebook_.width;
+  codebook_values_.resize(codebook_.groups * kEntries * (1 + width) *
+                          kSubQuantizersPerGroup);
   for (size_t m = 0; m < parts.pq_m; ++m) {
-    const size_t base = m * kEntries * digits_per_code_;
-    for (size_t j = 0; j < kEntries; ++j) {
-      for (size_t s = 0; s < digits_per_code_; ++s) {
-        transposed_[base + s * kEntries + j] =
-            parts.codebooks[base + j * digits_per_code_ + s];
+    for (size_t entry = 0; entry < kEntries; ++entry) {
+      const float* const in = &parts.codebooks[(m * kEntries + entry) * width];
+      const size_t group = m / kSubQuantizersPerGroup;
+      float* const out =
+          &codebook_values_[(group * kEntries + entry) * (1 + width) *
+                                kSubQuantizersPerGroup +
+                            LaneOf(m % kSubQuantizersPerGroup)];
+      // |q - e|^2 = |q|^2 + |e|^2 - 2 <q, e>, and |q|^2 is the same for all.
+      out[0] = metric == Metric::kL2 ? kernels.dot(in, in, width) : 0.0F;
+      for (size_t s = 0; s < width; ++s) {
+        out[(1 + s) * kSubQuantizersPerGroup] = in[s];
       }
     }
   }
+  codebook_.values = codebook_values_.data();
 }
 
-void CodeScanner::FillDistances(const float* query, float* distances) const {
-  const float* entries = transposed_.data();
-  for (size_t m = 0; m < parts_.pq_m; ++m, distances += kEntries) {
-    std::fill_n(distances, kEntries, 0.0F);
-    for (size_t s = 0; s < digits_per_code_; ++s, entries += kEntries) {
-      const float q = *query++;
-      if (metric_ == Metric::kL2) {
-        for (size_t j = 0; j < kEntries; ++j) {
-          distances[j] += (q - entries[j]) * (q - entries[j]);
-        }
-      } else {
-        for (size_t j = 0; j < kEntries; ++j) distances[j] -= q * entries[j];
-      }
+void CodeScanner::Prepare(const float* const* frames, size_t count,
+                          CodeScratch& scratch) const {
+  scratch.work.resize(kFramesAtOnce * TableWork(codebook_));
+  scratch.tables.resize(kFramesAtOnce * table_bytes());
+  std::array<uint8_t*, kFramesAtOnce> tables{};
+  for (size_t i = 0; i < count; ++i) {
+    tables[i] = scratch.tables.data() + i * table_bytes();
+  }
+  kernels_.fill_tables(codebook_, frames, count,
+                       metric_ == Metric::kL2 ? 2.0F : 1.0F,
+                       scratch.work.data(), tables.data());
+}
+
+void CodeScanner::PrefetchList(uint32_t list) const {
+  const uint8_t* const first = parts_.codes.data() + parts_.code_begin[list] /
+                                                         kCodesPerBlock *
+                                                         parts_.block_bytes();
+  for (size_t i = 0; i < kPrefetchBytes; i += kCacheLineBytes) {
+    __builtin_prefetch(first + i);
+  }
+}
+
+// Returns how many sums there are.
+size_t CodeScanner::ScanLists(const uint8_t* tables,
+                              const std::vector<uint32_t>& lists,
+                              CodeScratch& scratch) const {
+  scratch.lists.clear();
+  size_t total = 0;
+  for (size_t i = 0; i < lists.size(); ++i) {
+    if (i + 1 < lists.size()) PrefetchList(lists[i + 1]);
+    const size_t begin = parts_.code_begin[lists[i]];
+    const size_t end = parts_.code_begin[lists[i] + 1];
+    const size_t block = begin / kCodesPerBlock;
+    const size_t blocks = (end + kCodesPerBlock - 1) / kCodesPerBlock - block;
+    const size_t count = blocks * kCodesPerBlock;
+    if (scratch.sums.size() < total + count) {
+      scratch.sums.resize(2 * (total + count));
     }
+    uint16_t* const sums = scratch.sums.data() + total;
+    kernels_.scan_codes(tables,
+                        parts_.codes.data() + block * parts_.block_bytes(),
+                        blocks, OctetsOf(parts_.pq_m), sums);
+    const size_t before = begin - block * kCodesPerBlock;
+    std::fill(sums, sums + before, kNone);
+    std::fill(sums + before + (end - begin), sums + count, kNone);
+    scratch.lists.push_back({static_cast<uint32_t>(total),
+                             static_cast<uint32_t>(block * kCodesPerBlock)});
+    total += count;
+  }
+  return total;
+}
+
+void CodeScanner::Scan(size_t i, const std::vector<uint32_t>& lists,
+                       size_t wanted, CodeScratch& scratch,
+                       std::vector<uint32_t>& ids) const {
+  const size_t n =
+      ScanLists(scratch.tables.data() + i * table_bytes(), lists, scratch);
+  const uint16_t* const sums = scratch.sums.data();
+  scratch.positions.resize(std::max(n, kMostSurvivors));
+  uint32_t* const positions = scratch.positions.data();
+  Selection near = SelectSmallest(kernels_, sums, n, wanted, 0, positions);
+  if (near.kth == kNone) {
+    // All codes are wanted, but nothing that is none: sums end at 65534.
+    near.count = kernels_.collect(sums, n, kNone - 1, n, positions);
+  }
+  scratch.near.resize(near.count);
+  size_t rows = 0;
+  size_t list = 0;
+  for (size_t j = 0; j < near.count; ++j) {
+    const uint32_t position = positions[j];
+    while (list + 1 < scratch.lists.size() &&
+           scratch.lists[list + 1].first_sum <= position) {
+      ++list;
+    }
+    const ScannedList& scanned = scratch.lists[list];
+    const uint32_t code = scanned.first_code + (position - scanned.first_sum);
+    scratch.near[j] = MakeScoredId(uint32_t{sums[position]}, code);
+    rows += parts_.RowsOf(code).size();
+  }
+  ids.clear();
+  if (rows > wanted) return TakeNearest(wanted, scratch, ids);
+  for (const ScoredId near_code : scratch.near) {
+    const auto more = parts_.RowsOf(IdOf(near_code));
+    ids.insert(ids.end(), more.begin(), more.end());
   }
 }
 
-void CodeScanner::Prepare(const float* query, CodeScratch& scratch) const {
-  const size_t m = parts_.pq_m;
-  scratch.distances.resize(m * kEntries);
-  scratch.tables.assign(size_t{parts_.padded_m()} * kEntries, 0);
-  float* const distances = scratch.distances.data();
-  FillDistances(query, distances);
-  // One scale for all tables, so that sums of entries order like sums of
-  // distances; each table starts at 0. No entry exceeds 255 and no sum 65535,
-  // the rounding up of every entry by 1/2 included.
-  float widest = 0;
-  float total = 0;
-  for (size_t r = 0; r < m; ++r) {
-    float* const row = distances + r * kEntries;
-    const auto [low, high] = std::minmax_element(row, row + kEntries);
-    const float least = *low;
-    const float span = *high - least;
-    widest = std::max(widest, span);
-    total += span;
-    for (size_t j = 0; j < kEntries; ++j) row[j] -= least;
-  }
-  if (widest <= 0) return;  // all alike: every sum is 0
-  const float scale =
-      std::min(255.0F / widest, (65535.0F - static_cast<float>(m)) / total);
-  for (size_t i = 0; i < m * kEntries; ++i) {
-    scratch.tables[i] = static_cast<uint8_t>(
-        std::min(255.0F, std::floor(distances[i] * scale + 0.5F)));
-  }
-}
-
-void CodeScanner::Scan(uint32_t list, CodeScratch& scratch, TopK& top) const {
-  const auto ids = parts_.List(list);
-  const size_t blocks = parts_.BlocksOf(list);
-  scratch.sums.resize(std::max(scratch.sums.size(), blocks * kCodesPerBlock));
-  kernels_.scan_codes(
-      scratch.tables.data(),
-      parts_.blocks.data() + parts_.block_begin[list] * parts_.block_bytes(),
-      blocks, parts_.padded_m(), scratch.sums.data());
-  for (size_t i = 0; i < ids.size(); ++i) {
-    top.Push(MakeScoredId(uint32_t{scratch.sums[i]}, ids[i]));
+// The codes of scratch.near stand for more rows than are wanted: some of equal
+// sums, or some for several rows. Rows are taken sum by sum, ties by id.
+void CodeScanner::TakeNearest(size_t wanted, CodeScratch& scratch,
+                              std::vector<uint32_t>& ids) const {
+  std::sort(scratch.near.begin(), scratch.near.end());
+  for (size_t j = 0; j < scratch.near.size() && ids.size() < wanted;) {
+    const uint64_t sum = scratch.near[j] >> 32;
+    const size_t missing = wanted - ids.size();
+    scratch.ties.clear();
+    for (; j < scratch.near.size() && scratch.near[j] >> 32 == sum; ++j) {
+      // Rows increase: more than what is missing cannot come of one code.
+      const auto rows = parts_.RowsOf(IdOf(scratch.near[j]));
+      const auto some = rows.first(std::min(rows.size(), missing));
+      scratch.ties.insert(scratch.ties.end(), some.begin(), some.end());
+    }
+    if (scratch.ties.size() > missing) {
+      const auto end =
+          scratch.ties.begin() + static_cast<std::ptrdiff_t>(missing);
+      std::nth_element(scratch.ties.begin(), end - 1, scratch.ties.end());
+      scratch.ties.erase(end, scratch.ties.end());
+    }
+    ids.insert(ids.end(), scratch.ties.begin(), scratch.ties.end());
   }
 }
 

@@ -2,9 +2,11 @@
 #ifndef TIMBRE_SERVER_ENGINE_CODE_SCANNER_H_
 #define TIMBRE_SERVER_ENGINE_CODE_SCANNER_H_
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "server/base/aligned_vector.h"
 #include "server/engine/ivf_parts.h"
 #include "server/engine/metric.h"
 #include "server/engine/top_k.h"
@@ -12,11 +14,22 @@
 
 namespace timbre {
 
+// Codes that were scanned side by side: sums[first_sum ...] are those of codes
+// [first_code ...].
+struct ScannedList {
+  uint32_t first_sum = 0;
+  uint32_t first_code = 0;
+};
+
 // Per-thread working memory of CodeScanner.
 struct CodeScratch {
-  std::vector<float> distances;  // [pq_m, 16]
-  std::vector<uint8_t> tables;   // [padded_m, 16]
-  std::vector<uint16_t> sums;    // of one list
+  AlignedVector<float> work;        // of fill_tables
+  AlignedVector<uint8_t> tables;    // two times [padded sub-quantizers, 16]
+  AlignedVector<uint16_t> sums;     // of all lists of one frame
+  std::vector<uint32_t> positions;  // into sums
+  std::vector<ScannedList> lists;
+  std::vector<ScoredId> near;  // sums and codes
+  std::vector<uint32_t> ties;
 };
 
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
@@ -24,27 +37,45 @@ class CodeScanner {
  public:
   CodeScanner(const IvfParts& parts, Metric metric, const KernelTable& kernels);
 
-  // Quantizes the look-up tables of `query` ([dimension], normalised for
-  // kCosine). The codes hold the frames themselves, no residuals, so that one
-  // set of tables serves every list.
-  void Prepare(const float* query, CodeScratch& scratch) const;
+  // Frames whose look-up tables are made together.
+  static constexpr size_t kFramesAtOnce = 2;
 
-  // Pushes (approximate distance, id) of every row of `list`.
-  void Scan(uint32_t list, CodeScratch& scratch, TopK& top) const;
+  // Says that `lists` are scanned soon.
+  void Prefetch(const std::vector<uint32_t>& lists) const {
+    if (!lists.empty()) PrefetchList(lists.front());
+  }
+
+  // Makes the look-up tables of frames[0..count) ([dimension], normalised for
+  // kCosine), 1 <= count <= kFramesAtOnce. The codes hold the frames
+  // themselves, no residuals: one set of tables serves every list.
+  void Prepare(const float* const* frames, size_t count,
+               CodeScratch& scratch) const;
+
+  // ids becomes the `wanted` rows of `lists` that are nearest to frame i of
+  // Prepare by their codes, in no particular order, ties by id; all rows where
+  // there are no more.
+  void Scan(size_t i, const std::vector<uint32_t>& lists, size_t wanted,
+            CodeScratch& scratch, std::vector<uint32_t>& ids) const;
 
   size_t resident_bytes() const {
-    return transposed_.capacity() * sizeof(float);
+    return codebook_values_.capacity() * sizeof(float);
   }
 
  private:
-  void FillDistances(const float* query, float* distances) const;
+  size_t ScanLists(const uint8_t* tables, const std::vector<uint32_t>& lists,
+                   CodeScratch& scratch) const;
+  void PrefetchList(uint32_t list) const;
+  void TakeNearest(size_t wanted, CodeScratch& scratch,
+                   std::vector<uint32_t>& ids) const;
+  size_t table_bytes() const {
+    return codebook_.groups * kSubQuantizersPerGroup * kEntries;
+  }
 
   const IvfParts& parts_;
   const Metric metric_;
   const KernelTable& kernels_;
-  const uint32_t digits_per_code_;  // dimension / pq_m
-  // The codebooks as [pq_m, dimension / pq_m, 16]: sixteen entries at once.
-  std::vector<float> transposed_;
+  AlignedVector<float> codebook_values_;  // const after construction
+  CodebookGroups codebook_;               // the same
 };
 
 }  // namespace timbre

@@ -28,12 +28,17 @@ class ExactScorer {
                  store.element_type() == ElementType::kFloat32)),
         kernels_(kernels) {}
 
-  // The score of row `id`, smaller is nearer: squared L2 or minus the inner
-  // product. `query` is normalised for kCosine; `row` is working memory of
+  // scores[i] = the score of row ids[i], i < count, smaller is nearer: squared
+  // L2 or minus the inner product. `query` is normalised for kCosine. Before
+  // each row one of `prefetch` is asked for. `row` is working memory of
   // 2 * dimension floats.
-  float Score(const float* query, uint32_t id, float* row) const;
+  void Score(const float* query, const uint32_t* ids, size_t count,
+             PrefetchQueue& prefetch, float* row, float* scores) const;
 
  private:
+  float ScoreCosine(const float* query, uint32_t id, float* row) const;
+  float ScoreRounded(const float* query, uint32_t id, float* row) const;
+
   const FrameStore& store_;
   const Metric metric_;
   const bool rounds_;

@@ -1,133 +1,229 @@
+// Reading the IndexIVFPQFastScan files that faiss_train.cc has faiss write.
+//
+// Not with faiss::read_index: it computes tables for symmetric distances and
+// copies every list, which takes longer than all the rest, and trusts what it
+// reads. The layout is that of faiss/impl/index_write.cpp and
+// faiss/invlists/BlockInvertedLists.cpp, unchanged from 1.7 to 1.11; a build
+// opens what it wrote before it publishes, so another one would be noticed.
 #include "server/engine/faiss_load.h"
 
-#include <faiss/IndexFlat.h>
-#include <faiss/IndexIVF.h>
-#include <faiss/IndexIVFPQFastScan.h>
-#include <faiss/impl/io.h>
-#include <faiss/index_io.h>
-#include <faiss/invlists/BlockInvertedLists.h>
-
-#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/checksum.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
+#include "server/base/mapped_file.h"
 #include "server/base/status_macros.h"
-#include "server/engine/faiss_guard.h"
+#include "server/engine/code_packer.h"
 #include "server/engine/speaker_index.h"
 
 namespace timbre {
 namespace {
 
-// faiss reads from memory that was verified.
-class StringReader : public faiss::IOReader {
+// Reads fields one after the other; once something is missing or not as
+// expected, everything after it fails too.
+class FieldReader {
  public:
-  explicit StringReader(const std::string& data) : data_(data) {}
-  size_t operator()(void* out, size_t size, size_t count) override {
-    const size_t items = std::min(count, (data_.size() - offset_) / size);
-    std::memcpy(out, data_.data() + offset_, size * items);
-    offset_ += size * items;
-    return items;
+  explicit FieldReader(absl::string_view data) : rest_(data) {}
+
+  bool ok() const { return ok_; }
+  bool at_end() const { return ok_ && rest_.empty(); }
+
+  // The next bytes; null where there are fewer.
+  const char* Take(uint64_t bytes) {
+    ok_ = ok_ && bytes <= rest_.size();
+    if (!ok_) return nullptr;
+    const char* const data = rest_.data();
+    rest_.remove_prefix(bytes);
+    return data;
+  }
+
+  template <typename T>
+  T Read() {
+    T value{};
+    if (const char* const data = Take(sizeof(T))) {
+      std::memcpy(&value, data, sizeof(T));
+    }
+    return value;
+  }
+
+  template <typename T>
+  void Expect(T value) {
+    ok_ = Read<T>() == value && ok_;
+  }
+
+  void ExpectName(absl::string_view name) {
+    const char* const data = Take(name.size());
+    ok_ = ok_ && absl::string_view(data, name.size()) == name;
+  }
+
+  // A vector whose length goes before it and must be this one.
+  void ReadFloats(uint64_t count, std::vector<float>& floats) {
+    Expect(count);
+    const char* const data = Take(count * sizeof(float));
+    if (!ok_) return;
+    floats.resize(count);
+    std::memcpy(floats.data(), data, count * sizeof(float));
   }
 
  private:
-  const std::string& data_;
-  size_t offset_ = 0;
+  absl::string_view rest_;
+  bool ok_ = true;
 };
 
-absl::StatusOr<std::unique_ptr<faiss::Index>> ReadInMemory(
-    const IndexDescription& description) {
-  auto contents = ReadFile(description.index_path);
-  if (!contents.ok())
-    return IndexDamaged(description, contents.status().message());
-  if (DigestOf(*contents) != description.index_digest) {
-    return IndexDamaged(description, "the digest does not match the manifest");
-  }
-  std::unique_ptr<faiss::Index> index;
-  TIMBRE_RETURN_IF_ERROR(
-      GuardFaiss(absl::StatusCode::kDataLoss, description.index_path, [&] {
-        StringReader reader(*contents);
-        index.reset(faiss::read_index(&reader));
-      }));
-  return index;
+// The header that every faiss index begins with.
+void ExpectHeader(const IndexDescription& description, uint64_t rows,
+                  FieldReader& reader) {
+  reader.Expect(static_cast<int32_t>(description.dimension));
+  reader.Expect(rows);
+  reader.Take(2 * sizeof(int64_t));  // once used, now constants
+  reader.Expect(true);               // is_trained
+  reader.Expect<int32_t>(description.metric == Metric::kL2 ? 1 : 0);
 }
 
-bool CopyCentroids(const faiss::IndexIVF& ivf, IvfParts& parts) {
-  const auto* const flat = dynamic_cast<const faiss::IndexFlat*>(ivf.quantizer);
-  if (flat == nullptr || flat->d != ivf.d ||
-      static_cast<size_t>(flat->ntotal) != ivf.nlist) {
-    return false;
-  }
-  const float* const data = flat->get_xb();
-  parts.dimension = static_cast<uint32_t>(ivf.d);
-  parts.nlist = static_cast<uint32_t>(ivf.nlist);
-  parts.centroids.assign(data, data + ivf.nlist * static_cast<size_t>(ivf.d));
-  return true;
+void ReadCentroids(const IndexDescription& description, FieldReader& reader,
+                   IvfParts& parts) {
+  const uint32_t nlist = description.spec.nlist;
+  reader.Expect<uint64_t>(nlist);
+  reader.Take(sizeof(uint64_t));  // nprobe
+  reader.ExpectName(description.metric == Metric::kL2 ? "IxF2" : "IxFI");
+  ExpectHeader(description, nlist, reader);
+  parts.nlist = nlist;
+  parts.dimension = description.dimension;
+  reader.ReadFloats(uint64_t{nlist} * parts.dimension, parts.centroids);
+  reader.Expect<uint8_t>(0);   // no direct map ...
+  reader.Expect<uint64_t>(0);  // ... and nothing in it
 }
 
-bool CopyIds(const faiss::IndexIVF& ivf, uint64_t rows, IvfParts& parts) {
-  parts.list_begin.reserve(ivf.nlist + 1);
-  parts.list_begin.push_back(0);
-  parts.ids.reserve(rows);
-  for (size_t list = 0; list < ivf.nlist; ++list) {
-    const size_t size = ivf.invlists->list_size(list);
-    if (parts.ids.size() + size > rows) return false;
-    const faiss::InvertedLists::ScopedIds ids(ivf.invlists, list);
-    for (size_t i = 0; i < size; ++i) {
-      const auto id = static_cast<uint64_t>(ids[i]);
-      if (id >= rows) return false;
-      parts.ids.push_back(static_cast<uint32_t>(id));
-    }
-    parts.list_begin.push_back(static_cast<uint32_t>(parts.ids.size()));
-  }
-  return parts.ids.size() == rows;
-}
-
-// faiss interleaves the sixteen bytes of a digit for its own AVX2 kernel
-// (pq4_fast_scan.cpp, perm0): byte i holds code kFaissOrder[i].
+// faiss's own blocks: 32 codes, 16 bytes per digit, in an order made for its
+// AVX2 kernel (pq4_fast_scan.cpp, perm0): byte i holds code kFaissOrder[i], and
+// code kFaissOrder[i] + 16 in its high bits.
+constexpr size_t kFaissBlock = 32;
 constexpr std::array<uint8_t, 16> kFaissOrder = {0, 8,  1, 9,  2, 10, 3, 11,
                                                  4, 12, 5, 13, 6, 14, 7, 15};
 
-void CopyBlocks(const faiss::BlockInvertedLists& lists, size_t faiss_m,
-                IvfParts& parts) {
-  parts.block_begin.reserve(size_t{parts.nlist} + 1);
-  parts.block_begin.push_back(0);
-  for (uint32_t list = 0; list < parts.nlist; ++list) {
-    parts.block_begin.push_back(parts.block_begin.back() +
-                                static_cast<uint32_t>(parts.BlocksOf(list)));
-  }
-  parts.blocks.assign(parts.block_begin.back() * parts.block_bytes(), 0);
-  for (uint32_t list = 0; list < parts.nlist; ++list) {
-    const uint8_t* in = lists.get_codes(list);
-    uint8_t* out =
-        parts.blocks.data() + parts.block_begin[list] * parts.block_bytes();
-    for (size_t block = 0; block < parts.BlocksOf(list); ++block) {
-      for (size_t r = 0; r < faiss_m; ++r, in += 16) {
-        for (size_t i = 0; i < 16; ++i) out[16 * r + kFaissOrder[i]] = in[i];
+// Digits are padded to an even number.
+size_t FaissDigits(uint32_t pq_m) { return (size_t{pq_m} + 1) / 2 * 2; }
+
+void ReadQuantizer(const IndexDescription& description, FieldReader& reader,
+                   IvfParts& parts) {
+  const uint32_t pq_m = description.spec.pq_m;
+  reader.Expect(false);           // no residuals
+  reader.Take(sizeof(uint64_t));  // bytes of a code
+  reader.Expect<int32_t>(kFaissBlock);
+  reader.Expect<uint64_t>(FaissDigits(pq_m));
+  reader.Take(sizeof(int32_t) + sizeof(uint64_t));  // how faiss would search
+  reader.Expect<uint64_t>(description.dimension);
+  reader.Expect<uint64_t>(pq_m);
+  reader.Expect<uint64_t>(4);  // bits of a digit
+  parts.pq_m = pq_m;
+  reader.ReadFloats(kEntries * description.dimension, parts.codebooks);
+}
+
+// The 32 codes of one of faiss's blocks as words; `words` is [32, octets].
+void UnpackBlock(const char* block, uint32_t pq_m, uint32_t* words) {
+  const size_t octets = OctetsOf(pq_m);
+  for (size_t octet = 0; octet < octets; ++octet) {
+    std::array<uint32_t, 16> low{};
+    std::array<uint32_t, 16> high{};
+    for (size_t i = 0; i < kDigitsPerOctet; ++i) {
+      const size_t r = octet * kDigitsPerOctet + i;
+      if (r >= pq_m) break;
+      const size_t shift = i % 4 * 8 + i / 4 * 4;
+      std::array<uint8_t, 16> bytes;
+      std::memcpy(bytes.data(), block + 16 * r, bytes.size());
+      for (size_t j = 0; j < 16; ++j) {
+        low[j] |= uint32_t{bytes[j] & 15U} << shift;
+        high[j] |= static_cast<uint32_t>(bytes[j] >> 4) << shift;
       }
-      out += parts.block_bytes();
+    }
+    for (size_t j = 0; j < 16; ++j) {
+      words[kFaissOrder[j] * octets + octet] = low[j];
+      words[(kFaissOrder[j] + 16U) * octets + octet] = high[j];
     }
   }
 }
 
-bool CopyCodes(const faiss::IndexIVF& ivf, uint32_t pq_m, IvfParts& parts) {
-  const auto* const pq = dynamic_cast<const faiss::IndexIVFPQFastScan*>(&ivf);
-  const auto* const lists =
-      dynamic_cast<const faiss::BlockInvertedLists*>(ivf.invlists);
-  if (pq == nullptr || lists == nullptr || pq->by_residual || pq->M != pq_m ||
-      pq->bbs != static_cast<int>(kCodesPerBlock) ||
-      lists->n_per_block != kCodesPerBlock ||
-      lists->block_size != pq->M2 * 16) {
-    return false;
+// One list on its way.
+class ListReader {
+ public:
+  ListReader(const IndexDescription& description, IvfParts& parts)
+      : rows_(description.rows), parts_(parts), packer_(rows_, parts) {}
+
+  // False if the list is not one of this index.
+  bool Read(FieldReader& reader) {
+    const auto count = reader.Read<uint64_t>();
+    if (!reader.ok() || count > rows_ - parts_.ids.size()) return false;
+    const char* const ids = reader.Take(count * sizeof(int64_t));
+    const uint64_t blocks = (count + kFaissBlock - 1) / kFaissBlock;
+    const size_t block_bytes = 16 * FaissDigits(parts_.pq_m);
+    reader.Expect(blocks * block_bytes);
+    const char* const codes = reader.Take(blocks * block_bytes);
+    if (!reader.ok() || !ReadIds(ids, count)) return false;
+    const size_t octets = OctetsOf(parts_.pq_m);
+    words_.resize(blocks * kFaissBlock * octets);
+    for (uint64_t i = 0; i < blocks; ++i) {
+      UnpackBlock(codes + i * block_bytes, parts_.pq_m,
+                  &words_[i * kFaissBlock * octets]);
+    }
+    packer_.AddList(list_.data(), count, words_.data());
+    return true;
   }
-  parts.pq_m = pq_m;
-  parts.codebooks = pq->pq.centroids;
-  CopyBlocks(*lists, pq->M2, parts);
-  return parts.codebooks.size() == size_t{16} * parts.dimension;
+
+  bool Finish() {
+    packer_.Finish();
+    return parts_.ids.size() == rows_;
+  }
+
+ private:
+  // Rows in increasing order, none beyond the frames.
+  bool ReadIds(const char* ids, uint64_t count) {
+    list_.resize(count);
+    int64_t last = -1;
+    for (uint64_t i = 0; i < count; ++i) {
+      int64_t id = 0;
+      std::memcpy(&id, ids + i * sizeof(id), sizeof(id));
+      if (id <= last || static_cast<uint64_t>(id) >= rows_) return false;
+      list_[i] = static_cast<uint32_t>(id);
+      last = id;
+    }
+    return true;
+  }
+
+  const uint64_t rows_;
+  IvfParts& parts_;
+  CodePacker packer_;
+  std::vector<uint32_t> list_;
+  std::vector<uint32_t> words_;
+};
+
+bool ReadLists(const IndexDescription& description, FieldReader& reader,
+               IvfParts& parts) {
+  reader.ExpectName("ilbl");
+  reader.Expect<uint64_t>(parts.nlist);
+  reader.Take(sizeof(uint64_t));  // bytes of a code: not used
+  reader.Expect<uint64_t>(kFaissBlock);
+  reader.Expect<uint64_t>(16 * FaissDigits(parts.pq_m));
+  if (!reader.ok()) return false;
+  ListReader lists(description, parts);
+  for (uint32_t list = 0; list < parts.nlist; ++list) {
+    if (!lists.Read(reader)) return false;
+  }
+  return lists.Finish() && reader.at_end();
+}
+
+bool ReadParts(const IndexDescription& description, absl::string_view data,
+               IvfParts& parts) {
+  FieldReader reader(data);
+  reader.ExpectName("IwPf");
+  ExpectHeader(description, description.rows, reader);
+  ReadCentroids(description, reader, parts);
+  ReadQuantizer(description, reader, parts);
+  return reader.ok() && ReadLists(description, reader, parts);
 }
 
 }  // namespace
@@ -139,19 +235,24 @@ absl::Status IndexDamaged(const IndexDescription& description,
 }
 
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
-    const IndexDescription& description) {
-  TIMBRE_ASSIGN_OR_RETURN(const std::unique_ptr<faiss::Index> index,
-                          ReadInMemory(description));
-  const auto* const ivf = dynamic_cast<const faiss::IndexIVF*>(index.get());
+    const IndexDescription& description, const KernelTable& kernels) {
+  const auto size = FileSize(description.index_path);
+  if (!size.ok()) return IndexDamaged(description, size.status().message());
+  TIMBRE_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> file,
+                          MappedFile::Open(description.index_path, *size));
+  const absl::string_view data(file->data(), file->size());
+  if (DigestOf(data) != description.index_digest) {
+    return IndexDamaged(description, "the digest does not match the manifest");
+  }
   auto parts = std::make_unique<IvfParts>();
-  if (ivf == nullptr || ivf->nlist != description.spec.nlist ||
-      ivf->d != static_cast<int>(description.dimension) ||
-      !CopyCentroids(*ivf, *parts) ||
-      !CopyIds(*ivf, description.rows, *parts) ||
-      !CopyCodes(*ivf, description.spec.pq_m, *parts)) {
+  const bool good = description.rows <= IvfParts::kShared &&
+                    ReadParts(description, data, *parts);
+  TIMBRE_RETURN_IF_ERROR(file->Check());
+  if (!good) {
     return IndexDamaged(description,
                         "the index is not what the manifest describes");
   }
+  kernels.arrange_codes(parts->codes.data(), parts->codes.size());
   return parts;
 }
 

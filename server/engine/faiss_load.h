@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/engine/ivf_parts.h"
+#include "server/kernels/kernels.h"
 
 namespace timbre {
 
@@ -17,9 +18,10 @@ absl::Status IndexDamaged(const IndexDescription& description,
                           absl::string_view what);
 
 // Verifies the digest before faiss sees a byte, then every number that a
-// search relies on. DATA_LOSS if anything is not as described. Thread-safe.
+// search relies on; arranges the codes for `kernels`. DATA_LOSS if anything is
+// not as described. Thread-safe.
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
-    const IndexDescription& description);
+    const IndexDescription& description, const KernelTable& kernels);
 
 // The same for IVF<n>,Flat, without faiss: its lists hold the frames once more,
 // and only their ids are wanted in memory.

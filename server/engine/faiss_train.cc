@@ -31,6 +31,7 @@ constexpr idx_t kMinSliceRows = 64;
 constexpr double kSliceOperations = 1e10;
 constexpr int kIterations = 10;  // faiss's default for IVF
 constexpr size_t kPqEntries = 16;
+constexpr int kFaissBlock = 32;  // codes
 
 void UseThreads(int threads) {
   omp_set_num_threads(threads);  // of this thread alone
@@ -269,9 +270,9 @@ absl::Status TrainCodedIndex(const TrainingInput& input, const IndexSpec& spec,
       GuardFaiss(absl::StatusCode::kInternal, "training", [&] {
         UseThreads(input.threads);
         const auto quantizer = TrainQuantizer(input, spec.nlist);
-        faiss::IndexIVFPQFastScan index(
-            quantizer.get(), input.dimension, spec.nlist, spec.pq_m, 4,
-            quantizer->metric_type, static_cast<int>(kCodesPerBlock));
+        faiss::IndexIVFPQFastScan index(quantizer.get(), input.dimension,
+                                        spec.nlist, spec.pq_m, 4,
+                                        quantizer->metric_type, kFaissBlock);
         index.by_residual = false;  // one look-up table serves every list
         index.nprobe = nprobe;
         Report(input, BuildStage::kTraining, 1);

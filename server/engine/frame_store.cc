@@ -68,4 +68,15 @@ float FrameStore::SquaredL2(const float* frame, uint64_t id) const {
                    frame, reinterpret_cast<const uint16_t*>(raw), dimension_);
 }
 
+MixNorms FrameStore::Mix(const float* frame, const WeightedRows& rows,
+                         float rate, float* out) const {
+  return type_ == ElementType::kFloat32
+             ? kernels_->mix_rows(
+                   frame, reinterpret_cast<const float* const*>(rows.rows),
+                   rows.weights, rows.count, rate, dimension_, out)
+             : kernels_->mix_rows_half(
+                   frame, reinterpret_cast<const uint16_t* const*>(rows.rows),
+                   rows.weights, rows.count, rate, dimension_, out);
+}
+
 }  // namespace timbre

@@ -13,6 +13,13 @@
 
 namespace timbre {
 
+// Rows of a store (see RawRow) and what each weighs.
+struct WeightedRows {
+  const char* const* rows = nullptr;
+  const float* weights = nullptr;
+  size_t count = 0;
+};
+
 // Immutable and thread-safe.
 class FrameStore {
  public:
@@ -39,6 +46,11 @@ class FrameStore {
   // Exact <frame, row> and |frame - row|^2; `frame` has dimension() numbers.
   float Dot(const float* frame, uint64_t id) const;
   float SquaredL2(const float* frame, uint64_t id) const;
+
+  // out = rate * sum of weights[i] * rows[i] + (1 - rate) * frame; `out` may be
+  // `frame`. See KernelTable::mix_rows.
+  MixNorms Mix(const float* frame, const WeightedRows& rows, float rate,
+               float* out) const;
 
   // What was read since Open is to be thrown away if this is not OK.
   absl::Status Check() const { return file_->Check(); }

@@ -7,7 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "server/kernels/kernels.h"
+#include "server/base/aligned_vector.h"
+#include "server/kernels/layout.h"
 
 namespace timbre {
 
@@ -18,32 +19,48 @@ struct IvfParts {
   uint32_t nlist = 0;
   std::vector<float> centroids;      // [nlist, dimension]
   std::vector<uint32_t> list_begin;  // [nlist + 1], offsets into `ids`
-  std::vector<uint32_t> ids;         // rows, list by list
+  // Rows, list by list; in increasing order within a list, or with codes within
+  // those that share one.
+  std::vector<uint32_t> ids;
 
   // Only with a product quantizer (pq_m > 0):
   uint32_t pq_m = 0;             // sub-quantizers
   std::vector<float> codebooks;  // [pq_m, 16, dimension / pq_m]
-  // Each list's codes in blocks as scan_codes wants them; a list starts at a
-  // new block, and the codes after its end are 0.
-  std::vector<uint8_t> blocks;
-  std::vector<uint32_t> block_begin;  // [nlist + 1], in blocks
+  // The different codes of each list in blocks (kernels/layout.h), by their
+  // first ids. Lists share the blocks at their ends, so that a code takes
+  // pq_m / 2 bytes however short the lists are. Rows that are equal, as in
+  // silence, have one code, which is scanned once.
+  AlignedVector<uint8_t> codes;
+  std::vector<uint32_t> code_begin;  // [nlist + 1], in codes
+  // The row of each code, or, with kShared, which of `shared` its rows are.
+  static constexpr uint32_t kShared = 0x80000000U;
+  std::vector<uint32_t> code_rows;
+  struct Range {
+    uint32_t begin = 0;  // in `ids`
+    uint32_t count = 0;
+  };
+  std::vector<Range> shared;
+
+  // The rows of code `code`, in increasing order.
+  std::span<const uint32_t> RowsOf(uint32_t code) const {
+    const uint32_t row = code_rows[code];
+    if ((row & kShared) == 0) return {&code_rows[code], 1};
+    const Range& range = shared[row & ~kShared];
+    return {ids.data() + range.begin, range.count};
+  }
 
   std::span<const uint32_t> List(uint32_t list) const {
     return {ids.data() + list_begin[list], ids.data() + list_begin[list + 1]};
   }
 
-  // pq_m rounded up to what scan_codes takes; the added digits are 0.
-  uint32_t padded_m() const { return (pq_m + 3) / 4 * 4; }
-  size_t block_bytes() const { return size_t{16} * padded_m(); }
-  size_t BlocksOf(uint32_t list) const {
-    return (List(list).size() + kCodesPerBlock - 1) / kCodesPerBlock;
-  }
+  size_t block_bytes() const { return OctetsOf(pq_m) * kOctetBytes; }
 
   size_t resident_bytes() const {
     return (centroids.capacity() + codebooks.capacity()) * sizeof(float) +
-           (list_begin.capacity() + ids.capacity() + block_begin.capacity()) *
+           (list_begin.capacity() + ids.capacity() + code_begin.capacity() +
+            code_rows.capacity()) *
                sizeof(uint32_t) +
-           blocks.capacity();
+           shared.capacity() * sizeof(Range) + codes.capacity();
   }
 };
 

@@ -1,6 +1,8 @@
 #include "server/engine/speaker_index.h"
 
+#include <algorithm>
 #include <cfloat>
+#include <numeric>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -8,6 +10,16 @@
 #include "server/engine/faiss_load.h"
 
 namespace timbre {
+namespace {
+
+// Random rows that are fetched ahead of the one that is scored.
+constexpr size_t kRowsAhead = 5;
+
+// Rows that all frames of a tile are compared with before the next ones: they
+// stay in the first-level cache.
+constexpr size_t kRowsAtOnce = 16;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<SpeakerIndex>> SpeakerIndex::Open(
     const IndexDescription& description, const KernelTable& kernels) {
@@ -17,7 +29,7 @@ absl::StatusOr<std::unique_ptr<SpeakerIndex>> SpeakerIndex::Open(
                        description.rows, description.dimension, kernels));
   std::unique_ptr<const IvfParts> parts;
   if (description.spec.kind == IndexKind::kIvfPq) {
-    TIMBRE_ASSIGN_OR_RETURN(parts, LoadCodedParts(description));
+    TIMBRE_ASSIGN_OR_RETURN(parts, LoadCodedParts(description, kernels));
   } else if (description.spec.kind == IndexKind::kIvfFlat) {
     TIMBRE_ASSIGN_OR_RETURN(parts, LoadIvfFlatParts(description));
   }
@@ -53,77 +65,154 @@ absl::Status SpeakerIndex::Search(const float* frames, size_t rows,
                                   const SearchSettings& settings,
                                   SearchScratch& scratch, int64_t* ids,
                                   float* distances) const {
+  const size_t k = settings.k;
+  return Search(frames, rows, settings, scratch, [=](const FoundTile& tile) {
+    std::copy_n(tile.ids, tile.count * k, ids + tile.first * k);
+    std::copy_n(tile.distances, tile.count * k, distances + tile.first * k);
+  });
+}
+
+absl::Status SpeakerIndex::Search(const float* frames, size_t rows,
+                                  const SearchSettings& settings,
+                                  SearchScratch& scratch,
+                                  FoundSink found) const {
   scratch.row.resize(size_t{2} * dimension());
-  for (size_t i = 0; i < rows; ++i) {
-    SearchFrame(frames + i * dimension(), settings, scratch,
-                ids + i * settings.k, distances + i * settings.k);
+  const TileScratch* waiting = nullptr;  // its candidates are to be scored
+  PrefetchQueue prefetch;                // of their rows
+  for (size_t first = 0; first < rows; first += kFramesPerTile) {
+    TileScratch& tile = scratch.tiles[first / kFramesPerTile % 2];
+    StartTile(frames, first, std::min(kFramesPerTile, rows - first), tile);
+    FindCandidates(settings, prefetch, scratch, tile);
+    if (waiting != nullptr) {
+      ScoreTile(settings, prefetch, scratch, *waiting, found);
+    }
+    waiting = &tile;
+    prefetch = RowsOf(tile, scratch);
+  }
+  if (waiting != nullptr) {
+    // Nothing to find meanwhile: a few rows ahead of the scoring.
+    for (size_t i = 0; i < kRowsAhead; ++i) prefetch.IssueRow();
+    ScoreTile(settings, prefetch, scratch, *waiting, found);
   }
   return store_.Check();
 }
 
-void SpeakerIndex::SearchFrame(const float* frame,
-                               const SearchSettings& settings,
-                               SearchScratch& scratch, int64_t* ids,
-                               float* distances) const {
-  const float* const query = PrepareQuery(frame, scratch);
-  scratch.nearest.Reset(settings.k);
-  if (scanner_) {
-    ScoreCandidates(query, settings, scratch);
-  } else if (coarse_) {
-    ScoreLists(query, settings.nprobe, scratch);
-  } else {
-    ScoreAll(query, scratch);
+void SpeakerIndex::StartTile(const float* frames, size_t first, size_t count,
+                             TileScratch& tile) const {
+  const size_t n = dimension();
+  tile.first = first;
+  tile.count = count;
+  for (size_t i = 0; i < count; ++i) {
+    tile.queries[i] = frames + (first + i) * n;
   }
-  const bool l2 = metric_ == Metric::kL2;
-  size_t found = 0;
-  for (const ScoredId key : scratch.nearest.Finish()) {
-    ids[found] = IdOf(key);
-    distances[found++] = l2 ? ScoreOf(key) : -ScoreOf(key);
-  }
-  for (; found < settings.k; ++found) {
-    ids[found] = -1;
-    distances[found] = l2 ? FLT_MAX : -FLT_MAX;
+  if (metric_ != Metric::kCosine) return;
+  tile.unit.resize(kFramesPerTile * n);
+  for (size_t i = 0; i < count; ++i) {
+    Normalize(tile.queries[i], n, kernels_, &tile.unit[i * n]);
+    tile.queries[i] = &tile.unit[i * n];
   }
 }
 
-const float* SpeakerIndex::PrepareQuery(const float* frame,
-                                        SearchScratch& scratch) const {
-  if (metric_ != Metric::kCosine) return frame;
-  scratch.query.resize(dimension());
-  Normalize(frame, dimension(), kernels_, scratch.query.data());
-  return scratch.query.data();
-}
-
-void SpeakerIndex::Push(const float* query, uint32_t id,
-                        SearchScratch& scratch) const {
-  scratch.nearest.Push(
-      MakeScoredId(scorer_.Score(query, id, scratch.row.data()), id));
-}
-
-void SpeakerIndex::ScoreAll(const float* query, SearchScratch& scratch) const {
-  for (uint64_t id = 0; id < rows(); ++id) {
-    Push(query, static_cast<uint32_t>(id), scratch);
+void SpeakerIndex::FindCandidates(const SearchSettings& settings,
+                                  PrefetchQueue& prefetch,
+                                  SearchScratch& scratch,
+                                  TileScratch& tile) const {
+  if (!coarse_) return;
+  coarse_->Probe(tile.queries.data(), tile.count, settings.nprobe, prefetch,
+                 scratch.coarse, tile.lists.data());
+  if (!scanner_) return;
+  constexpr size_t kAtOnce = CodeScanner::kFramesAtOnce;
+  for (size_t i = 0; i < tile.count; ++i) {
+    if (i % kAtOnce == 0) {
+      for (size_t j = i; j < std::min(i + kAtOnce, tile.count); ++j) {
+        scanner_->Prefetch(tile.lists[j]);
+      }
+      scanner_->Prepare(&tile.queries[i], std::min(kAtOnce, tile.count - i),
+                        scratch.codes);
+    }
+    scanner_->Scan(i % kAtOnce, tile.lists[i], settings.candidates,
+                   scratch.codes, tile.candidates[i]);
   }
 }
 
-void SpeakerIndex::ScoreLists(const float* query, uint32_t nprobe,
-                              SearchScratch& scratch) const {
-  for (const ScoredId list : coarse_->Probe(query, nprobe, scratch.lists)) {
-    for (const uint32_t id : parts_->List(IdOf(list))) Push(query, id, scratch);
-  }
-}
-
-void SpeakerIndex::ScoreCandidates(const float* query,
-                                   const SearchSettings& settings,
+PrefetchQueue SpeakerIndex::RowsOf(const TileScratch& tile,
                                    SearchScratch& scratch) const {
-  scanner_->Prepare(query, scratch.codes);
-  scratch.candidates.Reset(settings.candidates);
-  for (const ScoredId list :
-       coarse_->Probe(query, settings.nprobe, scratch.lists)) {
-    scanner_->Scan(IdOf(list), scratch.codes, scratch.candidates);
+  scratch.rows.clear();
+  if (!scanner_) return {};
+  for (size_t i = 0; i < tile.count; ++i) {
+    for (const uint32_t id : tile.candidates[i]) {
+      scratch.rows.push_back(store_.RawRow(id));
+    }
   }
-  for (const ScoredId candidate : scratch.candidates.Finish()) {
-    Push(query, IdOf(candidate), scratch);
+  return {scratch.rows.data(), scratch.rows.size(), store_.row_bytes()};
+}
+
+void SpeakerIndex::ScoreTile(const SearchSettings& settings,
+                             PrefetchQueue& prefetch, SearchScratch& scratch,
+                             const TileScratch& tile, FoundSink found) const {
+  for (size_t i = 0; i < tile.count; ++i) scratch.nearest[i].Reset(settings.k);
+  if (scanner_) {
+    for (size_t i = 0; i < tile.count; ++i) {
+      ScoreRows(tile.candidates[i], i, tile, prefetch, scratch);
+    }
+  } else if (coarse_) {
+    ScoreLists(scratch, tile);
+  } else {
+    ScoreAll(scratch, tile);
+  }
+  Report(settings, scratch, tile, found);
+}
+
+void SpeakerIndex::Report(const SearchSettings& settings,
+                          SearchScratch& scratch, const TileScratch& tile,
+                          FoundSink found) const {
+  const bool l2 = metric_ == Metric::kL2;
+  const size_t k = settings.k;
+  scratch.ids.assign(tile.count * k, -1);
+  scratch.distances.assign(tile.count * k, l2 ? FLT_MAX : -FLT_MAX);
+  for (size_t i = 0; i < tile.count; ++i) {
+    size_t place = i * k;
+    for (const ScoredId key : scratch.nearest[i].Finish()) {
+      scratch.ids[place] = IdOf(key);
+      scratch.distances[place++] = l2 ? ScoreOf(key) : -ScoreOf(key);
+    }
+  }
+  found({.first = tile.first,
+         .count = tile.count,
+         .ids = scratch.ids.data(),
+         .distances = scratch.distances.data()});
+}
+
+// Scores rows of the index for frame `i` of the tile.
+void SpeakerIndex::ScoreRows(std::span<const uint32_t> ids, size_t i,
+                             const TileScratch& tile, PrefetchQueue& prefetch,
+                             SearchScratch& scratch) const {
+  scratch.scores.resize(std::max(scratch.scores.size(), ids.size()));
+  scorer_.Score(tile.queries[i], ids.data(), ids.size(), prefetch,
+                scratch.row.data(), scratch.scores.data());
+  scratch.nearest[i].Push(scratch.scores.data(), ids, kernels_);
+}
+
+void SpeakerIndex::ScoreAll(SearchScratch& scratch,
+                            const TileScratch& tile) const {
+  PrefetchQueue none;
+  std::array<uint32_t, kRowsAtOnce> ids;
+  for (uint64_t first = 0; first < rows(); first += kRowsAtOnce) {
+    const auto count = std::min<uint64_t>(kRowsAtOnce, rows() - first);
+    std::iota(ids.begin(), ids.end(), static_cast<uint32_t>(first));
+    for (size_t i = 0; i < tile.count; ++i) {
+      ScoreRows({ids.data(), count}, i, tile, none, scratch);
+    }
+  }
+}
+
+void SpeakerIndex::ScoreLists(SearchScratch& scratch,
+                              const TileScratch& tile) const {
+  PrefetchQueue none;
+  for (size_t i = 0; i < tile.count; ++i) {
+    for (const uint32_t list : tile.lists[i]) {
+      ScoreRows(parts_->List(list), i, tile, none, scratch);
+    }
   }
 }
 

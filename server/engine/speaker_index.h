@@ -1,18 +1,23 @@
 // One version of one voice, ready to be searched.
 //
-//   query -> CoarseQuantizer (lists) -> CodeScanner (candidates)
-//         -> ExactScorer (distances) -> TopK -> ids and distances
+//   frames -> CoarseQuantizer (lists) -> CodeScanner (candidates)
+//          -> ExactScorer (distances) -> TopK -> ids and distances
 //
 // Indices without codes skip the scanner, those without lists the quantizer.
+// Frames go through in tiles of four. While the lists of a tile are found, the
+// candidates of the tile before are on their way from memory.
 #ifndef TIMBRE_SERVER_ENGINE_SPEAKER_INDEX_H_
 #define TIMBRE_SERVER_ENGINE_SPEAKER_INDEX_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "server/engine/coarse_quantizer.h"
 #include "server/engine/code_scanner.h"
@@ -44,15 +49,39 @@ struct SearchSettings {
   uint32_t candidates = 32;  // re-ranked exactly, >= k; ignored without codes
 };
 
+// Frames that are searched side by side, and what is known of them so far.
+struct TileScratch {
+  size_t first = 0;  // of the frames of the call
+  size_t count = 0;
+  std::vector<float> unit;  // [kFramesPerTile, dimension], normalised
+  std::array<const float*, kFramesPerTile> queries{};
+  std::array<std::vector<uint32_t>, kFramesPerTile> lists;
+  std::array<std::vector<uint32_t>, kFramesPerTile> candidates;
+};
+
 // Working memory of one thread. Grows to what the largest search needs and is
 // reused: searches do not allocate.
 struct SearchScratch {
-  TopK lists;
-  TopK candidates;
-  TopK nearest;
+  std::array<TileScratch, 2> tiles;
+  CoarseScratch coarse;
   CodeScratch codes;
-  std::vector<float> query;  // [dimension], normalised
-  std::vector<float> row;    // [2 * dimension]
+  std::array<TopK, kFramesPerTile> nearest;
+  std::vector<const char*> rows;  // to prefetch
+  std::vector<float> row;         // [2 * dimension]
+  std::vector<float> scores;      // of some rows
+  std::vector<int64_t> ids;       // [kFramesPerTile, k]
+  std::vector<float> distances;   // the same
+};
+
+// The neighbours of frames [first, first + count) of a search.
+//   ids        [count, k], nearest first, ties by id; -1 where fewer exist
+//   distances  [count, k], squared L2 or inner product as faiss returns them;
+//              FLT_MAX or -FLT_MAX where the id is -1
+struct FoundTile {
+  size_t first = 0;
+  size_t count = 0;
+  const int64_t* ids = nullptr;
+  const float* distances = nullptr;
 };
 
 // Immutable and thread-safe; each thread brings its own scratch. The
@@ -76,12 +105,17 @@ class SpeakerIndex {
   // Memory besides the mapped frames.
   size_t resident_bytes() const;
 
-  // Finds the neighbours of `frames` ([rows, dimension], finite).
-  //   ids        [rows, k], nearest first, ties by id; -1 where fewer exist
-  //   distances  [rows, k], squared L2 or inner product as faiss returns them;
-  //              FLT_MAX or -FLT_MAX where the id is -1
-  // A frame's answer depends on nothing but the frame and the settings.
-  // DATA_LOSS if the mapped frames could not be read: the results are void.
+  // Finds the neighbours of `frames` ([rows, dimension], finite) and hands
+  // them to `found`, a few frames at a time, in order, while the rows of these
+  // neighbours are still in the CPU's caches. A frame's answer depends on
+  // nothing but the frame and the settings. DATA_LOSS if the mapped frames
+  // could not be read: the results are void.
+  using FoundSink = absl::FunctionRef<void(const FoundTile&)>;
+  absl::Status Search(const float* frames, size_t rows,
+                      const SearchSettings& settings, SearchScratch& scratch,
+                      FoundSink found) const;
+
+  // The same into arrays [rows, k].
   absl::Status Search(const float* frames, size_t rows,
                       const SearchSettings& settings, SearchScratch& scratch,
                       int64_t* ids, float* distances) const;
@@ -91,16 +125,21 @@ class SpeakerIndex {
                std::unique_ptr<const IvfParts> parts,
                const KernelTable& kernels);
 
-  void SearchFrame(const float* frame, const SearchSettings& settings,
-                   SearchScratch& scratch, int64_t* ids,
-                   float* distances) const;
-  const float* PrepareQuery(const float* frame, SearchScratch& scratch) const;
-  void ScoreAll(const float* query, SearchScratch& scratch) const;
-  void ScoreLists(const float* query, uint32_t nprobe,
-                  SearchScratch& scratch) const;
-  void ScoreCandidates(const float* query, const SearchSettings& settings,
-                       SearchScratch& scratch) const;
-  void Push(const float* query, uint32_t id, SearchScratch& scratch) const;
+  void StartTile(const float* frames, size_t first, size_t count,
+                 TileScratch& tile) const;
+  void FindCandidates(const SearchSettings& settings, PrefetchQueue& prefetch,
+                      SearchScratch& scratch, TileScratch& tile) const;
+  PrefetchQueue RowsOf(const TileScratch& tile, SearchScratch& scratch) const;
+  void ScoreTile(const SearchSettings& settings, PrefetchQueue& prefetch,
+                 SearchScratch& scratch, const TileScratch& tile,
+                 FoundSink found) const;
+  void ScoreAll(SearchScratch& scratch, const TileScratch& tile) const;
+  void ScoreLists(SearchScratch& scratch, const TileScratch& tile) const;
+  void ScoreRows(std::span<const uint32_t> ids, size_t i,
+                 const TileScratch& tile, PrefetchQueue& prefetch,
+                 SearchScratch& scratch) const;
+  void Report(const SearchSettings& settings, SearchScratch& scratch,
+              const TileScratch& tile, FoundSink found) const;
 
   const IndexSpec spec_;
   const Metric metric_;

@@ -3,11 +3,15 @@
 #define TIMBRE_SERVER_ENGINE_TOP_K_H_
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
+
+#include "server/kernels/kernels.h"
 
 namespace timbre {
 
@@ -36,47 +40,88 @@ inline float ScoreOf(ScoredId key) {
   return FromSortableBits(static_cast<uint32_t>(key >> 32));
 }
 
-// Keeps the k smallest of the keys that are pushed: a reservoir of 2 k that is
-// halved when full, so that a push costs O(1) on average. Reused from query to
-// query, it does not allocate. Not thread-safe.
+// Keeps the k smallest of the keys that are pushed: a sorted array where k is
+// small, else a reservoir of 2 k that is halved when full, so that a push costs
+// O(1) on average. Reused from query to query, it does not allocate. Not
+// thread-safe.
 class TopK {
  public:
   // k >= 1.
   void Reset(size_t k) {
     k_ = k;
-    keys_.clear();
+    size_ = 0;
     threshold_ = std::numeric_limits<ScoredId>::max();
+    const size_t room = k <= kSorted ? k : 2 * k;
+    if (keys_.size() < room) keys_.resize(room);
   }
 
   void Push(ScoredId key) {
     if (key >= threshold_) return;
-    keys_.push_back(key);
-    if (keys_.size() >= 2 * k_ + kSlack) Shrink();
+    if (k_ <= kSorted) return Insert(key);
+    keys_[size_++] = key;
+    if (size_ == 2 * k_) Shrink();
   }
 
-  // A key that is not below this is not wanted any more.
-  ScoredId threshold() const { return threshold_; }
+  // Pushes (scores[i], ids[i]), i < ids.size(). A few at the beginning are
+  // ranked all at once, without a branch that could be predicted wrongly.
+  void Push(const float* scores, std::span<const uint32_t> ids,
+            const KernelTable& kernels) {
+    if (size_ == 0 && ids.size() <= kMostRanked && k_ <= kSorted) {
+      return PlaceRanked(scores, ids, kernels);
+    }
+    for (size_t i = 0; i < ids.size(); ++i) {
+      Push(MakeScoredId(scores[i], ids[i]));
+    }
+  }
 
   // The keys, smallest first: k, or as many as were pushed. Valid until Reset.
-  const std::vector<ScoredId>& Finish() {
-    if (keys_.size() > k_) Shrink();
-    std::sort(keys_.begin(), keys_.end());
-    return keys_;
+  std::span<const ScoredId> Finish() {
+    if (k_ > kSorted) {
+      if (size_ > k_) Shrink();
+      std::sort(keys_.data(), keys_.data() + size_);
+    }
+    return {keys_.data(), size_};
   }
 
  private:
-  static constexpr size_t kSlack = 16;
+  // Up to here moving keys is cheaper than selecting among them.
+  static constexpr size_t kSorted = 32;
+
+  void Insert(ScoredId key) {
+    ScoredId* const keys = keys_.data();
+    size_t i = size_ < k_ ? size_++ : k_ - 1;
+    for (; i > 0 && keys[i - 1] > key; --i) keys[i] = keys[i - 1];
+    keys[i] = key;
+    if (size_ == k_) threshold_ = keys[k_ - 1];
+  }
+
+  void PlaceRanked(const float* scores, std::span<const uint32_t> ids,
+                   const KernelTable& kernels) {
+    std::array<uint8_t, kMostRanked> ranks;
+    kernels.rank(scores, ids.size(), ranks.data());
+    constexpr ScoredId kFree = std::numeric_limits<ScoredId>::max();
+    std::fill_n(keys_.data(), k_, kFree);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      ScoredId key = MakeScoredId(scores[i], ids[i]);
+      // Equal scores have equal ranks, and the places after it to themselves.
+      for (size_t place = ranks[i]; place < k_; ++place) {
+        if (key < keys_[place]) std::swap(key, keys_[place]);
+        if (key == kFree) break;
+      }
+    }
+    size_ = std::min(k_, ids.size());
+    if (size_ == k_) threshold_ = keys_[k_ - 1];
+  }
 
   void Shrink() {
-    std::nth_element(keys_.begin(),
-                     keys_.begin() + static_cast<std::ptrdiff_t>(k_ - 1),
-                     keys_.end());
-    keys_.resize(k_);
+    std::nth_element(keys_.data(), keys_.data() + k_ - 1, keys_.data() + size_);
+    size_ = k_;
     threshold_ = keys_[k_ - 1];
   }
 
   size_t k_ = 1;
-  ScoredId threshold_ = 0;
+  size_t size_ = 0;         // keys that are held
+  ScoredId threshold_ = 0;  // keys that are not below it are not wanted
   std::vector<ScoredId> keys_;
 };
 

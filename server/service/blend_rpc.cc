@@ -81,31 +81,29 @@ class BlendHandler : public ExchangeHandler {
   absl::Status MixAll(const SpeakerIndex& index, const ResolvedBlend& blend,
                       WorkerScratch& scratch, BlendTotals& totals) {
     const FrameBatch& frames = scratch.frames;
-    const uint32_t k = blend.search.settings.k;
-    scratch.ids.resize(kPieceRows * k);
-    scratch.distances.resize(kPieceRows * k);
+    const size_t n = index.dimension();
     scratch.out.resize(frames.data.size());
-    absl::Duration searching;
+    absl::Duration total;
     absl::Duration blending;
     const auto piece = [&](uint64_t first, uint64_t rows) {
-      const float* const in = frames.data.data() + first * index.dimension();
       const absl::Time start = absl::Now();
-      absl::Status status =
-          index.Search(in, rows, blend.search.settings, scratch.search,
-                       scratch.ids.data(), scratch.distances.data());
-      const absl::Time searched = absl::Now();
-      if (status.ok()) {
-        status = Blend(
-            index, in, rows, {k, scratch.ids.data(), scratch.distances.data()},
-            scratch.rates.data() + first, blend.settings, scratch.blend,
-            scratch.out.data() + first * index.dimension(), totals);
-      }
-      searching += searched - start;
-      blending += absl::Now() - searched;
-      return status;
+      absl::Status status = index.Search(
+          frames.data.data() + first * n, rows, blend.search.settings,
+          scratch.search, [&](const FoundTile& tile) {
+            const absl::Time found = absl::Now();
+            const size_t at = first + tile.first;
+            Blend(index, frames.data.data() + at * n, tile.count,
+                  {blend.search.settings.k, tile.ids, tile.distances},
+                  scratch.rates.data() + at, blend.settings, scratch.blend,
+                  scratch.out.data() + at * n, totals);
+            blending += absl::Now() - found;
+          });
+      total += absl::Now() - start;
+      return status.ok() ? index.store().Check() : status;
     };
     TIMBRE_RETURN_IF_ERROR(InPieces(frames.rows, piece));
-    context().metrics->ObserveStage(Rpc::kBlend, Stage::kSearch, searching);
+    context().metrics->ObserveStage(Rpc::kBlend, Stage::kSearch,
+                                    total - blending);
     context().metrics->ObserveStage(Rpc::kBlend, Stage::kBlend, blending);
     return absl::OkStatus();
   }

@@ -24,8 +24,6 @@ struct WorkerScratch {
   FrameBatch frames;
   SearchScratch search;
   BlendScratch blend;
-  std::vector<int64_t> ids;
-  std::vector<float> distances;
   std::vector<float> rates;
   std::vector<float> out;
 };

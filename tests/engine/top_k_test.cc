@@ -22,7 +22,9 @@ TEST(TopKTest, KeepsTheSmallestInOrderWhateverTheOrderOfPushes) {
       for (const ScoredId key : all) top.Push(key);
       std::sort(all.begin(), all.end());
       all.resize(std::min(k, n));
-      ASSERT_EQ(top.Finish(), all) << "k " << k << " n " << n;
+      const auto found = top.Finish();
+      ASSERT_EQ(std::vector<ScoredId>(found.begin(), found.end()), all)
+          << "k " << k << " n " << n;
     }
   }
 }
