@@ -1,6 +1,7 @@
 #include "server/app/flags.h"
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "server/app/version.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
@@ -114,6 +116,21 @@ void DescribeProgram() {
   absl::SetFlagsUsageConfig(config);
 }
 
+// abseil exits with 1 after --help, as if something had gone wrong.
+void ExitWellAfterHelp(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    absl::string_view flag = argv[i];
+    if (!absl::ConsumePrefix(&flag, "--")) absl::ConsumePrefix(&flag, "-");
+    flag = flag.substr(0, flag.find('='));
+    if (flag != "help" && flag != "helpshort" && flag != "helpfull") continue;
+    std::atexit([] {
+      std::fflush(nullptr);
+      std::_Exit(0);
+    });
+    return;
+  }
+}
+
 absl::Status Check(const Config& config) {
   if (config.data_dir.empty()) {
     return BadFlag("data_dir", "nothing", "the directory of the voices");
@@ -151,6 +168,7 @@ absl::Status Check(const Config& config) {
 
 absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
   DescribeProgram();
+  ExitWellAfterHelp(argc, argv);
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {
     return BadFlag("", rest[1], "a flag; see timbred --help");
