@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -103,7 +104,9 @@ absl::StatusOr<LogLevel> ParseLogLevel(const std::string& name) {
 }
 
 void DescribeProgram() {
-  absl::SetProgramUsageMessage(kUsage);
+  // abseil takes it once in a process.
+  static std::once_flag once;
+  std::call_once(once, [] { absl::SetProgramUsageMessage(kUsage); });
   absl::FlagsUsageConfig config;
   const auto ours = [](absl::string_view file) {
     return absl::EndsWith(file, "server/app/flags.cc");

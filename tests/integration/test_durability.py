@@ -11,6 +11,7 @@ import pytest
 
 from conftest import (
     build_requests,
+    details_of,
     distances_of,
     pb,
     speech,
@@ -97,6 +98,17 @@ def test_a_build_cancelled_while_it_trains_stops(server):
     assert_nothing_left(server, "slow", [])
     # The builder is free again.
     server.build("slow", speech(100, 64))
+
+
+def test_a_build_loses_against_the_deletion_of_its_speaker(server):
+    server.build("raced", speech(100, 64))
+    call = server.build_until_training("raced", nlist=1000)
+    server.catalog.DeleteSpeaker(pb.DeleteSpeakerRequest(speaker="raced"))
+    with pytest.raises(grpc.RpcError) as error:
+        list(call)
+    assert error.value.code() == grpc.StatusCode.ABORTED
+    assert details_of(error.value)["reason"] == "SPEAKER_DELETED"
+    assert_nothing_left(server, "raced", [])
 
 
 def test_garbage_after_good_frames_publishes_nothing(server):
