@@ -90,11 +90,11 @@ void AddFlat(const FrameStore& store, Metric metric, const KernelTable& kernels,
   AddAllRows(store, {.normalize = metric == Metric::kCosine}, kernels, source);
 }
 
-// A stored file as it is, its nprobe replaced where it has one. It was read
+// A stored IVF index as it is, its nprobe replaced. It was read
 // when the version was opened; what became of it since, its digest tells.
 class FileProducer {
  public:
-  FileProducer(const StoredIndex& stored, std::optional<uint64_t> nprobe)
+  FileProducer(const StoredIndex& stored, uint64_t nprobe)
       : stored_(stored), nprobe_(nprobe), file_(InputFile::Open(stored.path)) {}
 
   absl::Status operator()(std::string* piece) {
@@ -109,8 +109,8 @@ class FileProducer {
       return Damaged("the digest does not match the manifest");
     }
     const size_t offset = faiss_format::kIvfNprobeOffset;
-    if (first_ && nprobe_ && piece->size() >= offset + sizeof(*nprobe_)) {
-      std::memcpy(piece->data() + offset, &*nprobe_, sizeof(*nprobe_));
+    if (first_ && piece->size() >= offset + sizeof(nprobe_)) {
+      std::memcpy(piece->data() + offset, &nprobe_, sizeof(nprobe_));
     }
     first_ = false;
     return absl::OkStatus();
@@ -123,7 +123,7 @@ class FileProducer {
   }
 
   const StoredIndex stored_;
-  const std::optional<uint64_t> nprobe_;
+  const uint64_t nprobe_;
   absl::StatusOr<InputFile> file_;
   Checksum checksum_;
   bool first_ = true;

@@ -33,7 +33,7 @@ ByteSource IvfFlatFile(const FrameStore& store, Metric metric,
 // added.index of a version, and the digest that its manifest has of it; empty:
 // it is not compared.
 struct StoredIndex {
-  // NOLINTNEXTLINE(google-explicit-constructor): a path is one, undigested.
+  // Not explicit: a path alone is one whose digest nobody knows.
   StoredIndex(std::string p, std::string d = "")
       : path(std::move(p)), digest(std::move(d)) {}
   std::string path;

@@ -79,7 +79,7 @@ def connections(port):
 
 def test_old_connections_are_replaced_while_their_streams_live_on(new_server):
     server = new_server(
-        "--max_connection_age=1s", "--max_connection_age_grace=4s"
+        "--max_connection_age=1s", "--max_connection_age_grace=6s"
     )
     server.build("aged", speech(20))
     requests = queue.Queue()
