@@ -31,7 +31,7 @@ absl::Status Run(BlendArguments& arguments) {
   client::Client client = arguments.common.Connect();
   TIMBRE_ASSIGN_OR_RETURN(
       const client::BlendResult result,
-      client.Blend(arguments.voice, arguments.params, frames));
+      client.Blend(arguments.voice, {.params = arguments.params}, frames));
   TIMBRE_RETURN_IF_ERROR(client::WriteNpy(arguments.output, result.frames));
   if (arguments.common.json) {
     PrintJson({{"speaker", arguments.voice.speaker},

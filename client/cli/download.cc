@@ -1,14 +1,15 @@
 // timbre frames, export.
 #include "client/cli/download.h"
 
-#include <filesystem>
 #include <iostream>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "client/cli/command.h"
 #include "client/cli/version_json.h"
+#include "client/cpp/output.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
@@ -42,7 +43,10 @@ absl::StatusOr<v1::SpeakerVersion> FindVersion(client::Client& client,
 std::string DefaultName(const std::string& speaker,
                         const v1::SpeakerVersion& version, bool ivf_flat) {
   std::string factory = version.index_factory();
-  if (ivf_flat) factory = factory.substr(0, factory.find(',')) + "_Flat";
+  if (ivf_flat) {  // a voice without lists is exported as one
+    const bool lists = absl::StartsWith(factory, "IVF");
+    factory = (lists ? factory.substr(0, factory.find(',')) : "IVF1") + "_Flat";
+  }
   // "trained" would hide the file from RVC.
   const std::string voice = absl::StrReplaceAll(speaker, {{"trained", "tr"}});
   return absl::StrCat(
@@ -106,19 +110,11 @@ absl::Status Export(const DownloadArguments& arguments) {
 
 absl::Status Download(client::Client& client, const client::VoiceRef& voice,
                       v1::ExportFormat format, const std::string& path) {
-  const std::string temporary = path + ".part";
-  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(temporary));
-  absl::Status status =
-      client.Export(voice, format, [&file](const std::string& chunk) {
-        return file.Append(chunk.data(), chunk.size());
-      });
-  if (status.ok()) status = file.Sync();
-  std::error_code error;
-  if (!status.ok()) {
-    std::filesystem::remove(temporary, error);
-    return status;
-  }
-  return RenameDurably(temporary, path);
+  return client::WriteWhole(path, [&](OutputFile& file) {
+    return client.Export(voice, format, [&file](const std::string& chunk) {
+      return file.Append(chunk.data(), chunk.size());
+    });
+  });
 }
 
 void AddFrames(CLI::App& app, int* exit_code) {

@@ -30,15 +30,14 @@ struct SearchArguments {
   bool recall = false;
 };
 
-absl::Status WriteResult(const std::string& out,
-                         const client::SearchResult& result) {
-  if (out.empty()) return absl::OkStatus();
-  const std::vector<std::string> paths = absl::StrSplit(out, ',');
-  if (paths.size() != 2) {
+// The two files of --out; none where it is left out.
+absl::StatusOr<std::vector<std::string>> OutputPaths(const std::string& out) {
+  if (out.empty()) return std::vector<std::string>();
+  std::vector<std::string> paths = absl::StrSplit(out, ',');
+  if (paths.size() != 2 || paths[0].empty() || paths[1].empty()) {
     return InvalidField("--out", out, "two files: ids.npy,distances.npy");
   }
-  TIMBRE_RETURN_IF_ERROR(client::WriteNpy(paths[0], result.ids));
-  return client::WriteNpy(paths[1], result.distances);
+  return paths;
 }
 
 // From the voice's own frames, fetched for the purpose.
@@ -88,13 +87,18 @@ void PrintHead(const client::SearchResult& result) {
 }
 
 absl::Status Run(const SearchArguments& arguments) {
+  TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                          OutputPaths(arguments.out));
   TIMBRE_ASSIGN_OR_RETURN(const client::FrameMatrix frames,
                           client::ReadNpy(arguments.input));
   client::Client client = arguments.common.Connect();
   TIMBRE_ASSIGN_OR_RETURN(
       const client::SearchResult result,
       client.Search(arguments.voice, arguments.params, frames));
-  TIMBRE_RETURN_IF_ERROR(WriteResult(arguments.out, result));
+  if (!paths.empty()) {
+    TIMBRE_RETURN_IF_ERROR(client::WriteNpy(paths[0], result.ids));
+    TIMBRE_RETURN_IF_ERROR(client::WriteNpy(paths[1], result.distances));
+  }
   double recall = -1;
   if (arguments.recall) {
     TIMBRE_ASSIGN_OR_RETURN(recall,

@@ -27,7 +27,22 @@ struct SynthArguments {
   uint32_t dimension = 256;
 };
 
+// Files of an earlier run would count among the new ones.
+absl::Status CheckUnused(const std::string& directory) {
+  std::error_code error;
+  std::filesystem::directory_iterator it(directory, error);
+  for (; !error && it != std::filesystem::directory_iterator();
+       it.increment(error)) {
+    if (it->path().extension() != ".npy") continue;
+    return InvalidField("directory", directory,
+                        absl::StrCat("one without .npy files; it holds ",
+                                     it->path().filename().string()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Run(const SynthArguments& a) {
+  TIMBRE_RETURN_IF_ERROR(CheckUnused(a.directory));
   std::error_code error;
   std::filesystem::create_directories(a.directory, error);
   if (error) {
@@ -62,9 +77,13 @@ void AddSynth(CLI::App& app, int* exit_code) {
       "Write synthetic feature files with the statistics of real "
       "ones; the same bytes for the same seed.");
   command.add_flag("--json", a->common.json, "print JSON for scripts");
-  command.add_option("directory", a->directory, "created if need be")
+  command
+      .add_option("directory", a->directory,
+                  "created if need be; must hold no .npy files yet")
       ->required();
-  command.add_option("--frames", a->frames, "in all; 50 are one second")
+  command
+      .add_option("--frames", a->frames,
+                  "in all, 500 a file; 50 are one second")
       ->check(CLI::Range(uint64_t{1}, uint64_t{100'000'000}))
       ->capture_default_str();
   command.add_option("--voice", a->voice, "seed of the voice")

@@ -9,8 +9,7 @@
 
 namespace timbre::cli {
 
-// protobuf's JSON with the field names of the proto; 64-bit numbers are
-// strings there.
+// protobuf's JSON with the field names of the proto, all numbers as numbers.
 nlohmann::json ToJson(const google::protobuf::Message& message);
 
 std::string MetricText(v1::Metric metric);

@@ -2,22 +2,16 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
-#include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <thread>
 #include <utility>
 
+#include "client/cpp/batches.h"
 #include "client/cpp/status.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::client {
 namespace {
-
-constexpr uint64_t kMessageBytes = 1 << 20;
-constexpr uint64_t kAnyRows = UINT64_MAX;
-constexpr uint64_t kMaxResults = 1 << 20;  // rows * k of a Search
-constexpr uint32_t kDefaultK = 8;
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;
@@ -28,56 +22,6 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
                                    arguments);
 }
 
-void FillFrames(const FrameMatrix& frames, uint64_t first, uint64_t count,
-                v1::Frames& message) {
-  message.set_dimension(frames.columns);
-  message.set_element_type(v1::ELEMENT_TYPE_FLOAT32);
-  message.set_data(frames.row(first), count * frames.columns * sizeof(float));
-}
-
-// Runs `first_rows, rows -> bool` over the messages that `frames` are cut
-// into; at least once, also without rows.
-template <typename Send>
-void ForEachMessage(const FrameMatrix& frames, uint64_t max_rows, Send send) {
-  const uint64_t rows_per_message = std::clamp<uint64_t>(
-      kMessageBytes / (sizeof(float) * std::max(1U, frames.columns)), 1,
-      max_rows);
-  uint64_t first = 0;
-  do {
-    const uint64_t rows = std::min(rows_per_message, frames.rows - first);
-    if (!send(first, rows)) return;
-    first += rows;
-  } while (first < frames.rows);
-}
-
-// Writes all of `frames` on a thread of its own, so that answers are read
-// while requests are sent: two full pipes would wait for each other.
-template <typename Request, typename Stream, typename Receive>
-absl::Status Exchange(Stream& stream, Request request,
-                      const FrameMatrix& frames, uint64_t max_rows,
-                      Receive receive) {
-  std::thread writer([&] {
-    ForEachMessage(frames, max_rows, [&](uint64_t first, uint64_t rows) {
-      FillFrames(frames, first, rows, *request.mutable_frames());
-      const bool sent = stream.Write(request);
-      request.Clear();  // the first message alone names voice and parameters
-      return sent;
-    });
-    stream.WritesDone();
-  });
-  receive();
-  writer.join();
-  return FromGrpcStatus(stream.Finish());
-}
-
-template <typename T>
-void Append(const std::string& bytes, std::vector<T>& out) {
-  const size_t before = out.size();
-  out.resize(before + bytes.size() / sizeof(T));
-  std::memcpy(out.data() + before, bytes.data(),
-              (out.size() - before) * sizeof(T));
-}
-
 }  // namespace
 
 Client::Client(const std::string& server, absl::Duration timeout)
@@ -86,19 +30,11 @@ Client::Client(const std::string& server, absl::Duration timeout)
       retrieval_(v1::Retrieval::NewStub(channel_)),
       catalog_(v1::Catalog::NewStub(channel_)) {}
 
-std::unique_ptr<grpc::ClientContext> Client::NewContext(
-    const std::string& speaker) {
-  auto context = std::make_unique<grpc::ClientContext>();
-  if (!speaker.empty()) context->AddMetadata("timbre-speaker", speaker);
-  return context;
-}
-
 absl::StatusOr<v1::SpeakerVersion> Client::Build(
     const v1::BuildOptions& options, const FrameSource& frames,
     const OnProgress& progress) {
-  grpc::ClientContext context;
-  context.AddMetadata("timbre-speaker", options.speaker());
-  const auto stream = retrieval_->Build(&context);
+  const auto context = NewContext(options.speaker());
+  const auto stream = retrieval_->Build(context.get());
   std::optional<v1::SpeakerVersion> version;
   std::thread reader([&] {
     v1::BuildResponse response;
@@ -134,70 +70,6 @@ absl::StatusOr<v1::SpeakerVersion> Client::Build(
   TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(status));
   if (!version) return absl::InternalError("the build ended without a version");
   return *std::move(version);
-}
-
-absl::StatusOr<SearchResult> Client::Search(const VoiceRef& voice,
-                                            const v1::SearchParams& params,
-                                            const FrameMatrix& frames) {
-  const auto context = NewContext(voice.speaker);
-  const auto stream = retrieval_->Search(context.get());
-  v1::SearchRequest request;
-  request.set_speaker(voice.speaker);
-  request.set_version(voice.version);
-  *request.mutable_params() = params;
-  SearchResult result;
-  const uint64_t max_rows =
-      std::max<uint64_t>(1, kMaxResults / std::max(params.k(), kDefaultK));
-  TIMBRE_RETURN_IF_ERROR(Exchange(*stream, request, frames, max_rows, [&] {
-    v1::SearchResponse response;
-    while (stream->Read(&response)) {
-      Append(response.neighbors().ids(), result.ids.data);
-      Append(response.neighbors().distances(), result.distances.data);
-      if (response.has_effective()) result.effective = response.effective();
-      result.version = response.version();
-      result.ids.columns = response.neighbors().k();
-    }
-  }));
-  result.ids.rows = frames.rows;
-  result.distances.rows = frames.rows;
-  result.distances.columns = result.ids.columns;
-  return result;
-}
-
-absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
-                                          const v1::BlendParams& params,
-                                          const FrameMatrix& frames) {
-  const auto context = NewContext(voice.speaker);
-  const auto stream = retrieval_->Blend(context.get());
-  v1::BlendRequest request;
-  request.set_speaker(voice.speaker);
-  request.set_version(voice.version);
-  *request.mutable_params() = params;
-  BlendResult result;
-  double distance = 0;
-  double shift = 0;
-  TIMBRE_RETURN_IF_ERROR(Exchange(*stream, request, frames, kAnyRows, [&] {
-    v1::BlendResponse response;
-    while (stream->Read(&response)) {
-      Append(response.frames().data(), result.frames.data);
-      const double rows =
-          frames.columns == 0
-              ? 0
-              : static_cast<double>(response.frames().data().size()) /
-                    (sizeof(float) * frames.columns);
-      distance += rows * response.mean_distance();
-      shift += rows * response.mean_shift();
-      if (response.has_effective()) result.effective = response.effective();
-      result.version = response.version();
-    }
-  }));
-  result.frames.rows = frames.rows;
-  result.frames.columns = frames.columns;
-  if (frames.rows > 0) {
-    result.mean_distance = distance / static_cast<double>(frames.rows);
-    result.mean_shift = shift / static_cast<double>(frames.rows);
-  }
-  return result;
 }
 
 template <typename Request, typename Response>
@@ -294,21 +166,56 @@ absl::StatusOr<bool> Client::CheckHealth() {
   return bytes == std::string("\x08\x01", 2);
 }
 
+absl::StatusOr<FrameMatrix> Client::ReadFrames(const VoiceRef& voice,
+                                               uint64_t first_id,
+                                               uint64_t count) {
+  v1::ReadFramesRequest request;
+  request.set_speaker(voice.speaker);
+  request.set_version(voice.version);
+  request.set_first_id(first_id);
+  request.set_count(count);
+  return Receive(request);
+}
+
+absl::StatusOr<FrameMatrix> Client::ReadFramesById(
+    const VoiceRef& voice, const std::vector<uint64_t>& ids) {
+  if (ids.empty()) return FrameMatrix();  // on the wire: all of them
+  v1::ReadFramesRequest request;
+  request.set_speaker(voice.speaker);
+  request.set_version(voice.version);
+  request.mutable_ids()->Add(ids.begin(), ids.end());
+  return Receive(request);
+}
+
+absl::StatusOr<FrameMatrix> Client::Receive(
+    const v1::ReadFramesRequest& request) {
+  const auto context = NewContext(request.speaker());
+  const auto stream = catalog_->ReadFrames(context.get(), request);
+  FrameMatrix frames;
+  v1::ReadFramesResponse response;
+  while (stream->Read(&response)) {
+    AppendFrames(response.frames(), frames.data);
+    frames.columns = response.frames().dimension();
+  }
+  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(stream->Finish()));
+  if (frames.columns > 0) frames.rows = frames.data.size() / frames.columns;
+  return frames;
+}
+
 absl::Status Client::Export(const VoiceRef& voice, v1::ExportFormat format,
                             const OnChunk& chunk) {
-  grpc::ClientContext context;
-  context.AddMetadata("timbre-speaker", voice.speaker);
+  const auto context = NewContext(voice.speaker);
   v1::ExportRequest request;
   request.set_speaker(voice.speaker);
   request.set_version(voice.version);
   request.set_format(format);
-  const auto stream = catalog_->Export(&context, request);
+  const auto stream = catalog_->Export(context.get(), request);
   v1::ExportResponse response;
   absl::Status written;
   while (stream->Read(&response)) {
     written = chunk(response.chunk());
     if (!written.ok()) {
-      context.TryCancel();
+      context->TryCancel();
       break;
     }
   }

@@ -1,4 +1,13 @@
-// Timbre from C++: one channel, plain calls.
+// Timbre from C++: the public header of the client library.
+//
+//   timbre::client::Client client("127.0.0.1:7400");
+//   auto mixed = client.Blend({"alice"}, {}, frames);
+//   if (!mixed.ok()) ...       // mixed.status() says what to do about it
+//   auto live = client.OpenBlend({"alice"});
+//   while (...) auto next = live.Blend(frames);
+//
+// It lists the calls; results.h has what they take and give, stream.h the
+// streams that stay open, npy.h and feature_files.h read features from files.
 #ifndef TIMBRE_CLIENT_CPP_CLIENT_H_
 #define TIMBRE_CLIENT_CPP_CLIENT_H_
 
@@ -8,35 +17,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cpp/matrix.h"
+#include "client/cpp/results.h"
+#include "client/cpp/stream.h"
 #include "timbre/v1/retrieval.grpc.pb.h"
 
 namespace timbre::client {
-
-// A voice, and which version of it; 0: the active one.
-struct VoiceRef {
-  std::string speaker;
-  uint64_t version = 0;
-};
-
-struct SearchResult {
-  Matrix<int64_t> ids;      // [frames, k], -1 where fewer were found
-  Matrix<float> distances;  // [frames, k]
-  v1::SearchParams effective;
-  uint64_t version = 0;
-};
-
-struct BlendResult {
-  FrameMatrix frames;  // of the shape that was sent
-  v1::BlendParams effective;
-  uint64_t version = 0;
-  double mean_distance = 0;  // over all frames
-  double mean_shift = 0;
-};
 
 // Calls block until they are answered and return the server's status with its
 // details (server/base/errors.h, DetailsOf). Thread-safe.
@@ -62,8 +53,12 @@ class Client {
                                       const v1::SearchParams& params,
                                       const FrameMatrix& frames);
   absl::StatusOr<BlendResult> Blend(const VoiceRef& voice,
-                                    const v1::BlendParams& params,
+                                    const BlendOptions& options,
                                     const FrameMatrix& frames);
+  // Streams that stay open. The first errors, an unknown voice among them, come
+  // with the first answer.
+  SearchStream OpenSearch(const VoiceRef& voice);
+  BlendStream OpenBlend(const VoiceRef& voice);
 
   // All speakers whose names begin with `prefix`.
   absl::StatusOr<std::vector<v1::Speaker>> ListSpeakers(
@@ -76,14 +71,21 @@ class Client {
   // Whether the server says SERVING (grpc.health.v1).
   absl::StatusOr<bool> CheckHealth();
 
+  // Stored frames: `count` from `first_id` on, 0: to the end; or those of `ids`
+  // (at most 100,000), in their order.
+  absl::StatusOr<FrameMatrix> ReadFrames(const VoiceRef& voice,
+                                         uint64_t first_id = 0,
+                                         uint64_t count = 0);
+  absl::StatusOr<FrameMatrix> ReadFramesById(const VoiceRef& voice,
+                                             const std::vector<uint64_t>& ids);
+
   // Called with each piece of the file.
   using OnChunk = std::function<absl::Status(const std::string&)>;
   absl::Status Export(const VoiceRef& voice, v1::ExportFormat format,
                       const OnChunk& chunk);
 
  private:
-  static std::unique_ptr<grpc::ClientContext> NewContext(
-      const std::string& speaker);
+  absl::StatusOr<FrameMatrix> Receive(const v1::ReadFramesRequest& request);
   template <typename Request, typename Response>
   absl::StatusOr<Response> CallCatalog(
       grpc::Status (v1::Catalog::Stub::*method)(grpc::ClientContext*,

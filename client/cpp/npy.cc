@@ -7,6 +7,7 @@
 #include <xtensor/xnpy.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "client/cpp/output.h"
 #include "server/base/errors.h"
 #include "server/base/half.h"
 #include "server/base/status_macros.h"
@@ -78,13 +79,10 @@ absl::Status ReadRows(const std::string& path, std::istream& stream,
 template <typename T>
 absl::Status Write(const std::string& path, const Matrix<T>& matrix) {
   const std::vector<size_t> shape = {matrix.rows, matrix.columns};
-  try {  // xtensor throws
-    xt::dump_npy(path, xt::adapt(matrix.data, shape));
-  } catch (const std::exception& error) {
-    return MakeError(absl::StatusCode::kInternal, "FILE_NOT_WRITTEN",
-                     absl::StrCat(path, ": cannot be written: ", error.what()));
-  }
-  return absl::OkStatus();
+  const std::string bytes = xt::dump_npy(xt::adapt(matrix.data, shape));
+  return WriteWhole(path, [&bytes](OutputFile& file) {
+    return file.Append(bytes.data(), bytes.size());
+  });
 }
 
 }  // namespace

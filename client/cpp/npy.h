@@ -20,6 +20,7 @@ absl::StatusOr<FrameMatrix> ReadNpy(const std::string& path);
 // The rows that ReadNpy would return, from the header alone.
 absl::StatusOr<uint64_t> CountNpyRows(const std::string& path);
 
+// Whole or not at all (output.h).
 absl::Status WriteNpy(const std::string& path, const Matrix<float>& matrix);
 absl::Status WriteNpy(const std::string& path, const Matrix<int64_t>& matrix);
 

@@ -5,16 +5,19 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <prometheus/exposer.h>
 
+#include <algorithm>
 #include <chrono>
+#include <climits>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/app/metrics_endpoint.h"
 #include "server/app/version.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/errors.h"
@@ -36,6 +39,7 @@ constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
 constexpr int kBuilderNiceness = 10;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
+constexpr absl::Duration kOwnStreams = absl::Seconds(1);
 constexpr const char* kServiceNames[] = {"timbre.v1.Retrieval",
                                          "timbre.v1.Catalog"};
 
@@ -103,7 +107,12 @@ class RunningApp : public App {
     server_->GetHealthCheckService()->SetServingStatus(false);
     calls_->Drain();
     calls_->WaitUntilIdle(config_.drain_timeout);
-    server_->Shutdown(absl::ToChronoTime(deadline));
+    // Takes its time, so it goes beside what follows.
+    std::thread endpoint_goes([this] { endpoint_.reset(); });
+    // gRPC's own streams (health's Watch, reflection) end only when they are
+    // cut off: none of them is worth the rest of the timeout.
+    server_->Shutdown(
+        absl::ToChronoTime(std::min(deadline, absl::Now() + kOwnStreams)));
     // Tasks may still start operations: the queues close after them.
     builders_->Stop();
     io_->Stop();
@@ -112,6 +121,7 @@ class RunningApp : public App {
     calls_->WaitUntilIdle(kLastEvents);
     calls_->Stop();
     server_.reset();
+    endpoint_goes.join();
     if (!config_.port_file.empty()) {
       RemoveTree(config_.port_file).IgnoreError();  // nobody answers there now
     }
@@ -159,16 +169,11 @@ class RunningApp : public App {
 
   absl::Status ExposeMetrics() {
     if (config_.metrics_listen.empty()) return absl::OkStatus();
-    try {  // prometheus-cpp throws where it cannot bind
-      exposer_ = std::make_unique<prometheus::Exposer>(config_.metrics_listen);
-      metrics_port_ = exposer_->GetListeningPorts().front();
-    } catch (const std::exception& error) {
-      return MakeError(absl::StatusCode::kUnavailable, "ADDRESS_IN_USE",
-                       absl::StrCat("--metrics_listen=", config_.metrics_listen,
-                                    ": cannot listen: ", error.what()));
-    }
+    TIMBRE_ASSIGN_OR_RETURN(endpoint_,
+                            MetricsEndpoint::Listen(config_.metrics_listen));
+    metrics_port_ = endpoint_->port();
     for (const auto& collectable : metrics_->Collectables()) {
-      exposer_->RegisterCollectable(collectable);
+      endpoint_->Add(collectable);
     }
     return absl::OkStatus();
   }
@@ -210,8 +215,10 @@ class RunningApp : public App {
   }
 
   void SetOptions(grpc::ServerBuilder& builder) const {
-    builder.SetMaxReceiveMessageSize(
-        static_cast<int>(config_.max_message_bytes));
+    // Twice what is accepted: ParseMessage refuses the rest with the details
+    // that gRPC's own refusal lacks.
+    builder.SetMaxReceiveMessageSize(static_cast<int>(
+        std::min<uint64_t>(INT_MAX, 2 * config_.max_message_bytes)));
     builder.SetMaxSendMessageSize(-1);
     // gRPC inflates a compressed message whole before it looks at its size.
     builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
@@ -290,7 +297,7 @@ class RunningApp : public App {
   const KernelTable* kernels_ = nullptr;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<ServerMetrics> metrics_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::unique_ptr<MetricsEndpoint> endpoint_;
   std::unique_ptr<ProgressTicker> ticker_;
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<ThreadPool> io_;

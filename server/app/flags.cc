@@ -1,6 +1,8 @@
 #include "server/app/flags.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <mutex>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -9,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "server/app/version.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
@@ -102,7 +105,9 @@ absl::StatusOr<LogLevel> ParseLogLevel(const std::string& name) {
 }
 
 void DescribeProgram() {
-  absl::SetProgramUsageMessage(kUsage);
+  // abseil takes it once in a process.
+  static std::once_flag once;
+  std::call_once(once, [] { absl::SetProgramUsageMessage(kUsage); });
   absl::FlagsUsageConfig config;
   const auto ours = [](absl::string_view file) {
     return absl::EndsWith(file, "server/app/flags.cc");
@@ -113,6 +118,21 @@ void DescribeProgram() {
     return absl::StrCat("timbred ", kVersion, "\n");
   };
   absl::SetFlagsUsageConfig(config);
+}
+
+// abseil exits with 1 after --help, as if something had gone wrong.
+void ExitWellAfterHelp(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    absl::string_view flag = argv[i];
+    if (!absl::ConsumePrefix(&flag, "--")) absl::ConsumePrefix(&flag, "-");
+    flag = flag.substr(0, flag.find('='));
+    if (flag != "help" && flag != "helpshort" && flag != "helpfull") continue;
+    std::atexit([] {
+      std::fflush(nullptr);
+      std::_Exit(0);
+    });
+    return;
+  }
 }
 
 absl::Status Check(const Config& config) {
@@ -152,6 +172,7 @@ absl::Status Check(const Config& config) {
 
 absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
   DescribeProgram();
+  ExitWellAfterHelp(argc, argv);
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {
     return BadFlag("", rest[1], "a flag; see timbred --help");

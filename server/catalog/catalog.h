@@ -26,6 +26,8 @@
 
 namespace timbre {
 
+struct RecoveryPlan;
+
 struct CatalogOptions {
   std::string data_dir;
   // Published versions of a speaker that are kept, the active one included;
@@ -115,6 +117,8 @@ class Catalog {
 
   absl::Status Recover();
   absl::Status RecoverSpeaker(const std::string& name);
+  VersionPtr ReadVersion(const std::string& speaker, uint64_t number) const;
+  void CarryOut(const std::string& name, const RecoveryPlan& plan);
 
   // Under mutex_ while they run:
   SpeakerPtr Find(const std::string& speaker);

@@ -118,8 +118,6 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   manifest.set_speaker(speaker->name);
   manifest.set_version(version->number);
   TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest));
-  TIMBRE_RETURN_IF_ERROR(
-      MakeDirectories(SpeakerDir(options_.data_dir, speaker->name)));
   TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, UnderstandManifest(manifest));
   version->record = std::make_shared<const VersionRecord>(std::move(record));
   const Lease lease = MakeLease(version->record, std::move(index));
@@ -128,7 +126,12 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   state.set_last_version(version->number);
   if (!manifest.keep_inactive()) state.set_active_version(version->number);
   if (cancelled()) return absl::CancelledError("the build was cancelled");
-  absl::Status status = RenameDurably(staging.directory(), version->directory);
+  // From here on Withdraw has to clean up.
+  absl::Status status =
+      MakeDirectories(SpeakerDir(options_.data_dir, speaker->name));
+  if (status.ok()) {
+    status = RenameDurably(staging.directory(), version->directory);
+  }
   if (status.ok()) {
     staging.Published();
     status = CommitState(*speaker, state, version);
@@ -155,9 +158,16 @@ void Catalog::Withdraw(const Speaker& speaker, const Version& version,
                             : WriteSpeakerState(state_path, speaker.state);
   status.Update(RemoveTree(state_path + ".tmp"));
   std::error_code missing;
-  if (std::filesystem::exists(version.directory, missing)) {
+  // Where the staged files are still there, the other directory is not ours.
+  if (!std::filesystem::exists(staging.directory(), missing) &&
+      std::filesystem::exists(version.directory, missing)) {
     status.Update(RenameDurably(version.directory, staging.directory()));
     staging.Unpublished();
+  }
+  if (speaker.state.last_version() == 0) {
+    // Removed only if it is empty: a stranger's files are not ours to delete.
+    std::filesystem::remove(SpeakerDir(options_.data_dir, speaker.name),
+                            missing);
   }
   if (!status.ok()) {
     Log(LogLevel::kError, "publication_not_withdrawn",

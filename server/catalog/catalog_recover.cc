@@ -45,43 +45,45 @@ absl::Status Catalog::Recover() {
   return absl::OkStatus();
 }
 
+// As it lies on the disk, damaged or not.
+Catalog::VersionPtr Catalog::ReadVersion(const std::string& speaker,
+                                         uint64_t number) const {
+  auto version = std::make_shared<Version>();
+  version->speaker = speaker;
+  version->number = number;
+  version->directory = VersionDir(options_.data_dir, speaker, number);
+  auto record = ReadVersionRecord(version->directory, speaker, number);
+  version->damage = record.status();
+  if (record.ok()) {
+    version->record = std::make_shared<const VersionRecord>(*std::move(record));
+  } else {
+    Log(LogLevel::kError, "version_damaged",
+        {{"speaker", speaker},
+         {"version", number},
+         {"error", std::string(version->damage.message())}});
+  }
+  return version;
+}
+
 absl::Status Catalog::RecoverSpeaker(const std::string& name) {
   auto speaker = std::make_shared<Speaker>();
   speaker->name = name;
-  std::vector<FoundVersion> found;
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> entries,
                           ListDirectory(SpeakerDir(options_.data_dir, name)));
   for (const std::string& entry : entries) {
     const std::optional<uint64_t> number = ParseVersion(entry);
     if (!number) continue;
-    auto version = std::make_shared<Version>();
-    version->speaker = name;
-    version->number = *number;
-    version->directory = VersionDir(options_.data_dir, name, *number);
-    auto record = ReadVersionRecord(version->directory, name, *number);
-    version->damage = record.status();
-    if (record.ok()) {
-      version->record =
-          std::make_shared<const VersionRecord>(*std::move(record));
-    } else {
-      Log(LogLevel::kError, "version_damaged",
-          {{"speaker", name},
-           {"version", *number},
-           {"error", std::string(version->damage.message())}});
-    }
+    speaker->versions[*number] = ReadVersion(name, *number);
+  }
+  std::vector<FoundVersion> found;
+  for (const auto& [number, version] : speaker->versions) {
     found.push_back(
-        {.version = *number,
+        {.version = number,
          .intact = version->damage.ok(),
          .keep_inactive = version->record != nullptr &&
                           version->record->manifest.keep_inactive()});
-    speaker->versions[*number] = std::move(version);
   }
-  std::sort(found.begin(), found.end(),
-            [](const FoundVersion& a, const FoundVersion& b) {
-              return a.version < b.version;
-            });
-  const std::string state_path = StatePath(options_.data_dir, name);
-  const auto state = ReadSpeakerState(state_path);
+  const auto state = ReadSpeakerState(StatePath(options_.data_dir, name));
   if (!state.ok() && !absl::IsDataLoss(state.status())) {
     return state.status();  // unreadable for now: not to be overwritten
   }
@@ -95,14 +97,20 @@ absl::Status Catalog::RecoverSpeaker(const std::string& name) {
     const std::lock_guard<std::mutex> lock(mutex_);
     speakers_[name] = std::move(speaker);
   }
-  // What fails below fails again on the next start; the voice serves.
+  CarryOut(name, plan);
+  return absl::OkStatus();
+}
+
+// What fails here fails again on the next start; the voice serves.
+void Catalog::CarryOut(const std::string& name, const RecoveryPlan& plan) {
   absl::Status status;
   if (plan.write_state) {
     Log(LogLevel::kWarning, "speaker_state_recovered",
         {{"speaker", name},
          {"active_version", plan.state.active_version()},
          {"last_version", plan.state.last_version()}});
-    status.Update(WriteSpeakerState(state_path, plan.state));
+    status.Update(
+        WriteSpeakerState(StatePath(options_.data_dir, name), plan.state));
   }
   for (const uint64_t number : plan.garbage) {
     status.Update(RemoveVersionDir(name, number));
@@ -111,7 +119,6 @@ absl::Status Catalog::RecoverSpeaker(const std::string& name) {
     Log(LogLevel::kError, "recovery_incomplete",
         {{"speaker", name}, {"error", std::string(status.message())}});
   }
-  return absl::OkStatus();
 }
 
 }  // namespace timbre

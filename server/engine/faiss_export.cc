@@ -7,6 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "server/base/checksum.h"
+#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/engine/exact_scorer.h"
 #include "server/engine/faiss_format.h"
@@ -81,25 +84,54 @@ void AddAllRows(const FrameStore& store, RowFormat format,
                                  [](uint64_t i) { return i; }));
 }
 
-// A file as it is, its nprobe replaced where it has one.
-void AddFile(const std::string& path, std::optional<uint64_t> nprobe,
+void AddFlat(const FrameStore& store, Metric metric, const KernelTable& kernels,
              ByteSource& source) {
-  auto file =
-      std::make_shared<absl::StatusOr<InputFile>>(InputFile::Open(path));
-  bool first = true;
-  source.AddProducer([file, nprobe, first](std::string* piece) mutable {
-    TIMBRE_RETURN_IF_ERROR(file->status());
+  source.AddBytes(faiss_format::FlatHeader(ShapeOf(store, metric)));
+  AddAllRows(store, {.normalize = metric == Metric::kCosine}, kernels, source);
+}
+
+// A stored IVF index as it is, its nprobe replaced. It was read
+// when the version was opened; what became of it since, its digest tells.
+class FileProducer {
+ public:
+  FileProducer(const StoredIndex& stored, uint64_t nprobe)
+      : stored_(stored), nprobe_(nprobe), file_(InputFile::Open(stored.path)) {}
+
+  absl::Status operator()(std::string* piece) {
+    if (!file_.ok()) return Damaged(file_.status().message());
     piece->resize(ByteSource::kMaxPieceBytes);
-    TIMBRE_ASSIGN_OR_RETURN(const size_t bytes,
-                            (*file)->Read(piece->data(), piece->size()));
-    piece->resize(bytes);
-    const size_t offset = faiss_format::kIvfNprobeOffset;
-    if (first && nprobe && bytes >= offset + sizeof(*nprobe)) {
-      std::memcpy(piece->data() + offset, &*nprobe, sizeof(*nprobe));
+    const auto bytes = file_->Read(piece->data(), piece->size());
+    if (!bytes.ok()) return Damaged(bytes.status().message());
+    piece->resize(*bytes);
+    checksum_.Update(piece->data(), piece->size());
+    if (piece->empty() && !stored_.digest.empty() &&
+        checksum_.Digest() != stored_.digest) {
+      return Damaged("the digest does not match the manifest");
     }
-    first = false;
+    const size_t offset = faiss_format::kIvfNprobeOffset;
+    if (first_ && piece->size() >= offset + sizeof(nprobe_)) {
+      std::memcpy(piece->data() + offset, &nprobe_, sizeof(nprobe_));
+    }
+    first_ = false;
     return absl::OkStatus();
-  });
+  }
+
+ private:
+  absl::Status Damaged(absl::string_view what) const {
+    return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
+                     absl::StrCat(stored_.path, ": ", what));
+  }
+
+  const StoredIndex stored_;
+  const uint64_t nprobe_;
+  absl::StatusOr<InputFile> file_;
+  Checksum checksum_;
+  bool first_ = true;
+};
+
+void AddFile(const StoredIndex& stored, uint64_t nprobe, ByteSource& source) {
+  auto file = std::make_shared<FileProducer>(stored, nprobe);
+  source.AddProducer([file](std::string* piece) { return (*file)(piece); });
 }
 
 // The lists of an IndexIVFFlat one after the other: rows, then ids.
@@ -175,19 +207,12 @@ void AddLargeBytes(std::string bytes, ByteSource& source) {
       });
 }
 
-std::optional<uint64_t> NprobeOf(const SpeakerIndex& index,
-                                 const ExportDefaults& defaults) {
-  if (index.parts() == nullptr) return std::nullopt;
-  return defaults.nprobe;
-}
-
 }  // namespace
 
 ByteSource FlatFile(const FrameStore& store, Metric metric,
                     const KernelTable& kernels) {
   ByteSource source;
-  source.AddBytes(faiss_format::FlatHeader(ShapeOf(store, metric)));
-  AddAllRows(store, {.normalize = metric == Metric::kCosine}, kernels, source);
+  AddFlat(store, metric, kernels, source);
   return source;
 }
 
@@ -216,23 +241,27 @@ ByteSource IvfFlatFile(const FrameStore& store, Metric metric,
   return source;
 }
 
-ByteSource ExportAsBuilt(const SpeakerIndex& index,
-                         const std::string& index_path,
+ByteSource ExportAsBuilt(const SpeakerIndex& index, const StoredIndex& stored,
                          const ExportDefaults& defaults) {
-  const Shape shape = ShapeOf(index.store(), index.metric());
+  const FrameStore& store = index.store();
+  const Shape shape = ShapeOf(store, index.metric());
   const bool cosine = index.metric() == Metric::kCosine;
   ByteSource source;
   if (cosine) source.AddBytes(faiss_format::NormalizingHeader(shape));
-  if (index.spec().kind != IndexKind::kIvfPq) {
-    AddFile(index_path, NprobeOf(index, defaults), source);
+  if (index.spec().kind == IndexKind::kFlat) {
+    AddFlat(store, index.metric(), index.kernels(), source);
+    return source;
+  }
+  if (index.spec().kind == IndexKind::kIvfFlat) {
+    AddFile(stored, defaults.nprobe, source);
     return source;
   }
   const bool half = index.spec().refine == RefineKind::kHalf;
   source.AddBytes(faiss_format::RefineHeader(shape));
-  AddFile(index_path, NprobeOf(index, defaults), source);
+  AddFile(stored, defaults.nprobe, source);
   source.AddBytes(half ? faiss_format::HalfHeader(shape)
                        : faiss_format::FlatHeader(shape));
-  AddAllRows(index.store(),
+  AddAllRows(store,
              {.normalize = cosine,
               .type = half ? ElementType::kFloat16 : ElementType::kFloat32},
              index.kernels(), source);

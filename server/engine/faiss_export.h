@@ -3,6 +3,7 @@
 #define TIMBRE_SERVER_ENGINE_FAISS_EXPORT_H_
 
 #include <string>
+#include <utility>
 
 #include "server/engine/byte_source.h"
 #include "server/engine/frame_store.h"
@@ -29,10 +30,21 @@ ByteSource IvfFlatFile(const FrameStore& store, Metric metric,
                        const IvfParts* parts, uint32_t nprobe,
                        const KernelTable& kernels);
 
-// The complete index as built: added.index (at `index_path`), with the refine
-// index where there is one and, for kCosine, a normalisation before it.
-ByteSource ExportAsBuilt(const SpeakerIndex& index,
-                         const std::string& index_path,
+// added.index of a version, and the digest that its manifest has of it; empty:
+// it is not compared.
+struct StoredIndex {
+  // Not explicit: a path alone is one whose digest nobody knows.
+  StoredIndex(std::string p, std::string d = "")
+      : path(std::move(p)), digest(std::move(d)) {}
+  std::string path;
+  std::string digest;
+};
+
+// The complete index as built: the stored one (for IndexKind::kFlat composed
+// from the frames), with the refine index where there is one and, for kCosine,
+// a normalisation before it. The source ends with DATA_LOSS if the file is not
+// what it was.
+ByteSource ExportAsBuilt(const SpeakerIndex& index, const StoredIndex& stored,
                          const ExportDefaults& defaults);
 
 // IVF<nlist>,Flat over the same centroids: what RVC, Applio and w-okada load.

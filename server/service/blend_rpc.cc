@@ -22,7 +22,8 @@ class BlendHandler : public ExchangeHandler {
 
  protected:
   absl::Status Parse(grpc::ByteBuffer& bytes) override {
-    TIMBRE_RETURN_IF_ERROR(ParseMessage(bytes, request_));
+    TIMBRE_RETURN_IF_ERROR(ParseMessage(
+        bytes, request_, context().server_info.max_message_bytes()));
     if (request_.voices_size() > 0) {
       return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
                        "voices: this server does not mix voices yet; name "

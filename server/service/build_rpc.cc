@@ -105,7 +105,8 @@ class BuildHandler : public RpcHandler, private BuildObserver {
     const SessionPtr session = Session();
     if (session == nullptr) return;
     v1::BuildRequest request;
-    absl::Status status = ParseMessage(message, request);
+    absl::Status status = ParseMessage(
+        message, request, context().server_info.max_message_bytes());
     message.Clear();
     if (status.ok()) {
       status = session->Accept(request, call().Metadata("timbre-speaker"));

@@ -129,9 +129,11 @@ absl::StatusOr<ByteSource> OpenExport(v1::ExportFormat format,
                                 .k_factor = manifest.default_k_factor()};
   switch (format) {
     case v1::EXPORT_FORMAT_UNSPECIFIED:
-    case v1::EXPORT_FORMAT_FAISS_INDEX:
+    case v1::EXPORT_FORMAT_FAISS_INDEX: {
+      const IndexDescription files = version.record->Describe(directory);
       return ExportAsBuilt(*version.index,
-                           absl::StrCat(directory, "/", kIndexFile), defaults);
+                           {files.index_path, files.index_digest}, defaults);
+    }
     case v1::EXPORT_FORMAT_IVF_FLAT:
       return ExportIvfFlat(*version.index, defaults);
     case v1::EXPORT_FORMAT_NPY:

@@ -110,9 +110,13 @@ absl::Status ParseMessage(grpc::ByteBuffer& bytes,
   const size_t size = bytes.Length();
   const Descriptor& descriptor = *message.GetDescriptor();
   if (size > max_bytes) {
-    return MakeError(absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LARGE",
-                     absl::StrCat("request: ", size, " bytes; at most ",
-                                  max_bytes, " are accepted here"));
+    return MakeErrorWithDetails(
+        absl::StatusCode::kResourceExhausted,
+        absl::StrCat("request: ", size, " bytes are not accepted; must be at ",
+                     "most ", max_bytes, " bytes"),
+        {.reason = "MESSAGE_TOO_LARGE",
+         .field = "request",
+         .retry_after = std::nullopt});
   }
   {
     grpc::ByteBuffer copy = bytes;  // shares the slices; reading consumes it

@@ -21,7 +21,8 @@ class SearchHandler : public ExchangeHandler {
 
  protected:
   absl::Status Parse(grpc::ByteBuffer& bytes) override {
-    TIMBRE_RETURN_IF_ERROR(ParseMessage(bytes, request_));
+    TIMBRE_RETURN_IF_ERROR(ParseMessage(
+        bytes, request_, context().server_info.max_message_bytes()));
     TIMBRE_RETURN_IF_ERROR(pin().Accept(call().Metadata("timbre-speaker"),
                                         request_.speaker(),
                                         request_.version()));

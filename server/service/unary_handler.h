@@ -2,6 +2,7 @@
 #ifndef TIMBRE_SERVER_SERVICE_UNARY_HANDLER_H_
 #define TIMBRE_SERVER_SERVICE_UNARY_HANDLER_H_
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -58,10 +59,13 @@ std::unique_ptr<CallHandler> NewServerStreamHandler(Call& call,
                                                     StartAnswer start) {
   return std::make_unique<SingleRequestHandler>(
       call, context, rpc,
-      [start](grpc::ByteBuffer& bytes) -> absl::StatusOr<MessageSource> {
+      [start,
+       &context](grpc::ByteBuffer& bytes) -> absl::StatusOr<MessageSource> {
         Request request;
-        absl::Status status =
-            ParseMessage(bytes, request, kMaxSingleRequestBytes);
+        absl::Status status = ParseMessage(
+            bytes, request,
+            std::min<uint64_t>(kMaxSingleRequestBytes,
+                               context.server_info.max_message_bytes()));
         if (!status.ok()) return status;
         return start(request);
       });

@@ -246,8 +246,26 @@ TEST_F(CatalogTest, ACancelledPublicationLeavesNothing) {
   EXPECT_EQ(Finish(**staging, false, "").status().code(),
             absl::StatusCode::kCancelled);
   EXPECT_TRUE(Versions().empty());
+  EXPECT_TRUE(ListDirectory(SpeakersDir(dir_.File("data")))->empty());
   cancelled_ = false;
   EXPECT_TRUE(Publish("alice").ok());
+}
+
+TEST_F(CatalogTest, AFirstPublicationThatFailsLeavesNoDirectory) {
+  auto staging = catalog_->Stage("alice");
+  ASSERT_OK(staging);
+  const std::string speaker = SpeakerDir(dir_.File("data"), "alice");
+  // What is in the way of the rename is not ours, and stays.
+  ASSERT_OK(MakeDirectories(speaker + "/1/stranger"));
+  EXPECT_FALSE(Finish(**staging, false, "").ok());
+  EXPECT_TRUE(Versions().empty());
+  ASSERT_OK(RemoveTree(speaker));
+  // The state cannot be written: what was renamed is renamed back.
+  auto again = catalog_->Stage("alice");
+  ASSERT_OK(again);
+  ASSERT_OK(MakeDirectories(StatePath(dir_.File("data"), "alice") + ".tmp/x"));
+  EXPECT_FALSE(Finish(**again, false, "").ok());
+  EXPECT_TRUE(ListDirectory(SpeakersDir(dir_.File("data")))->empty());
 }
 
 TEST_F(CatalogTest, AStateThatCannotBeWrittenWithdrawsThePublication) {

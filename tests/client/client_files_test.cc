@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 
 #include "client/cpp/feature_files.h"
@@ -62,6 +63,25 @@ TEST(NpyTest, FilesThatAreNoFramesAreExplained) {
               absl::StatusCode::kInvalidArgument)
         << bytes;
   }
+}
+
+TEST(NpyTest, FilesAppearWholeOrNotAtAll) {
+  const TempDir dir;
+  const FrameMatrix matrix{std::vector<float>(100'000, 1), 100, 1000};
+  EXPECT_EQ(WriteNpy("/dev/full", matrix).code(),
+            absl::StatusCode::kResourceExhausted);
+  ASSERT_OK(WriteNpy("/dev/null", matrix));
+  EXPECT_FALSE(WriteNpy(dir.File("none/f.npy"), matrix).ok());
+  EXPECT_FALSE(WriteNpy(dir.path(), matrix).ok()) << "a directory";
+  // What a link leads to is replaced, the link stays.
+  ASSERT_OK(WriteFileDurably(dir.File("f.npy"), "old"));
+  std::filesystem::create_symlink(dir.File("f.npy"), dir.File("link.npy"));
+  ASSERT_OK(WriteNpy(dir.File("link.npy"), matrix));
+  EXPECT_EQ(ReadNpy(dir.File("f.npy"))->rows, 100U);
+  // A part that cannot be made leaves the old file as it is.
+  std::filesystem::create_directory(dir.File("f.npy.part"));
+  EXPECT_FALSE(WriteNpy(dir.File("f.npy"), FrameMatrix{{1}, 1, 1}).ok());
+  EXPECT_EQ(ReadNpy(dir.File("f.npy"))->rows, 100U);
 }
 
 TEST(FeatureFilesTest, DirectoriesAreReadInSortedOrder) {

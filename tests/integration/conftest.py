@@ -4,6 +4,7 @@ Run by `ctest -R integration` or script/test; TIMBRE_BIN names the directory of
 the binaries (default build/bin).
 """
 
+import atexit
 import os
 import pathlib
 import shutil
@@ -23,6 +24,7 @@ BIN = pathlib.Path(os.environ.get("TIMBRE_BIN", ROOT / "build" / "bin"))
 
 def _generate_stubs() -> str:
     out = tempfile.mkdtemp(prefix="timbre-stubs-")
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
     subprocess.run(
         [
             "protoc",

@@ -136,3 +136,73 @@ def test_exported_indices_search_in_faiss_as_rvc_does(server, tmp_path):
     _, ids = flat.search(queries, 8)
     true_ids, _ = exact(frames, queries)
     assert (ids == true_ids).mean() > 0.99
+
+
+def exported(server, speaker):
+    request = pb.ExportRequest(speaker=speaker)
+    return b"".join(r.chunk for r in server.catalog.Export(request))
+
+
+def damage(path, size=None):
+    """Flips a byte in the middle, or cuts the file."""
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    # In place: a server that has it open sees it.
+    with open(path, "r+b") as file:
+        file.write(contents)
+        if size is not None:
+            file.truncate(size)
+
+
+def test_a_flat_voice_is_exported_from_its_frames(server):
+    server.build("flat-export", speech(3000, 64), index_factory="Flat")
+    whole = exported(server, "flat-export")
+    path = server.directory / "data/speakers/flat-export/1/added.index"
+    assert whole == path.read_bytes()
+    damage(path)
+    assert exported(server, "flat-export") == whole
+
+
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "IVF8,PQ32x4fs,RFlat"])
+@pytest.mark.parametrize("size", [None, 3000])
+def test_a_stored_index_that_was_damaged_is_not_exported(
+    server, factory, size
+):
+    speaker = f"damaged-{factory[5:7].lower()}-{size or 'whole'}"
+    server.build(speaker, speech(3000, 64), index_factory=factory)
+    damage(
+        server.directory / f"data/speakers/{speaker}/1/added.index", size
+    )
+    with pytest.raises(grpc.RpcError) as error:
+        exported(server, speaker)
+    assert error.value.code() == grpc.StatusCode.DATA_LOSS
+    assert "added.index" in error.value.details()
+    # What is in memory is as it was.
+    server.search(speaker, speech(3, 64))
+
+
+def test_forged_page_tokens(server):
+    for token in ("x", "AAAA", "\0", "a" * 5000):
+        with pytest.raises(grpc.RpcError) as caught:
+            server.catalog.ListSpeakers(
+                pb.ListSpeakersRequest(page_token=token)
+            )
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert details_of(caught.value)["fields"] == ["page_token"]
+
+
+def test_a_page_token_belongs_to_its_prefix(server):
+    for name in ("token-a", "token-b"):
+        server.build(name, speech(5))
+    page = server.catalog.ListSpeakers(
+        pb.ListSpeakersRequest(prefix="token-", page_size=1)
+    )
+    assert page.next_page_token
+    with pytest.raises(grpc.RpcError) as caught:
+        server.catalog.ListSpeakers(
+            pb.ListSpeakersRequest(
+                prefix="token", page_token=page.next_page_token
+            )
+        )
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert details_of(caught.value)["fields"] == ["page_token"]

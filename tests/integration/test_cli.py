@@ -26,6 +26,7 @@ def run(server, tmp_path):
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
+    call.directory = tmp_path
     return call
 
 
@@ -147,3 +148,75 @@ def test_a_terminal_gets_a_progress_bar(server, tmp_path):
     )
     os.close(follower)
     assert b"%" in os.read(leader, 10_000)
+
+
+@pytest.mark.parametrize("name", ["ü", "a\nb", "a b", "A", "../x"])
+def test_names_that_no_speaker_has_are_refused_by_the_server(run, name):
+    np.save(run.directory / "x.npy", np.eye(8, dtype="f4"))
+    for command in (
+        ("show", name),
+        ("delete", name),
+        ("activate", name, "1"),
+        ("build", name, "x.npy"),
+        ("search", name, "x.npy"),
+        ("blend", name, "x.npy", "y.npy"),
+        ("frames", name, "y.npy"),
+        ("export", name, "y.index"),
+    ):
+        refused = run(*command, code=3)
+        assert "speaker" in refused.stderr and "must be" in refused.stderr
+
+
+def test_results_that_cannot_be_written_are_errors(run, tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(8, dtype="f4"))
+    run("build", "cli-full", "x.npy")
+    for command in (
+        ("blend", "cli-full", "x.npy", "/dev/full"),
+        ("search", "cli-full", "x.npy", "--out=/dev/full,d.npy"),
+        ("search", "cli-full", "x.npy", "--out=i.npy,/dev/full"),
+        ("frames", "cli-full", "/dev/full"),
+    ):
+        assert "/dev/full" in run(*command, code=5).stderr
+    assert "none/y.npy" in run(
+        "blend", "cli-full", "x.npy", "none/y.npy", code=4
+    ).stderr
+    for out in ("ids.npy", "a,b,c", ",b"):
+        # Said before anything is searched.
+        refused = run("search", "nobody", "x.npy", f"--out={out}", code=3)
+        assert "--out" in refused.stderr
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_synth_refuses_a_directory_that_holds_features(run, tmp_path):
+    run("synth", "used", "--frames=1200")
+    refused = run("synth", "used", "--frames=300", code=3)
+    assert "one without .npy files" in refused.stderr
+    assert len(list((tmp_path / "used").iterdir())) == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notes.txt").write_text("kept")
+    run("synth", "other", "--frames=300")
+
+
+def test_json_has_numbers_for_numbers(run, tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(8, dtype="f4"))
+    built = json.loads(run("build", "cli-json", "x.npy", "--json").stdout)
+    assert (built["version"], built["frames"]) == (1, 8)
+    assert built["bytes_on_disk"] > 0
+    assert built["create_time"].startswith("20")
+    shown = json.loads(run("show", "cli-json", "--json").stdout)
+    assert shown["active_version"] == 1
+    assert shown["versions"][0]["frames_received"] == 8
+    listed = json.loads(run("list", "--json", "--prefix=cli-json").stdout)
+    assert listed[0]["active_version"] == 1
+    health = json.loads(run("health", "--json").stdout)
+    assert health["max_message_bytes"] == 64 << 20
+    found = json.loads(run("search", "cli-json", "x.npy", "--json").stdout)
+    assert found["version"] == 1
+
+
+def test_an_export_is_named_after_what_it_holds(run, tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(8, dtype="f4"))
+    run("build", "cli-flat", "x.npy", "--index_factory=Flat")
+    run("export", "cli-flat", "--format=ivf_flat")
+    (exported,) = tmp_path.glob("*.index")
+    assert exported.name == "added_IVF1_Flat_nprobe_1_cli-flat_v1.index"

@@ -3,8 +3,6 @@
 import queue
 import random
 import signal
-import socket
-import struct
 import threading
 
 import grpc
@@ -13,12 +11,14 @@ import pytest
 
 from conftest import (
     build_requests,
+    details_of,
     distances_of,
     pb,
     speech,
     to_frames,
     wait_for,
 )
+from http2 import RawCall
 
 
 def staged(server):
@@ -100,6 +100,17 @@ def test_a_build_cancelled_while_it_trains_stops(server):
     server.build("slow", speech(100, 64))
 
 
+def test_a_build_loses_against_the_deletion_of_its_speaker(server):
+    server.build("raced", speech(100, 64))
+    call = server.build_until_training("raced", nlist=1000)
+    server.catalog.DeleteSpeaker(pb.DeleteSpeakerRequest(speaker="raced"))
+    with pytest.raises(grpc.RpcError) as error:
+        list(call)
+    assert error.value.code() == grpc.StatusCode.ABORTED
+    assert details_of(error.value)["reason"] == "SPEAKER_DELETED"
+    assert_nothing_left(server, "raced", [])
+
+
 def test_garbage_after_good_frames_publishes_nothing(server):
     frames = speech(100)
     good = [r.SerializeToString() for r in build_requests("garbage", frames)]
@@ -112,49 +123,8 @@ def test_garbage_after_good_frames_publishes_nothing(server):
     assert_nothing_left(server, "garbage", [])
 
 
-class RawBuild:
-    """A Build by hand over HTTP/2, to break it where no client library can."""
-
-    def __init__(self, port):
-        import h2.config
-        import h2.connection
-
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.connection = h2.connection.H2Connection(
-            h2.config.H2Configuration(header_encoding="utf-8")
-        )
-        self.connection.initiate_connection()
-        self.connection.send_headers(
-            1,
-            [
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":path", "/timbre.v1.Retrieval/Build"),
-                (":authority", "localhost"),
-                ("content-type", "application/grpc"),
-                ("te", "trailers"),
-            ],
-        )
-        self.flush()
-
-    def flush(self):
-        self.socket.sendall(self.connection.data_to_send())
-
-    @staticmethod
-    def framed(message):
-        data = message.SerializeToString()
-        return b"\0" + struct.pack(">I", len(data)) + data
-
-    def send(self, data, end=False):
-        for i in range(0, max(len(data), 1), 16_000):
-            piece = data[i : i + 16_000]
-            last = i + 16_000 >= len(data)
-            self.connection.send_data(1, piece, end_stream=end and last)
-        self.flush()
-
-
 def raw_build(server, speaker, **options):
-    raw = RawBuild(server.port)
+    raw = RawCall(server.port)
     for request in build_requests(speaker, speech(50), **options):
         raw.send(raw.framed(request))
     wait_for(lambda: staged(server))

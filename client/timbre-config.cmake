@@ -1,0 +1,11 @@
+# What timbre::timbre_client needs beside itself.
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+find_dependency(Protobuf)
+find_dependency(gRPC CONFIG)
+find_dependency(absl CONFIG)
+find_dependency(spdlog CONFIG)
+find_dependency(nlohmann_json CONFIG)
+find_dependency(PkgConfig)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+include(${CMAKE_CURRENT_LIST_DIR}/timbre.cmake)

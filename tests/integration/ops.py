@@ -1,0 +1,28 @@
+"""What tests of operation share."""
+
+import pathlib
+import urllib.request
+
+HEALTH = "/grpc.health.v1.Health/"
+
+
+def health(server, service=""):
+    """The status byte of grpc.health.v1: 1 SERVING, 2 NOT_SERVING."""
+    request = b"\x0a" + bytes([len(service)]) + service.encode()
+    answer = server.channel.unary_unary(HEALTH + "Check")(
+        request if service else b""
+    )
+    return answer[1] if answer else 0
+
+
+def scrape(server):
+    url = f"http://127.0.0.1:{server.metrics_port}/metrics"
+    with urllib.request.urlopen(url) as response:
+        return response.read().decode()
+
+
+def peak_rss(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError

@@ -1,0 +1,119 @@
+"""Builds that are refused, with nothing left behind."""
+
+import grpc
+import pytest
+
+from conftest import build_requests, details_of, pb, speech, to_frames
+from refusal import (  # noqa: F401
+    FRAMES,
+    INVALID,
+    refused,
+    search_second,
+    voice,
+)
+
+OPTIONS = pb.BuildRequest(options=pb.BuildOptions(speaker="victim"))
+
+SOME = pb.BuildRequest(frames=to_frames(FRAMES))
+
+
+@pytest.mark.parametrize(
+    "field,requests",
+    [
+        ("options", []),
+        ("options", [SOME]),
+        ("options", [OPTIONS, OPTIONS]),
+        ("options", [OPTIONS, SOME, OPTIONS]),
+        ("part", [OPTIONS, pb.BuildRequest()]),
+        ("frames", [OPTIONS]),
+        ("frames", [OPTIONS, pb.BuildRequest(frames=pb.Frames())]),
+        (
+            "frames.dimension",
+            [OPTIONS, SOME, pb.BuildRequest(frames=to_frames(speech(4, 16)))],
+        ),
+    ],
+)
+def test_builds_of_a_wrong_shape(server, voice, field, requests):
+    refused(server.retrieval.Build(iter(requests)), INVALID, field)
+
+
+@pytest.mark.parametrize("expected", [19, 21, 2**64 - 1])
+def test_another_number_of_frames_than_expected(server, voice, expected):
+    call = server.retrieval.Build(
+        build_requests("victim", FRAMES, expected_frames=expected)
+    )
+    if expected > 2**33:
+        refused(call, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    else:
+        refused(call, INVALID, "options.expected_frames")
+
+
+@pytest.mark.parametrize(
+    "factory",
+    ["nonsense", "IVF4000000000,Flat", "IVF8,PQ5x4fs,RFlat", "IVF8,PQ16x4fs",
+     "IVF0,Flat", "Flat\0", "IVF8," * 1000],
+)
+def test_factory_strings_that_make_no_index(server, voice, factory):
+    error = refused(
+        server.retrieval.Build(
+            build_requests("victim", FRAMES, index_factory=factory)
+        ),
+        INVALID, "options.index_factory",
+    )
+    assert len(error.details()) < 500
+
+
+def test_dimensions_out_of_range(server, voice):
+    for dimension in (1, 5000):
+        refused(
+            server.retrieval.Build(
+                build_requests("victim", FRAMES, dimension=dimension)
+            ),
+            INVALID, "options.dimension",
+        )
+
+
+def test_what_does_not_exist_yet_says_so(server, voice):
+    unimplemented = grpc.StatusCode.UNIMPLEMENTED
+    budget = pb.SearchParams()
+    budget.latency_budget.FromMilliseconds(5)
+    refused(
+        search_second(server, pb.SearchRequest(params=budget)), unimplemented
+    )
+    mixed = pb.BlendRequest(voices=[pb.VoiceWeight(speaker="victim")])
+    refused(server.retrieval.Blend(iter([mixed])), unimplemented)
+    refused(
+        server.retrieval.Build(
+            build_requests("victim", FRAMES, database_expansion_k=3)
+        ),
+        unimplemented,
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        server.catalog.Tune(iter([pb.TuneRequest(speaker="victim")]))
+    assert caught.value.code() == unimplemented
+
+
+def test_limits_of_a_build(new_server):
+    server = new_server("--max_build_frames=100")
+    refused(
+        server.retrieval.Build(build_requests("big", speech(101), chunk=10)),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+    server.build("big", speech(100))
+    refused(
+        server.retrieval.Build(
+            build_requests("big", speech(1), base_version=1)
+        ),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+    assert server.versions("big") == [1]
+
+
+def test_too_little_free_disk(new_server):
+    server = new_server("--min_free_disk=1000000000000000")
+    error = refused(
+        server.retrieval.Build(build_requests("full", speech(10))),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+    assert "--min_free_disk" in error.details()
+    assert details_of(error)["reason"] == "DISK_FULL"

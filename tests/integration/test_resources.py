@@ -1,0 +1,116 @@
+"""Disk, memory and builders: what there is too little of."""
+
+import os
+import subprocess
+import threading
+
+import grpc
+import pytest
+
+from conftest import BIN, Server, details_of, pb, speech, wait_for
+from ops import peak_rss
+
+
+def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if os.geteuid() != 0 or subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", mount],
+        capture_output=True,
+    ).returncode:
+        pytest.skip("cannot mount a small file system here")
+    server = Server(mount)
+    try:
+        server.start()
+        server.build("first", speech(1000, 64))
+        with pytest.raises(grpc.RpcError) as error:
+            server.build("second", speech(60_000, 64))
+        assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details_of(error.value)["reason"] == "DISK_FULL"
+        wait_for(
+            lambda: not list((mount / "data" / "staging").iterdir())
+        )
+        assert server.versions("second") == []
+        server.search("first", speech(3, 64))
+        server.build("third", speech(1000, 64))
+    finally:
+        server.stop()
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+def test_a_read_only_directory_is_explained(tmp_path):
+    mount = tmp_path / "ro"
+    mount.mkdir()
+    if os.geteuid() != 0 or subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", mount],
+        capture_output=True,
+    ).returncode:
+        pytest.skip("cannot mount a read-only file system here")
+    try:
+        run = subprocess.run(
+            [BIN / "timbred", f"--data_dir={mount}", "--listen=127.0.0.1:0",
+             "--metrics_listen="],
+            capture_output=True, text=True,
+        )
+        assert run.returncode == 1
+        assert "Read-only file system" in run.stderr
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+def test_builds_wait_their_turn(new_server):
+    server = new_server("--max_concurrent_builds=1")
+    frames = speech(30_000, 64)
+    stages = {}
+
+    def build(name):
+        _, progress = server.build(
+            name, frames, chunk=10_000,
+            index_factory="IVF500,PQ32x4fs,RFlat",
+        )
+        stages[name] = [p.stage for p in progress]
+
+    threads = [
+        threading.Thread(target=build, args=(f"turn{i}",)) for i in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(stages) == 3
+    queued = pb.BuildProgress.STAGE_QUEUED
+    assert max(s.count(queued) for s in stages.values()) > 1
+
+
+def test_compressed_bombs_are_refused_before_they_are_inflated(new_server):
+    server = new_server()
+    call = server.channel.stream_stream("/timbre.v1.Retrieval/Search")
+    with pytest.raises(grpc.RpcError) as error:
+        list(
+            call(
+                iter([b"\0" * 300_000_000]),
+                compression=grpc.Compression.Gzip,
+            )
+        )
+    assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert peak_rss(server.process.pid) < 150e6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"reduce_to_centroids": 200},
+        {
+            "metric": pb.METRIC_COSINE,
+            "index_factory": "IVF256,PQ64x4fs,RFlat",
+        },
+    ],
+)
+def test_memory_of_a_build_stays_below_twice_the_frames(new_server, options):
+    server = new_server()
+    before = peak_rss(server.process.pid)
+    frames = speech(150_000, 256)
+    server.build("memory", frames, chunk=4000, **options)
+    peak = peak_rss(server.process.pid)
+    assert peak < 2 * frames.nbytes + 200e6, (before, peak)
