@@ -29,12 +29,12 @@ CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
       blocks_((parts.nlist + kCentroidsPerBlock - 1) / kCentroidsPerBlock),
       groups_((parts.dimension + kDimensionsPerGroup - 1) /
               kDimensionsPerGroup),
+      metric_(metric),
       center_(parts.dimension),
       values_(blocks_ * groups_ * kCentroidsPerBlock * kDimensionsPerGroup,
               128),
       steps_(padded_lists(), 0.0F),
       biases_(padded_lists(), kInfinity),
-      half_norms_(parts.nlist, 0.0F),
       least_bias_(kInfinity),
       most_bias_(-kInfinity) {
   std::vector<double> sum(parts.dimension);
@@ -47,11 +47,11 @@ CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
   for (uint32_t list = 0; list < parts.nlist; ++list) {
     // Never visited: where all frames are alike, dozens of empty lists may be
     // as near as the full one.
-    if (!parts.List(list).empty()) AddCentroid(list, metric);
+    if (!parts.List(list).empty()) AddCentroid(list);
   }
 }
 
-void CoarseQuantizer::AddCentroid(uint32_t list, Metric metric) {
+void CoarseQuantizer::AddCentroid(uint32_t list) {
   const size_t n = parts_.dimension;
   const float* const centroid = &parts_.centroids[size_t{list} * n];
   std::vector<int8_t> quantized(padded_dimension());
@@ -68,8 +68,7 @@ void CoarseQuantizer::AddCentroid(uint32_t list, Metric metric) {
   // With q' = q - center and c' = c - center, and up to what is the same for
   // all lists: |q - c|^2 / 2 = |c'|^2 / 2 - <q', c'>, and
   // -<q, c> = -<center, c'> - <q', c'>.
-  if (metric == Metric::kL2) {
-    half_norms_[list] = 0.5F * kernels_.dot(centroid, centroid, n);
+  if (metric_ == Metric::kL2) {
     biases_[list] = 0.5F * frame.squared_norm;
   } else {
     biases_[list] = kernels_.dot(center_.data(), center_.data(), n) -
@@ -169,15 +168,16 @@ void CoarseQuantizer::Choose(const float* frame, const Scoring& scoring,
 }
 
 float CoarseQuantizer::Score(const float* frame, uint32_t list) const {
-  return half_norms_[list] -
-         kernels_.dot(frame, &parts_.centroids[size_t{list} * parts_.dimension],
-                      parts_.dimension);
+  const size_t n = parts_.dimension;
+  const float* const centroid = &parts_.centroids[size_t{list} * n];
+  return metric_ == Metric::kL2 ? kernels_.squared_l2(frame, centroid, n)
+                                : -kernels_.dot(frame, centroid, n);
 }
 
 size_t CoarseQuantizer::resident_bytes() const {
-  return values_.capacity() + (center_.capacity() + steps_.capacity() +
-                               biases_.capacity() + half_norms_.capacity()) *
-                                  sizeof(float);
+  return values_.capacity() +
+         (center_.capacity() + steps_.capacity() + biases_.capacity()) *
+             sizeof(float);
 }
 
 }  // namespace timbre

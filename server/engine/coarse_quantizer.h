@@ -48,7 +48,7 @@ class CoarseQuantizer {
     uint16_t margin = 0;
   };
 
-  void AddCentroid(uint32_t list, Metric metric);
+  void AddCentroid(uint32_t list);
   Scoring Prepare(const float* frame, int8_t* quantized,
                   uint16_t* scores) const;
   uint16_t MarginOf(const QuantizedFrame& frame, float scale) const;
@@ -67,14 +67,12 @@ class CoarseQuantizer {
   const KernelTable& kernels_;
   const size_t blocks_;
   const size_t groups_;
+  const Metric metric_;
   // All const after construction.
   std::vector<float> center_;      // mean of the centroids
   AlignedVector<uint8_t> values_;  // centroid - center, see layout.h
   AlignedVector<float> steps_;
   AlignedVector<float> biases_;  // infinite for empty lists
-  // |c|^2 / 2 for kL2, where |q - c|^2 / 2 = |q|^2 / 2 - <q, c> + |c|^2 / 2
-  // and |q|^2 is the same for all; else 0.
-  std::vector<float> half_norms_;
   float largest_step_ = 0;
   float largest_norm_ = 0;  // of centroid - center
   float least_bias_ = 0;

@@ -28,7 +28,7 @@ MAY_INCLUDE = {
         "server/metrics",
         "server/service",
     },
-    "server": {"server/app", "server/base"},  # main.cc
+    "server": {"server/app", "server/base", "server/engine"},  # main.cc
     "client/cpp": {"server/base"},
     "client/cli": {"server/base", "client/cpp"},
 }

@@ -1,0 +1,142 @@
+// Which lists are visited, against exact assignment in double precision.
+#include "server/engine/coarse_quantizer.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "tests/kernels/level_test.h"
+
+namespace timbre {
+namespace {
+
+class CoarseQuantizerTest : public testing::LevelTest {
+ protected:
+  // Centroids as speech has them, about a common mean; every list holds one
+  // row, but for those in `empty`.
+  IvfParts RandomParts(uint32_t nlist, uint32_t dimension,
+                       const std::vector<uint32_t>& empty = {}) {
+    IvfParts parts;
+    parts.nlist = nlist;
+    parts.dimension = dimension;
+    const auto mean = Floats(dimension);
+    parts.centroids = Floats(size_t{nlist} * dimension, 0.6F);
+    for (size_t i = 0; i < parts.centroids.size(); ++i) {
+      parts.centroids[i] += mean[i % dimension];
+    }
+    parts.list_begin = {0};
+    for (uint32_t list = 0; list < nlist; ++list) {
+      if (std::count(empty.begin(), empty.end(), list) == 0) {
+        parts.ids.push_back(list);
+      }
+      parts.list_begin.push_back(static_cast<uint32_t>(parts.ids.size()));
+    }
+    return parts;
+  }
+
+  static std::vector<uint32_t> Exact(const IvfParts& parts, Metric metric,
+                                     const float* frame, size_t nprobe) {
+    std::vector<std::pair<double, uint32_t>> scores;
+    for (uint32_t list = 0; list < parts.nlist; ++list) {
+      if (parts.List(list).empty()) continue;
+      const float* const c = &parts.centroids[size_t{list} * parts.dimension];
+      double score = 0;
+      for (size_t j = 0; j < parts.dimension; ++j) {
+        const double x = frame[j];
+        score += metric == Metric::kL2 ? (x - c[j]) * (x - c[j]) : -x * c[j];
+      }
+      scores.emplace_back(score, list);
+    }
+    std::sort(scores.begin(), scores.end());
+    scores.resize(std::min(nprobe, scores.size()));
+    std::vector<uint32_t> lists;
+    for (const auto& [score, list] : scores) lists.push_back(list);
+    std::sort(lists.begin(), lists.end());
+    return lists;
+  }
+
+  // The share of frames whose lists are exactly those of Exact.
+  double Agreement(const IvfParts& parts, Metric metric, uint32_t nprobe,
+                   const std::vector<float>& frames) {
+    const CoarseQuantizer coarse(parts, metric, level());
+    const size_t rows = frames.size() / parts.dimension;
+    CoarseScratch scratch;
+    size_t same = 0;
+    for (size_t first = 0; first < rows; first += kFramesPerTile) {
+      std::array<const float*, kFramesPerTile> tile{};
+      std::array<std::vector<uint32_t>, kFramesPerTile> lists;
+      const size_t count = std::min(kFramesPerTile, rows - first);
+      for (size_t i = 0; i < count; ++i) {
+        tile[i] = &frames[(first + i) * parts.dimension];
+      }
+      PrefetchQueue none;
+      coarse.Probe(tile.data(), count, nprobe, none, scratch, lists.data());
+      for (size_t i = 0; i < count; ++i) {
+        std::sort(lists[i].begin(), lists[i].end());
+        same += lists[i] == Exact(parts, metric, tile[i], nprobe) ? 1 : 0;
+      }
+    }
+    return static_cast<double>(same) / static_cast<double>(rows);
+  }
+};
+
+TEST_P(CoarseQuantizerTest, ListsAreThoseOfExactAssignment) {
+  for (const Metric metric : {Metric::kL2, Metric::kInnerProduct}) {
+    for (const uint32_t dimension : {2U, 31U, 256U}) {
+      const IvfParts parts = RandomParts(300, dimension);
+      for (const uint32_t nprobe : {1U, 4U, 16U, 299U}) {
+        EXPECT_GE(
+            Agreement(parts, metric, nprobe, Floats(size_t{1000} * dimension)),
+            0.999)
+            << MetricName(metric) << " " << dimension << " " << nprobe;
+      }
+    }
+  }
+}
+
+TEST_P(CoarseQuantizerTest, OutlierDimensionsChangeNothing) {
+  IvfParts parts = RandomParts(512, 256);
+  auto frames = Floats(size_t{1000} * 256);
+  // As transformers have them: two dimensions with a large mean, one that
+  // varies a hundred times as much as the others.
+  for (size_t i = 0; i < parts.centroids.size(); i += 256) {
+    parts.centroids[i + 7] += 100;
+    parts.centroids[i + 9] *= 100;
+  }
+  for (size_t i = 0; i < frames.size(); i += 256) {
+    frames[i + 7] += 100;
+    frames[i + 9] *= 100;
+  }
+  for (const uint32_t nprobe : {1U, 16U}) {
+    EXPECT_GE(Agreement(parts, Metric::kL2, nprobe, frames), 0.999);
+    EXPECT_GE(Agreement(parts, Metric::kInnerProduct, nprobe, frames), 0.999);
+  }
+}
+
+TEST_P(CoarseQuantizerTest, FramesFarFromEverythingFindTheirLists) {
+  const IvfParts parts = RandomParts(100, 64);
+  auto frames = Floats(size_t{200} * 64, 1e3F);
+  EXPECT_GE(Agreement(parts, Metric::kL2, 4, frames), 0.999);
+}
+
+TEST_P(CoarseQuantizerTest, EmptyListsAreNotVisited) {
+  std::vector<uint32_t> empty(40);
+  std::iota(empty.begin(), empty.end(), 3);
+  const IvfParts parts = RandomParts(50, 16, empty);
+  for (const uint32_t nprobe : {1U, 9U, 10U, 11U, 50U}) {
+    EXPECT_EQ(Agreement(parts, Metric::kL2, nprobe, Floats(size_t{100} * 16)),
+              1);
+  }
+}
+
+TEST_P(CoarseQuantizerTest, EqualCentroidsAreVisitedInTheirOrder) {
+  IvfParts parts = RandomParts(40, 8);
+  for (size_t i = 8; i < parts.centroids.size(); ++i) {
+    parts.centroids[i] = parts.centroids[i % 8];
+  }
+  EXPECT_EQ(Agreement(parts, Metric::kL2, 5, Floats(size_t{20} * 8)), 1);
+}
+
+TIMBRE_FOR_EVERY_LEVEL(CoarseQuantizerTest);
+
+}  // namespace
+}  // namespace timbre
