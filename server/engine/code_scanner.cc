@@ -19,11 +19,12 @@ constexpr uint16_t kNone = 65535;
 CodeScanner::CodeScanner(const IvfParts& parts, Metric metric,
                          const KernelTable& kernels)
     : parts_(parts),
-      metric_(metric),
       kernels_(kernels),
       codebook_{.groups = GroupsOf(parts.pq_m),
                 .width = parts.dimension / parts.pq_m,
-                .sub_quantizers = parts.pq_m} {
+                .sub_quantizers = parts.pq_m,
+                .factor = metric == Metric::kL2 ? 2.0F : 1.0F,
+                .mirrored = metric != Metric::kL2} {
   const size_t width = codebook_.width;
   codebook_values_.resize(codebook_.groups * kEntries * (1 + width) *
                           kSubQuantizersPerGroup);
@@ -53,9 +54,8 @@ void CodeScanner::Prepare(const float* const* frames, size_t count,
   for (size_t i = 0; i < count; ++i) {
     tables[i] = scratch.tables.data() + i * table_bytes();
   }
-  kernels_.fill_tables(codebook_, frames, count,
-                       metric_ == Metric::kL2 ? 2.0F : 1.0F,
-                       scratch.work.data(), tables.data());
+  kernels_.fill_tables(codebook_, frames, count, scratch.work.data(),
+                       tables.data());
 }
 
 void CodeScanner::PrefetchList(uint32_t list) const {

@@ -72,7 +72,6 @@ class CodeScanner {
   }
 
   const IvfParts& parts_;
-  const Metric metric_;
   const KernelTable& kernels_;
   AlignedVector<float> codebook_values_;  // const after construction
   CodebookGroups codebook_;               // the same

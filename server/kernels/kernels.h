@@ -110,13 +110,12 @@ struct KernelTable {
   // share, so that no entry exceeds 255 and no sum of m entries 65534 (the
   // scale of faiss's quantize_LUT.cpp).
   //   frames   [sub_quantizers, width] each
-  //   factor   a partial distance is constant - factor * <frame, entry>
   //   work     [2 * TableWork(codebook)] floats
   //   tables   per frame [16 * groups][16]
   // REQUIRES: 1 <= count <= 2.
   void (*fill_tables)(const CodebookGroups& codebook,
-                      const float* const* frames, size_t count, float factor,
-                      float* work, uint8_t* const* tables);
+                      const float* const* frames, size_t count, float* work,
+                      uint8_t* const* tables);
   // Puts code blocks (see layout.h) into the order that scan_codes of this
   // table wants, in place.
   void (*arrange_codes)(uint8_t* blocks, size_t bytes);

@@ -5,7 +5,7 @@
 namespace timbre {
 
 void SpreadFrame(const float* frame, const CodebookGroups& codebook,
-                 float factor, float* out) {
+                 float* out) {
   const size_t width = codebook.width;
   std::fill_n(out, codebook.groups * width * kSubQuantizersPerGroup, 0.0F);
   for (size_t i = 0; i < codebook.sub_quantizers; ++i) {
@@ -13,7 +13,7 @@ void SpreadFrame(const float* frame, const CodebookGroups& codebook,
         out + i / kSubQuantizersPerGroup * width * kSubQuantizersPerGroup +
         LaneOf(i % kSubQuantizersPerGroup);
     for (size_t s = 0; s < width; ++s) {
-      lane[s * kSubQuantizersPerGroup] = factor * frame[i * width + s];
+      lane[s * kSubQuantizersPerGroup] = codebook.factor * frame[i * width + s];
     }
   }
 }

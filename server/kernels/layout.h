@@ -58,6 +58,12 @@ struct CodebookGroups {
   size_t groups = 0;
   size_t width = 0;           // dimensions of a sub-quantizer
   size_t sub_quantizers = 0;  // <= 16 * groups; the rest are zeros
+  // A partial distance is constant - factor * <frame, entry>.
+  float factor = 1;
+  // Distances are negated inner products. An entry then is the largest of its
+  // table less what faiss would have there, so that sums, and with them the
+  // order of codes, are faiss's to the last unit of rounding.
+  bool mirrored = false;
 };
 
 inline constexpr size_t GroupsOf(size_t sub_quantizers) {
@@ -79,7 +85,7 @@ inline constexpr size_t TableWork(const CodebookGroups& codebook) {
 // 1/2. `total` is the sum of all spans. 0 where all entries are alike.
 inline float TableScale(const CodebookGroups& codebook, float widest,
                         float total) {
-  if (widest <= 0) return 0;
+  if (widest <= kTiny) return 0;
   const float most = 65534.0F - static_cast<float>(codebook.sub_quantizers);
   return 255.0F / widest < most / total ? 255.0F / widest : most / total;
 }
@@ -87,7 +93,7 @@ inline float TableScale(const CodebookGroups& codebook, float widest,
 // Spreads a frame ([sub_quantizers, width]) over the lanes of its groups:
 //   out[group][s][lane] = factor * frame[sub-quantizer][s]
 void SpreadFrame(const float* frame, const CodebookGroups& codebook,
-                 float factor, float* out);
+                 float* out);
 
 }  // namespace timbre
 

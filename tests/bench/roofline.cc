@@ -103,17 +103,16 @@ json Stages(const KernelTable& kernels, size_t dimension, size_t nlist) {
                          kernels.quantize(floats.data(), ones.data(), dimension,
                                           dimension, quantized.data());
                        });
-  CodebookGroups book{nullptr, GroupsOf(m), 2, m};
+  CodebookGroups book{nullptr, GroupsOf(m), 2, m, 2, false};
   const auto values = Noise<float>(book.groups * kEntries * 3 * 16, -9, 9);
   book.values = values.data();
   AlignedVector<float> work(2 * TableWork(book));
   AlignedVector<uint8_t> tables(2 * book.groups * 256);
   const float* const two[] = {floats.data(), floats.data() + dimension};
   uint8_t* const out[] = {tables.data(), tables.data() + book.groups * 256};
-  stages["tables"] =
-      1e6 / 2 * Seconds([&] {
-        kernels.fill_tables(book, two, 2, 2.0F, work.data(), out);
-      });
+  stages["tables"] = 1e6 / 2 * Seconds([&] {
+                       kernels.fill_tables(book, two, 2, work.data(), out);
+                     });
   // 256 codes: 16 KiB at 256 dimensions.
   const auto codes = Noise<uint8_t>(16 * octets * kOctetBytes, 0, 255);
   AlignedVector<uint16_t> sums(256);

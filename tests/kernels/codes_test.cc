@@ -16,7 +16,8 @@ struct Codebook {
 class CodesTest : public testing::LevelTest {
  protected:
   Codebook RandomCodebook(size_t m, size_t width) {
-    Codebook book{.groups = {nullptr, GroupsOf(m), width, m}, .values = {}};
+    Codebook book{.groups = {nullptr, GroupsOf(m), width, m, 2, false},
+                  .values = {}};
     const size_t entry_floats = (1 + width) * kSubQuantizersPerGroup;
     book.values.assign(book.groups.groups * kEntries * entry_floats, 0);
     const auto random = Floats(m * kEntries * (1 + width), 2);
@@ -47,7 +48,7 @@ class CodesTest : public testing::LevelTest {
       out[i] = tables[i].data();
     }
     std::vector<float> work(2 * TableWork(codebook));
-    kernels.fill_tables(codebook, queries.data(), frames.size(), 2, work.data(),
+    kernels.fill_tables(codebook, queries.data(), frames.size(), work.data(),
                         out.data());
     return tables;
   }
@@ -75,6 +76,11 @@ TEST_P(CodesTest, TablesAreThoseOfTheReference) {
                                                       Floats(m * width, 5)};
       const auto ours = Tables(level(), book.groups, frames);
       ASSERT_EQ(ours, Tables(reference(), book.groups, frames))
+          << m << " " << width;
+      Codebook mirrored = book;
+      mirrored.groups.mirrored = true;
+      ASSERT_EQ(Tables(level(), mirrored.groups, frames),
+                Tables(reference(), mirrored.groups, frames))
           << m << " " << width;
       // Alone as together.
       ASSERT_EQ(ours[1], Tables(level(), book.groups, {frames[1]})[0]);

@@ -35,8 +35,7 @@ void StridedMinima(const uint16_t* values, size_t n, size_t lanes,
                    uint16_t* minima);
 void Rank(const float* scores, size_t n, uint8_t* ranks);
 void FillTables(const CodebookGroups& codebook, const float* const* frames,
-                size_t count, float factor, float* work,
-                uint8_t* const* tables);
+                size_t count, float* work, uint8_t* const* tables);
 void ScanCodes(const uint8_t* tables, const uint8_t* blocks, size_t count,
                size_t octets, uint16_t* sums);
 

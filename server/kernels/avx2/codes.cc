@@ -34,15 +34,40 @@ TIMBRE_AVX2 inline __m256 FillHalf(const CodebookGroups& codebook,
   return _mm256_sub_ps(most, least);
 }
 
+// How distances of 8 sub-quantizers become entries: (distance - from) * scale,
+// rounded; mirrored, what is left of `top`.
+struct RowScale {
+  __m256 from;
+  __m256 scale;
+  __m256i top;
+  bool mirrored;
+};
+
+TIMBRE_AVX2 inline RowScale ScaleRows(const CodebookGroups& codebook,
+                                      __m256 least, __m256 span, __m256 scale) {
+  const __m256i top = _mm256_cvttps_epi32(
+      _mm256_add_ps(_mm256_mul_ps(span, scale), _mm256_set1_ps(0.5F)));
+  if (!codebook.mirrored) return {least, scale, top, false};
+  return {_mm256_add_ps(least, span), _mm256_sub_ps(_mm256_setzero_ps(), scale),
+          top, true};
+}
+
+TIMBRE_AVX2 inline __m256i Entries(const float* distances,
+                                   const RowScale& rows) {
+  const __m256 x = _mm256_sub_ps(_mm256_loadu_ps(distances), rows.from);
+  const __m256i entries = _mm256_cvttps_epi32(
+      _mm256_add_ps(_mm256_mul_ps(x, rows.scale), _mm256_set1_ps(0.5F)));
+  return rows.mirrored ? _mm256_sub_epi32(rows.top, entries) : entries;
+}
+
 // Four entries of 8 sub-quantizers as bytes: in each 128-bit lane four
 // sub-quantizers, and of each its four entries side by side.
-TIMBRE_AVX2 inline __m256i QuantizeEntries(const float* distances, __m256 scale,
-                                           __m256 offset) {
+TIMBRE_AVX2 inline __m256i QuantizeEntries(const float* distances,
+                                           const RowScale& rows) {
   __m256i entries[4];
 #pragma GCC unroll 4
   for (size_t i = 0; i < 4; ++i) {
-    entries[i] = _mm256_cvttps_epi32(_mm256_add_ps(
-        _mm256_mul_ps(_mm256_loadu_ps(distances + i * kLanes), scale), offset));
+    entries[i] = Entries(distances + i * kLanes, rows);
   }
   const __m256i bytes =
       _mm256_packus_epi16(_mm256_packus_epi32(entries[0], entries[1]),
@@ -53,14 +78,12 @@ TIMBRE_AVX2 inline __m256i QuantizeEntries(const float* distances, __m256 scale,
 }
 
 // Rows 4 i and 4 i + 1 of 16 entries, i < 4: `rows` is where row 0 goes.
-TIMBRE_AVX2 inline void WriteRows(const float* distances, __m256 least,
-                                  __m256 scale, uint8_t* rows) {
-  const __m256 offset =
-      _mm256_sub_ps(_mm256_set1_ps(0.5F), _mm256_mul_ps(least, scale));
+TIMBRE_AVX2 inline void WriteRows(const float* distances, const RowScale& scale,
+                                  uint8_t* rows) {
   __m256i e[4];
 #pragma GCC unroll 4
   for (size_t i = 0; i < 4; ++i) {
-    e[i] = QuantizeEntries(distances + 4 * i * kLanes, scale, offset);
+    e[i] = QuantizeEntries(distances + 4 * i * kLanes, scale);
   }
   const __m256i low01 = _mm256_unpacklo_epi32(e[0], e[1]);
   const __m256i low23 = _mm256_unpacklo_epi32(e[2], e[3]);
@@ -74,11 +97,12 @@ TIMBRE_AVX2 inline void WriteRows(const float* distances, __m256 least,
 }
 
 TIMBRE_AVX2 inline void Fill(const CodebookGroups& codebook, const float* frame,
-                             float factor, float* work, uint8_t* tables) {
+                             float* work, uint8_t* tables) {
   const size_t group_floats = codebook.width * kLanes;
   float* const distances = work + codebook.groups * group_floats;
   float* const least = distances + codebook.groups * kEntries * kLanes;
-  SpreadFrame(frame, codebook, factor, work);
+  float* const spans_of = least + codebook.groups * kLanes;
+  SpreadFrame(frame, codebook, work);
   __m256 widest = _mm256_setzero_ps();
   __m256 total[2] = {widest, widest};
   const float* values = codebook.values;
@@ -89,6 +113,7 @@ TIMBRE_AVX2 inline void Fill(const CodebookGroups& codebook, const float* frame,
           FillHalf(codebook, values + lane, work + group * group_floats + lane,
                    distances + group * kEntries * kLanes + lane,
                    least + group * kLanes + lane);
+      _mm256_storeu_ps(spans_of + group * kLanes + lane, spans);
       widest = _mm256_max_ps(widest, spans);
       total[half] = _mm256_add_ps(total[half], spans);
     }
@@ -98,8 +123,10 @@ TIMBRE_AVX2 inline void Fill(const CodebookGroups& codebook, const float* frame,
       codebook, Max(widest), Sum(_mm256_add_ps(total[0], total[1]))));
   for (size_t group = 0; group < codebook.groups; ++group) {
     for (size_t half = 0; half < 2; ++half) {
+      const size_t lane = group * kLanes + 8 * half;
       WriteRows(distances + group * kEntries * kLanes + 8 * half,
-                _mm256_loadu_ps(least + group * kLanes + 8 * half), scale,
+                ScaleRows(codebook, _mm256_loadu_ps(least + lane),
+                          _mm256_loadu_ps(spans_of + lane), scale),
                 tables + group * kLanes * kEntries + 2 * half * kEntries);
     }
   }
@@ -168,9 +195,9 @@ TIMBRE_AVX2 inline void Scan(const uint8_t* tables, const uint8_t* blocks,
 
 TIMBRE_AVX2 void FillTables(const CodebookGroups& codebook,
                             const float* const* frames, size_t count,
-                            float factor, float* work, uint8_t* const* tables) {
+                            float* work, uint8_t* const* tables) {
   for (size_t q = 0; q < count; ++q) {
-    Fill(codebook, frames[q], factor, work, tables[q]);
+    Fill(codebook, frames[q], work, tables[q]);
   }
 }
 

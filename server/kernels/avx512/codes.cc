@@ -16,17 +16,18 @@ struct Work {
   float* spread;     // [groups][width][lane]
   float* distances;  // [groups][entry][lane], partial
   float* least;      // [groups][lane]
+  float* spans;      // the same
 };
 
 // What SpreadFrame does, for sub-quantizers of two dimensions.
 TIMBRE_AVX512 inline void SpreadPairs(const float* frame,
                                       const CodebookGroups& codebook,
-                                      float factor, float* out) {
+                                      float* out) {
   // Lane 4 b + a is sub-quantizer 4 a + b.
   const __m512i first = _mm512_setr_epi32(0, 8, 16, 24, 2, 10, 18, 26, 4, 12,
                                           20, 28, 6, 14, 22, 30);
   const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(1));
-  const __m512 factors = _mm512_set1_ps(factor);
+  const __m512 factors = _mm512_set1_ps(codebook.factor);
   size_t left = 2 * codebook.sub_quantizers;
   for (size_t group = 0; group < codebook.groups; ++group, frame += 32) {
     const __m512 low = _mm512_maskz_loadu_ps(Tail16(left), frame);
@@ -86,19 +87,46 @@ TIMBRE_AVX512 inline const float* FillGroup(const CodebookGroups& codebook,
   for (size_t q = 0; q < kFrames; ++q) {
     _mm512_storeu_ps(work[q].least + group * kLanes, least[q]);
     spans[q] = _mm512_sub_ps(most[q], least[q]);
+    _mm512_storeu_ps(work[q].spans + group * kLanes, spans[q]);
   }
   return values;
+}
+
+// How distances of 16 sub-quantizers become entries: (distance - from) * scale,
+// rounded; mirrored, what is left of `top`.
+struct RowScale {
+  __m512 from;
+  __m512 scale;
+  __m512i top;
+  bool mirrored;
+};
+
+TIMBRE_AVX512 inline RowScale ScaleRows(const CodebookGroups& codebook,
+                                        __m512 least, __m512 span,
+                                        __m512 scale) {
+  const __m512i top = _mm512_cvttps_epi32(
+      _mm512_add_ps(_mm512_mul_ps(span, scale), _mm512_set1_ps(0.5F)));
+  if (!codebook.mirrored) return {least, scale, top, false};
+  return {_mm512_add_ps(least, span), _mm512_sub_ps(_mm512_setzero_ps(), scale),
+          top, true};
+}
+
+TIMBRE_AVX512 inline __m512i Entries(const float* distances,
+                                     const RowScale& rows) {
+  const __m512 x = _mm512_sub_ps(_mm512_loadu_ps(distances), rows.from);
+  const __m512i entries = _mm512_cvttps_epi32(
+      _mm512_add_ps(_mm512_mul_ps(x, rows.scale), _mm512_set1_ps(0.5F)));
+  return rows.mirrored ? _mm512_sub_epi32(rows.top, entries) : entries;
 }
 
 // Four entries of 16 sub-quantizers as bytes: in each 128-bit lane four
 // sub-quantizers, and of each its four entries side by side.
 TIMBRE_AVX512 inline __m512i QuantizeEntries(const float* distances,
-                                             __m512 scale, __m512 offset) {
+                                             const RowScale& rows) {
   __m512i entries[4];
 #pragma GCC unroll 4
   for (size_t i = 0; i < 4; ++i) {
-    entries[i] = _mm512_cvttps_epi32(_mm512_add_ps(
-        _mm512_mul_ps(_mm512_loadu_ps(distances + i * kLanes), scale), offset));
+    entries[i] = Entries(distances + i * kLanes, rows);
   }
   const __m512i bytes =
       _mm512_packus_epi16(_mm512_packus_epi32(entries[0], entries[1]),
@@ -110,14 +138,12 @@ TIMBRE_AVX512 inline __m512i QuantizeEntries(const float* distances,
 
 // 16 rows of 16 entries. LaneOf puts rows 4 i ... 4 i + 3 into dword i of the
 // four 128-bit lanes.
-TIMBRE_AVX512 inline void WriteRows(const float* distances, __m512 least,
-                                    __m512 scale, uint8_t* rows) {
-  const __m512 offset =
-      _mm512_sub_ps(_mm512_set1_ps(0.5F), _mm512_mul_ps(least, scale));
+TIMBRE_AVX512 inline void WriteRows(const float* distances,
+                                    const RowScale& scale, uint8_t* rows) {
   __m512i e[4];
 #pragma GCC unroll 4
   for (size_t i = 0; i < 4; ++i) {
-    e[i] = QuantizeEntries(distances + 4 * i * kLanes, scale, offset);
+    e[i] = QuantizeEntries(distances + 4 * i * kLanes, scale);
   }
   const __m512i low01 = _mm512_unpacklo_epi32(e[0], e[1]);
   const __m512i low23 = _mm512_unpacklo_epi32(e[2], e[3]);
@@ -131,18 +157,18 @@ TIMBRE_AVX512 inline void WriteRows(const float* distances, __m512 least,
 
 template <size_t kFrames, size_t kWidth>
 TIMBRE_AVX512 inline void Fill(const CodebookGroups& codebook,
-                               const float* const* frames, float factor,
-                               float* memory, uint8_t* const* tables) {
+                               const float* const* frames, float* memory,
+                               uint8_t* const* tables) {
   Work work[kFrames];
   for (size_t q = 0; q < kFrames; ++q) {
     float* const spread = memory + q * TableWork(codebook);
     float* const distances = spread + codebook.groups * codebook.width * kLanes;
-    work[q] = {spread, distances,
-               distances + codebook.groups * kEntries * kLanes};
+    float* const least = distances + codebook.groups * kEntries * kLanes;
+    work[q] = {spread, distances, least, least + codebook.groups * kLanes};
     if (kWidth == 2) {
-      SpreadPairs(frames[q], codebook, factor, spread);
+      SpreadPairs(frames[q], codebook, spread);
     } else {
-      SpreadFrame(frames[q], codebook, factor, spread);
+      SpreadFrame(frames[q], codebook, spread);
     }
   }
   __m512 widest[kFrames] = {};
@@ -161,21 +187,23 @@ TIMBRE_AVX512 inline void Fill(const CodebookGroups& codebook,
         _mm512_set1_ps(TableScale(codebook, _mm512_reduce_max_ps(widest[q]),
                                   _mm512_reduce_add_ps(total[q])));
     for (size_t group = 0; group < codebook.groups; ++group) {
-      WriteRows(work[q].distances + group * kEntries * kLanes,
-                _mm512_loadu_ps(work[q].least + group * kLanes), scale,
-                tables[q] + group * kLanes * kEntries);
+      WriteRows(
+          work[q].distances + group * kEntries * kLanes,
+          ScaleRows(codebook, _mm512_loadu_ps(work[q].least + group * kLanes),
+                    _mm512_loadu_ps(work[q].spans + group * kLanes), scale),
+          tables[q] + group * kLanes * kEntries);
     }
   }
 }
 
 template <size_t kFrames>
 TIMBRE_AVX512 inline void FillAny(const CodebookGroups& codebook,
-                                  const float* const* frames, float factor,
-                                  float* memory, uint8_t* const* tables) {
+                                  const float* const* frames, float* memory,
+                                  uint8_t* const* tables) {
   if (codebook.width == 2) {
-    return Fill<kFrames, 2>(codebook, frames, factor, memory, tables);
+    return Fill<kFrames, 2>(codebook, frames, memory, tables);
   }
-  Fill<kFrames, 0>(codebook, frames, factor, memory, tables);
+  Fill<kFrames, 0>(codebook, frames, memory, tables);
 }
 
 // Adds the bytes of v to 16-bit sums: `even` gathers whole words (the odd
@@ -236,10 +264,9 @@ TIMBRE_AVX512 inline void Scan(const uint8_t* tables, const uint8_t* blocks,
 
 TIMBRE_AVX512 void FillTables(const CodebookGroups& codebook,
                               const float* const* frames, size_t count,
-                              float factor, float* work,
-                              uint8_t* const* tables) {
-  if (count == 1) return FillAny<1>(codebook, frames, factor, work, tables);
-  FillAny<2>(codebook, frames, factor, work, tables);
+                              float* work, uint8_t* const* tables) {
+  if (count == 1) return FillAny<1>(codebook, frames, work, tables);
+  FillAny<2>(codebook, frames, work, tables);
 }
 
 TIMBRE_AVX512 void ScanCodes(const uint8_t* tables, const uint8_t* blocks,

@@ -63,27 +63,42 @@ float ScaleOf(const CodebookGroups& codebook, const float* spans) {
   return TableScale(codebook, widest, total[0]);
 }
 
+struct RowScale {
+  float least;
+  float span;
+  float scale;
+};
+
+// The entries of one sub-quantizer, whose distances are kLanes apart:
+// (distance - least) * scale, rounded; mirrored: counted from the other end.
+void WriteRow(const CodebookGroups& codebook, const float* distances,
+              const RowScale& row, uint8_t* entries) {
+  const int top = static_cast<int>(row.span * row.scale + 0.5F);
+  const float from = codebook.mirrored ? row.least + row.span : row.least;
+  const float scale = codebook.mirrored ? -row.scale : row.scale;
+  for (size_t entry = 0; entry < kEntries; ++entry) {
+    const float x = distances[entry * kLanes] - from;
+    const int value = static_cast<int>(x * scale + 0.5F);
+    entries[entry] = static_cast<uint8_t>(
+        std::clamp(codebook.mirrored ? top - value : value, 0, 255));
+  }
+}
+
 }  // namespace
 
 void FillTables(const CodebookGroups& codebook, const float* const* frames,
-                size_t count, float factor, float* work,
-                uint8_t* const* tables) {
+                size_t count, float* work, uint8_t* const* tables) {
   for (size_t q = 0; q < count; ++q) {
     const Work parts(codebook, work + q * TableWork(codebook));
-    SpreadFrame(frames[q], codebook, factor, parts.spread);
+    SpreadFrame(frames[q], codebook, parts.spread);
     FillDistances(codebook, parts);
     const float scale = ScaleOf(codebook, parts.spans);
     for (size_t row = 0; row < codebook.groups * kLanes; ++row) {
-      const size_t lane = LaneOf(row % kLanes);
       const size_t group = row / kLanes;
-      // (x - least) * scale, rounded.
-      const float offset = 0.5F - parts.least[group * kLanes + lane] * scale;
-      for (size_t entry = 0; entry < kEntries; ++entry) {
-        const float x =
-            parts.distances[group * kGroupFloats + entry * kLanes + lane];
-        tables[q][row * kEntries + entry] = static_cast<uint8_t>(
-            std::min(255.0F, std::max(0.0F, x * scale + offset)));
-      }
+      const size_t lane = group * kLanes + LaneOf(row % kLanes);
+      WriteRow(codebook, parts.distances + group * kGroupFloats + lane % kLanes,
+               {parts.least[lane], parts.spans[lane], scale},
+               tables[q] + row * kEntries);
     }
   }
 }

@@ -30,8 +30,7 @@ void StridedMinima(const uint16_t* values, size_t n, size_t lanes,
                    uint16_t* minima);
 void Rank(const float* scores, size_t n, uint8_t* ranks);
 void FillTables(const CodebookGroups& codebook, const float* const* frames,
-                size_t count, float factor, float* work,
-                uint8_t* const* tables);
+                size_t count, float* work, uint8_t* const* tables);
 // Equal digits of 16 codes side by side: byte 16 t + c is byte t of code c's
 // word. avx2/ and avx512/ use this order too.
 void ArrangeCodes(uint8_t* blocks, size_t bytes);

@@ -1,0 +1,215 @@
+// Every SIMD level on the same arbitrary bytes: integers must be the same, and
+// floats within rounding of the portable ones.
+//
+// A libFuzzer target with -DTIMBRE_FUZZERS=ON and clang (script/test --fuzz);
+// otherwise linked with run_random.cc, which feeds it random bytes.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <vector>
+
+#include "server/kernels/kernels.h"
+
+namespace timbre {
+namespace {
+
+// Numbers from the input; zeros once it is used up.
+class Bytes {
+ public:
+  Bytes(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+
+  size_t Number(size_t low, size_t high) {
+    return low + Take<uint16_t>() % (high - low + 1);
+  }
+
+  template <typename T>
+  T Take() {
+    T value{};
+    const size_t bytes = std::min(sizeof(T), size_);
+    std::memcpy(&value, data_, bytes);
+    data_ += bytes;
+    size_ -= bytes;
+    return value;
+  }
+
+  template <typename T>
+  std::vector<T> Many(size_t count) {
+    std::vector<T> values(count);
+    for (T& x : values) x = Take<T>();
+    return values;
+  }
+
+  // Finite, of magnitudes that frames may have.
+  std::vector<float> Floats(size_t count) {
+    auto values = Many<float>(count);
+    for (float& x : values) {
+      if (!(std::fabs(x) <= 1e15F)) x = std::ldexp(1.0F, x > 0 ? 3 : -3);
+    }
+    return values;
+  }
+
+ private:
+  const uint8_t* data_;
+  size_t size_;
+};
+
+void Require(bool good, const KernelTable& level, const char* what) {
+  if (good) return;
+  std::cerr << level.name << ": " << what << " differs\n";
+  std::abort();
+}
+
+const KernelTable& Portable() { return *SupportedKernels().back(); }
+
+void Quantized(Bytes& bytes) {
+  const size_t n = bytes.Number(0, 300);
+  const auto frame = bytes.Floats(n);
+  const auto center = bytes.Floats(n);
+  const size_t padded = (n + 3) / 4 * 4;
+  std::vector<int8_t> expected(padded);
+  const auto reference = Portable().quantize(frame.data(), center.data(), n,
+                                             padded, expected.data());
+  for (const KernelTable* const level : SupportedKernels()) {
+    std::vector<int8_t> values(padded);
+    const auto found =
+        level->quantize(frame.data(), center.data(), n, padded, values.data());
+    Require(values == expected && found.sum == reference.sum &&
+                found.step == reference.step &&
+                found.squared_norm == reference.squared_norm,
+            *level, "quantize");
+  }
+}
+
+void Scores(Bytes& bytes) {
+  const size_t blocks = bytes.Number(1, 9);
+  const size_t groups = bytes.Number(1, 20);
+  const size_t count = bytes.Number(1, kFramesPerTile);
+  const auto values = bytes.Many<uint8_t>(blocks * groups * 64);
+  auto frames = bytes.Many<int8_t>(count * groups * 4);
+  const auto steps = bytes.Floats(blocks * 16);
+  const auto biases = bytes.Floats(blocks * 16);
+  std::vector<uint16_t> expected;
+  for (size_t i = SupportedKernels().size(); i-- > 0;) {
+    const KernelTable& level = *SupportedKernels()[i];
+    std::vector<uint16_t> scores(count * blocks * 16);
+    std::array<ListQuery, kFramesPerTile> queries;
+    for (size_t q = 0; q < count; ++q) {
+      int8_t* const frame = &frames[q * groups * 4];
+      int32_t sum = 0;
+      for (size_t j = 0; j < groups * 4; ++j) {
+        frame[j] = std::max<int8_t>(frame[j], -127);
+        sum += frame[j];
+      }
+      queries[q] = {frame, sum, 3.5F, 9000, 0.25F, &scores[q * blocks * 16]};
+    }
+    PrefetchQueue none;
+    level.score_lists(
+        {values.data(), steps.data(), biases.data(), blocks, groups},
+        queries.data(), count, none);
+    if (&level == &Portable()) expected = scores;
+    Require(scores == expected, level, "score_lists");
+  }
+}
+
+void Selections(Bytes& bytes) {
+  const size_t n = bytes.Number(0, 400);
+  const auto values = bytes.Many<uint16_t>(n);
+  const auto limit = bytes.Take<uint16_t>();
+  const size_t most = bytes.Number(0, 400);
+  std::vector<uint32_t> expected;
+  for (size_t i = SupportedKernels().size(); i-- > 0;) {
+    const KernelTable& level = *SupportedKernels()[i];
+    std::vector<uint32_t> found(n + 256);
+    found.resize(level.collect(values.data(), n, limit, most, found.data()));
+    found.push_back(
+        static_cast<uint32_t>(level.count_at_most(values.data(), n, limit)));
+    std::array<uint16_t, 128> minima{};
+    level.strided_minima(values.data(), n, minima.size(), minima.data());
+    found.insert(found.end(), minima.begin(), minima.end());
+    if (&level == &Portable()) expected = found;
+    Require(found == expected, level, "selection");
+  }
+}
+
+void Codes(Bytes& bytes) {
+  const size_t m = bytes.Number(1, 40);
+  const size_t width = bytes.Number(1, 4);
+  const size_t count = bytes.Number(1, 7);
+  CodebookGroups book{nullptr, GroupsOf(m), width,
+                      m,       2,           bytes.Number(0, 1) == 1};
+  const auto values = bytes.Floats(book.groups * kEntries * (1 + width) * 16);
+  book.values = values.data();
+  const auto frame = bytes.Floats(m * width);
+  const float* const frames[] = {frame.data()};
+  const auto blocks = bytes.Many<uint8_t>(count * OctetsOf(m) * kOctetBytes);
+  std::vector<uint8_t> expected_tables;
+  std::vector<uint16_t> expected_sums;
+  for (size_t i = SupportedKernels().size(); i-- > 0;) {
+    const KernelTable& level = *SupportedKernels()[i];
+    std::vector<uint8_t> tables(book.groups * 16 * kEntries);
+    std::vector<float> work(2 * TableWork(book));
+    uint8_t* const out[] = {tables.data()};
+    level.fill_tables(book, frames, 1, work.data(), out);
+    auto arranged = blocks;
+    level.arrange_codes(arranged.data(), arranged.size());
+    std::vector<uint16_t> sums(count * kCodesPerBlock);
+    level.scan_codes(tables.data(), arranged.data(), count, OctetsOf(m),
+                     sums.data());
+    if (&level == &Portable()) {
+      expected_tables = tables;
+      expected_sums = sums;
+    }
+    Require(tables == expected_tables, level, "fill_tables");
+    Require(sums == expected_sums, level, "scan_codes");
+  }
+}
+
+void Rows(Bytes& bytes) {
+  const size_t n = bytes.Number(0, 200);
+  const auto a = bytes.Floats(n);
+  const auto b = bytes.Floats(n);
+  double magnitude = 0;
+  for (size_t i = 0; i < n; ++i) {
+    magnitude += std::fabs(double{a[i]}) * std::fabs(double{b[i]});
+  }
+  const double l2 = Portable().squared_l2(a.data(), b.data(), n);
+  const double dot = Portable().dot(a.data(), b.data(), n);
+  const double rounding = static_cast<double>(n + 2) * 0x1p-22;
+  for (const KernelTable* const level : SupportedKernels()) {
+    Require(std::fabs(level->squared_l2(a.data(), b.data(), n) - l2) <=
+                rounding * l2 + 1e-37,
+            *level, "squared_l2");
+    Require(std::fabs(level->dot(a.data(), b.data(), n) - dot) <=
+                rounding * magnitude + 1e-37,
+            *level, "dot");
+  }
+}
+
+}  // namespace
+}  // namespace timbre
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using timbre::Bytes;
+  Bytes bytes(data, size);
+  switch (bytes.Number(0, 4)) {
+    case 0:
+      timbre::Quantized(bytes);
+      break;
+    case 1:
+      timbre::Scores(bytes);
+      break;
+    case 2:
+      timbre::Selections(bytes);
+      break;
+    case 3:
+      timbre::Codes(bytes);
+      break;
+    default:
+      timbre::Rows(bytes);
+      break;
+  }
+  return 0;
+}
