@@ -1,5 +1,9 @@
 #include "server/kernels/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "server/kernels/avx2/avx2.h"
 #include "server/kernels/avx512/avx512.h"
 #include "server/kernels/avx512vbmi/avx512vbmi.h"
@@ -47,14 +51,24 @@ constexpr KernelTable kAvx512Vbmi = Vbmi();
 
 #endif  // defined(__x86_64__)
 
+#if defined(__x86_64__)
+// clang 14's built-in does not know this one.
+bool HasF16c() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 std::vector<const KernelTable*> Supported() {
   std::vector<const KernelTable*> tables;
 #if defined(__x86_64__)
   // The compiler's built-in asks CPUID and XGETBV: the operating system must
   // save the registers too.
   const bool avx2 = __builtin_cpu_supports("avx2") &&
-                    __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
+                    __builtin_cpu_supports("fma") && HasF16c();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") &&
