@@ -22,7 +22,8 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
 }
 
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) double Int8() {
-  __m512i sums[8] = {};
+  __m512i sums[8];
+  for (int i = 0; i < 8; ++i) sums[i] = _mm512_set1_epi32(i);  // all different
   __m512i a = _mm512_set1_epi8(3);
   const __m512i b = _mm512_set1_epi8(5);
   const auto start = std::chrono::steady_clock::now();
@@ -37,7 +38,8 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) double Int8() {
 }
 
 __attribute__((target("avx512f,fma"))) double Float() {
-  __m512 sums[8] = {};
+  __m512 sums[8];
+  for (int i = 0; i < 8; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
   __m512 a = _mm512_set1_ps(0.5F);
   const __m512 b = _mm512_set1_ps(0.25F);
   const auto start = std::chrono::steady_clock::now();
