@@ -11,6 +11,8 @@ namespace {
 // prefetching, which needs a few lines to see where things go.
 constexpr size_t kPrefetchBytes = 4096;
 
+constexpr uint32_t kPrefetchRows = 256;
+
 // What codes of other lists in a shared block count as.
 constexpr uint16_t kNone = 65535;
 
@@ -64,6 +66,13 @@ void CodeScanner::PrefetchList(uint32_t list) const {
                                                          parts_.block_bytes();
   for (size_t i = 0; i < kPrefetchBytes; i += kCacheLineBytes) {
     __builtin_prefetch(first + i);
+  }
+  // And the rows that these codes stand for.
+  const uint32_t begin = parts_.code_begin[list];
+  const uint32_t end =
+      std::min(parts_.code_begin[list + 1], begin + kPrefetchRows);
+  for (uint32_t i = begin; i < end; i += kCacheLineBytes / sizeof(uint32_t)) {
+    __builtin_prefetch(&parts_.code_rows[i]);
   }
 }
 

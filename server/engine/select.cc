@@ -65,19 +65,20 @@ Selection SelectSmallest(const KernelTable& kernels, const uint16_t* values,
   if (lanes > 0) {
     kernels.strided_minima(values, n, lanes, few.data());
     const uint16_t bound =
-        Bisect(kernels, few.data(), lanes, k, k + k / 4 + 2, 0, 65535);
+        k == 1 ? *std::min_element(few.begin(), few.begin() + lanes)
+               : Bisect(kernels, few.data(), lanes, k, k + k / 4 + 2, 0, 65535);
     const size_t near = kernels.collect(values, n, Add(bound, margin),
                                         kMostSurvivors, positions);
     // No fewer than that: many are equal, and some may be missing.
     if (near < kMostSurvivors) {
+      if (k == 1) return {.kth = bound, .count = near};
       uint16_t least = bound;
       for (size_t i = 0; i < near; ++i) {
         few[i] = values[positions[i]];
         least = std::min(least, few[i]);
       }
       const uint16_t kth =
-          k == 1 ? least
-                 : Bisect(kernels, few.data(), near, k, enough, least, bound);
+          Bisect(kernels, few.data(), near, k, enough, least, bound);
       return {.kth = kth,
               .count = Filter(few.data(), near, Add(kth, margin), positions)};
     }

@@ -82,6 +82,8 @@ absl::Status SpeakerIndex::Search(const float* frames, size_t rows,
   for (size_t first = 0; first < rows; first += kFramesPerTile) {
     TileScratch& tile = scratch.tiles[first / kFramesPerTile % 2];
     StartTile(frames, first, std::min(kFramesPerTile, rows - first), tile);
+    PrefetchFrames(frames, std::min(first + kFramesPerTile, rows),
+                   std::min(first + 2 * kFramesPerTile, rows));
     FindCandidates(settings, prefetch, scratch, tile);
     if (waiting != nullptr) {
       ScoreTile(settings, prefetch, scratch, *waiting, found);
@@ -110,6 +112,18 @@ void SpeakerIndex::StartTile(const float* frames, size_t first, size_t count,
   for (size_t i = 0; i < count; ++i) {
     Normalize(tile.queries[i], n, kernels_, &tile.unit[i * n]);
     tile.queries[i] = &tile.unit[i * n];
+  }
+}
+
+// The next tile's frames: they come from a message, out of no near cache.
+void SpeakerIndex::PrefetchFrames(const float* frames, size_t first,
+                                  size_t last) const {
+  const auto* const begin =
+      reinterpret_cast<const char*>(frames + first * dimension());
+  const auto* const end =
+      reinterpret_cast<const char*>(frames + last * dimension());
+  for (const char* line = begin; line < end; line += kCacheLineBytes) {
+    __builtin_prefetch(line, 0, 2);
   }
 }
 

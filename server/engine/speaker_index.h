@@ -127,6 +127,7 @@ class SpeakerIndex {
 
   void StartTile(const float* frames, size_t first, size_t count,
                  TileScratch& tile) const;
+  void PrefetchFrames(const float* frames, size_t first, size_t last) const;
   void FindCandidates(const SearchSettings& settings, PrefetchQueue& prefetch,
                       SearchScratch& scratch, TileScratch& tile) const;
   PrefetchQueue RowsOf(const TileScratch& tile, SearchScratch& scratch) const;
