@@ -1,5 +1,5 @@
 // IEEE 754 binary16 ("float16", "half"): conversions of one value. The bulk
-// conversions are kernels (kernels/convert.h); these are their reference.
+// conversions are kernels (kernels/kernels.h); these are their reference.
 #ifndef TIMBRE_SERVER_BASE_HALF_H_
 #define TIMBRE_SERVER_BASE_HALF_H_
 

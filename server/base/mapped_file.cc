@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -129,7 +130,10 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
     return MakeError(absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
                      error.message());
   }
-  TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, FileSize(path));
+  // Of what is open, whatever the name may mean by now.
+  struct stat info = {};
+  if (fstat(fd.get(), &info) != 0) return FileError(errno, "stat", path);
+  const auto size = static_cast<uint64_t>(info.st_size);
   if (size != expected_bytes || size == 0) {
     return MakeError(
         absl::StatusCode::kDataLoss, "FILE_SIZE_MISMATCH",

@@ -161,7 +161,7 @@ void Blend(const SpeakerIndex& index, const float* frames, size_t rows,
     const double sum = near.found > 0
                            ? FillWeights(index, frames, near, settings, scratch)
                            : 0;
-    if (sum <= 0) {
+    if (!(sum > 0)) {
       KeepFrame(frames, n, out, totals);
       continue;
     }

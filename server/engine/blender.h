@@ -52,11 +52,11 @@ struct NeighborBatch {
   const float* distances = nullptr;  // [rows, k]
 };
 
-// Blends `frames` ([rows, dimension], finite) with `neighbors` into `out` (the
-// same shape; may be `frames`). `rates` ([rows], 0..1) says how much of the
-// mix each frame gets. Always finite: neighbours at distance zero share the
-// whole weight, missing ones weigh nothing, and where no weight is left the
-// frame comes back as it was. Adds to `totals`. The caller asks
+// Blends `frames` ([rows, dimension], magnitudes up to 1e15) with `neighbors`
+// into `out` (the same shape; may be `frames`). `rates` ([rows], 0..1) says how
+// much of the mix each frame gets. Always finite: neighbours at distance zero
+// share the whole weight, missing ones weigh nothing, and where no weight is
+// left the frame comes back as it was. Adds to `totals`. The caller asks
 // index.store().Check() whether all rows could be read. Thread-safe with one
 // scratch a thread.
 void Blend(const SpeakerIndex& index, const float* frames, size_t rows,

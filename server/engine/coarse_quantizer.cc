@@ -13,12 +13,12 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Scores are spread over this many of the 65,536 values of 16 bits; the rest
 // is room at both ends for what rounding adds.
-constexpr float kScoreRange = 65000;
+constexpr double kScoreRange = 65000;
 constexpr float kScoreRoom = 256;
 
 // Standard deviations of the difference of two scores that are allowed for.
 // Normally distributed, one in 10^8 such differences is larger.
-constexpr float kDeviations = 5.7F;
+constexpr double kDeviations = 5.7;
 
 }  // namespace
 
@@ -71,8 +71,11 @@ void CoarseQuantizer::AddCentroid(uint32_t list) {
   if (metric_ == Metric::kL2) {
     biases_[list] = 0.5F * frame.squared_norm;
   } else {
-    biases_[list] = kernels_.dot(center_.data(), center_.data(), n) -
-                    kernels_.dot(center_.data(), centroid, n);
+    double bias = 0;
+    for (size_t j = 0; j < n; ++j) {
+      bias -= double{center_[j]} * (double{centroid[j]} - center_[j]);
+    }
+    biases_[list] = static_cast<float>(bias);
   }
   largest_step_ = std::max(largest_step_, frame.step);
   largest_norm_ = std::max(largest_norm_, std::sqrt(frame.squared_norm));
@@ -80,18 +83,21 @@ void CoarseQuantizer::AddCentroid(uint32_t list) {
   most_bias_ = std::max(most_bias_, biases_[list]);
 }
 
-// Each number of q' and c' is off by up to half a step, independently of the
-// others, so that its error has the variance step^2 / 12; that of <q', c'> is
+// Each number of q' and c' is off by up to half a step. Taken as independent of
+// each other and of what they are multiplied with, as for features they are,
+// its error has the variance step^2 / 12; that of <q', c'> is
 // (step_q^2 |c'|^2 + step_c^2 |q'|^2) / 12, and that of a difference of two of
 // them twice as much. Two units are for truncation to integers.
 uint16_t CoarseQuantizer::MarginOf(const QuantizedFrame& frame,
                                    float scale) const {
-  const float variance =
-      (frame.step * frame.step * largest_norm_ * largest_norm_ +
-       largest_step_ * largest_step_ * frame.squared_norm) /
-      6;
+  // In double: fourth powers of what frames hold are outside of float's range.
+  const double from_frame = double{frame.step} * largest_norm_;
+  const double squared_from_centroid =
+      double{largest_step_} * largest_step_ * frame.squared_norm;
+  const double deviation =
+      std::sqrt((from_frame * from_frame + squared_from_centroid) / 6);
   return static_cast<uint16_t>(
-      std::min(kScoreRange, kDeviations * std::sqrt(variance) * scale + 2));
+      std::min(kScoreRange, kDeviations * deviation * scale + 2));
 }
 
 CoarseQuantizer::Scoring CoarseQuantizer::Prepare(const float* frame,
@@ -102,7 +108,8 @@ CoarseQuantizer::Scoring CoarseQuantizer::Prepare(const float* frame,
   const float reach = std::sqrt(q.squared_norm) * largest_norm_;
   const float low = least_bias_ - reach;
   const float range = most_bias_ + reach - low;
-  const float scale = range > kTiny ? kScoreRange / range : 1;
+  const float scale =
+      range > kTiny ? static_cast<float>(kScoreRange) / range : 1;
   return {.query = {.frame = quantized,
                     .sum = q.sum,
                     .scale = scale,

@@ -39,8 +39,9 @@ CodeScanner::CodeScanner(const IvfParts& parts, Metric metric,
                                 kSubQuantizersPerGroup +
                             LaneOf(m % kSubQuantizersPerGroup)];
       // |q - e|^2 = |q|^2 + |e|^2 - 2 <q, e>, and |q|^2 is the same for all.
-      out[0] = metric == Metric::kL2 ? kernels.dot(in, in, width) : 0.0F;
+      out[0] = 0;
       for (size_t s = 0; s < width; ++s) {
+        if (metric == Metric::kL2) out[0] += in[s] * in[s];
         out[(1 + s) * kSubQuantizersPerGroup] = in[s];
       }
     }
@@ -112,7 +113,8 @@ void CodeScanner::Scan(size_t i, const std::vector<uint32_t>& lists,
   const size_t n =
       ScanLists(scratch.tables.data() + i * table_bytes(), lists, scratch);
   const uint16_t* const sums = scratch.sums.data();
-  scratch.positions.resize(std::max(n, kMostSurvivors));
+  const size_t room = std::max(n, kMostSurvivors);
+  if (scratch.positions.size() < room) scratch.positions.resize(room);
   uint32_t* const positions = scratch.positions.data();
   Selection near = SelectSmallest(kernels_, sums, n, wanted, 0, positions);
   if (near.kth == kNone) {

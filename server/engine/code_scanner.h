@@ -40,7 +40,7 @@ class CodeScanner {
   // Frames whose look-up tables are made together.
   static constexpr size_t kFramesAtOnce = 2;
 
-  // Says that `lists` are scanned soon.
+  // Says that a scan begins with the first of `lists` soon.
   void Prefetch(const std::vector<uint32_t>& lists) const {
     if (!lists.empty()) PrefetchList(lists.front());
   }

@@ -81,7 +81,7 @@ void ExpectHeader(const IndexDescription& description, uint64_t rows,
   reader.Expect(static_cast<int32_t>(description.dimension));
   reader.Expect(rows);
   reader.Take(2 * sizeof(int64_t));  // once used, now constants
-  reader.Expect(true);               // is_trained
+  reader.Expect<uint8_t>(1);         // is_trained
   reader.Expect<int32_t>(description.metric == Metric::kL2 ? 1 : 0);
 }
 
@@ -112,7 +112,7 @@ size_t FaissDigits(uint32_t pq_m) { return (size_t{pq_m} + 1) / 2 * 2; }
 void ReadQuantizer(const IndexDescription& description, FieldReader& reader,
                    IvfParts& parts) {
   const uint32_t pq_m = description.spec.pq_m;
-  reader.Expect(false);           // no residuals
+  reader.Expect<uint8_t>(0);      // no residuals
   reader.Take(sizeof(uint64_t));  // bytes of a code
   reader.Expect<int32_t>(kFaissBlock);
   reader.Expect<uint64_t>(FaissDigits(pq_m));

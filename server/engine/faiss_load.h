@@ -17,9 +17,9 @@ struct IndexDescription;
 absl::Status IndexDamaged(const IndexDescription& description,
                           absl::string_view what);
 
-// Verifies the digest before faiss sees a byte, then every number that a
-// search relies on; arranges the codes for `kernels`. DATA_LOSS if anything is
-// not as described. Thread-safe.
+// Verifies the digest before anything of the file is used, then every number
+// that a search relies on; arranges the codes for `kernels`. DATA_LOSS if
+// anything is not as described. Thread-safe.
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     const IndexDescription& description, const KernelTable& kernels);
 

@@ -100,6 +100,13 @@ absl::Status ReadParts(const IndexDescription& description,
 
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
     const IndexDescription& description) {
+  // Memory is taken for what the file can hold, whatever a manifest says.
+  const auto size = FileSize(description.index_path);
+  if (!size.ok()) return IndexDamaged(description, size.status().message());
+  if (*size / sizeof(float) <
+      uint64_t{description.spec.nlist} * description.dimension) {
+    return IndexDamaged(description, "ends too early");
+  }
   auto file = InputFile::Open(description.index_path);
   if (!file.ok()) return IndexDamaged(description, file.status().message());
   DigestingReader reader(*std::move(file));

@@ -15,6 +15,9 @@ namespace {
 // Random rows that are fetched ahead of the one that is scored.
 constexpr size_t kRowsAhead = 5;
 
+// Of one frame's candidates.
+constexpr size_t kRowsToPrefetch = 256;
+
 // Rows that all frames of a tile are compared with before the next ones: they
 // stay in the first-level cache.
 constexpr size_t kRowsAtOnce = 16;
@@ -154,8 +157,10 @@ PrefetchQueue SpeakerIndex::RowsOf(const TileScratch& tile,
   scratch.rows.clear();
   if (!scanner_) return {};
   for (size_t i = 0; i < tile.count; ++i) {
-    for (const uint32_t id : tile.candidates[i]) {
-      scratch.rows.push_back(store_.RawRow(id));
+    // More would push each other out of the cache before they are read.
+    const size_t count = std::min(tile.candidates[i].size(), kRowsToPrefetch);
+    for (size_t j = 0; j < count; ++j) {
+      scratch.rows.push_back(store_.RawRow(tile.candidates[i][j]));
     }
   }
   return {scratch.rows.data(), scratch.rows.size(), store_.row_bytes()};

@@ -105,7 +105,8 @@ class SpeakerIndex {
   // Memory besides the mapped frames.
   size_t resident_bytes() const;
 
-  // Finds the neighbours of `frames` ([rows, dimension], finite) and hands
+  // Finds the neighbours of `frames` ([rows, dimension], magnitudes up to
+  // 1e15: squared distances must not overflow) and hands
   // them to `found`, a few frames at a time, in order, while the rows of these
   // neighbours are still in the CPU's caches. A frame's answer depends on
   // nothing but the frame and the settings. DATA_LOSS if the mapped frames

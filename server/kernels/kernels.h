@@ -5,7 +5,9 @@
 // x86-64 and arm64 machine. The portable table is the reference: the others
 // give the same integers to the bit (integers from floats included: those
 // floats are multiplied and added one by one, never fused), and floats that
-// differ from it by rounding alone (relative error below n * 2^-23).
+// differ from it by rounding alone (n * 2^-23 of the sum of the terms'
+// magnitudes). Partial distances and scores have to be finite: frames of
+// magnitudes up to 1e15 see to that.
 //
 // Every function is pure, thread-safe, never allocates, and takes pointers of
 // any alignment and counts of any value, 0 included, unless REQUIRES says

@@ -85,7 +85,8 @@ inline constexpr size_t TableWork(const CodebookGroups& codebook) {
 // 1/2. `total` is the sum of all spans. 0 where all entries are alike.
 inline float TableScale(const CodebookGroups& codebook, float widest,
                         float total) {
-  if (widest <= kTiny) return 0;
+  // Below that 255 / widest would overflow.
+  if (widest < 1e-36F) return 0;
   const float most = 65534.0F - static_cast<float>(codebook.sub_quantizers);
   return 255.0F / widest < most / total ? 255.0F / widest : most / total;
 }

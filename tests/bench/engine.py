@@ -188,6 +188,7 @@ def measure(voice, process, python_faiss, case, rounds):
     best = min((n for n in calls if n != "ours"), key=median.get)
     paired = zip(times["ours"], times[best])
     nprobe, batch, cold = case
+    common = min(len(ids["ours"]), len(ids[best]))
     return {
         "n": voice.rows,
         "dimension": voice.dimension,
@@ -202,8 +203,8 @@ def measure(voice, process, python_faiss, case, rounds):
         "system_faiss_us": median["system"],
         "faiss": python_faiss.name if best != "system" else "system",
         "ratio": statistics.median(b / a for a, b in paired),
-        "ours_recall": voice.recall(ids["ours"]),
-        "faiss_recall": voice.recall(ids[best]),
+        "ours_recall": voice.recall(ids["ours"][:common]),
+        "faiss_recall": voice.recall(ids[best][:common]),
         "same_ids": agreement(voice, ids["ours"], ids[best]),
         "simd_level": process.simd_level,
     }

@@ -118,6 +118,18 @@ TEST_P(CoarseQuantizerTest, FramesFarFromEverythingFindTheirLists) {
   EXPECT_GE(Agreement(parts, Metric::kL2, 4, frames), 0.999);
 }
 
+TEST_P(CoarseQuantizerTest, AnyScaleFindsTheSameLists) {
+  for (const float scale : {1e-9F, 1e-5F, 1e5F, 1e12F}) {
+    IvfParts parts = RandomParts(100, 64);
+    auto frames = Floats(size_t{200} * 64);
+    for (float& x : parts.centroids) x *= scale;
+    for (float& x : frames) x *= scale;
+    EXPECT_GE(Agreement(parts, Metric::kL2, 4, frames), 0.995) << scale;
+    EXPECT_GE(Agreement(parts, Metric::kInnerProduct, 4, frames), 0.995)
+        << scale;
+  }
+}
+
 TEST_P(CoarseQuantizerTest, EmptyListsAreNotVisited) {
   std::vector<uint32_t> empty(40);
   std::iota(empty.begin(), empty.end(), 3);
