@@ -20,9 +20,12 @@
   TIMBRE_ASSIGN_OR_RETURN_IMPL_(                    \
       TIMBRE_STATUS_CONCAT_(timbre_status_or_, __LINE__), target, expression)
 
+// `result` and `target` are names, which parentheses would break.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define TIMBRE_ASSIGN_OR_RETURN_IMPL_(result, target, expression) \
   auto result = (expression);                                     \
   if (!result.ok()) return std::move(result).status();            \
   target = *std::move(result)
+// NOLINTEND(bugprone-macro-parentheses)
 
 #endif  // TIMBRE_SERVER_BASE_STATUS_MACROS_H_

@@ -70,7 +70,9 @@ struct RowScale {
 };
 
 // The entries of one sub-quantizer, whose distances are kLanes apart:
-// (distance - least) * scale, rounded; mirrored: counted from the other end.
+// (distance - least) * scale, rounded as the other levels do it, by adding 1/2;
+// mirrored: counted from the other end.
+// NOLINTBEGIN(bugprone-incorrect-roundings)
 void WriteRow(const CodebookGroups& codebook, const float* distances,
               const RowScale& row, uint8_t* entries) {
   const int top = static_cast<int>(row.span * row.scale + 0.5F);
@@ -83,6 +85,7 @@ void WriteRow(const CodebookGroups& codebook, const float* distances,
         std::clamp(codebook.mirrored ? top - value : value, 0, 255));
   }
 }
+// NOLINTEND(bugprone-incorrect-roundings)
 
 }  // namespace
 

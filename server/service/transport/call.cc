@@ -86,7 +86,7 @@ void Call::OnReadDone(bool ok) {
   }
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
-  handler_->OnRequest(std::move(message));
+  handler_->OnRequest(message);
 }
 
 void Call::OnWriteDone(bool ok) {
