@@ -74,7 +74,7 @@ void AddBlend(CLI::App& app, int* exit_code) {
       ->capture_default_str();
   command.add_option_function<float>(
       "--alpha", [&a](float alpha) { a.params.set_alpha(alpha); },
-      "of cosine_power, 0..64; default 3");
+      "of cosine_power, above 0 and at most 64; 0 or left out: 3");
   SetBody(command, exit_code, a.common,
           [arguments] { return Run(*arguments); });
 }

@@ -148,7 +148,8 @@ void AddBuild(CLI::App& app, int* exit_code) {
   command.add_option(
       "path", a.paths,
       "feature directories (3_feature256, 3_feature768, extracted), read in "
-      "sorted name order, or .npy files; none with --base_version");
+      "sorted name order, or .npy files; with --base_version they are "
+      "added to its frames, or there are none");
   command.add_option_function<std::string>(
       "--index_factory",
       [&a](const std::string& text) { a.options.set_index_factory(text); },

@@ -136,7 +136,8 @@ void AddExport(CLI::App& app, int* exit_code) {
   AddCommonOptions(command, a->common);
   command.add_option("speaker", a->voice.speaker, "the voice")->required();
   command.add_option("output", a->output,
-                     "where to write it; default: a name that RVC finds");
+                     "where to write it; default: a name that RVC finds "
+                     "(its ending v1 or v2 says 256 or 768 dimensions)");
   command.add_option("--version", a->voice.version, "default: the active one");
   command
       .add_option("--format", a->format,

@@ -34,8 +34,10 @@ struct SearchArguments {
 absl::StatusOr<std::vector<std::string>> OutputPaths(const std::string& out) {
   if (out.empty()) return std::vector<std::string>();
   std::vector<std::string> paths = absl::StrSplit(out, ',');
-  if (paths.size() != 2 || paths[0].empty() || paths[1].empty()) {
-    return InvalidField("--out", out, "two files: ids.npy,distances.npy");
+  if (paths.size() != 2 || paths[0].empty() || paths[1].empty() ||
+      paths[0] == paths[1]) {
+    return InvalidField("--out", out,
+                        "two different files: ids.npy,distances.npy");
   }
   return paths;
 }
@@ -147,7 +149,7 @@ void AddSearch(CLI::App& app, int* exit_code) {
                      "ids.npy,distances.npy: where to keep the result");
   command.add_flag("--recall", arguments->recall,
                    "compare with exact search, made here from the voice's own "
-                   "frames (slow for large voices)");
+                   "frames (slow for large voices; L2 alone)");
   SetBody(command, exit_code, arguments->common,
           [arguments] { return Run(*arguments); });
 }

@@ -8,7 +8,7 @@ void AddSearchOptions(CLI::App& command, client::VoiceRef& voice,
   command.add_option("--version", voice.version, "default: the active one");
   command.add_option_function<uint32_t>(
       "--k", [&params](uint32_t k) { params.set_k(k); },
-      "neighbours per frame, 1..1024; default 8");
+      "neighbours per frame, 1..1024; 0 or left out: 8");
   command.add_option_function<uint32_t>(
       "--nprobe", [&params](uint32_t n) { params.set_nprobe(n); },
       "lists visited: more are more accurate and slower; default: the "
