@@ -123,7 +123,7 @@ class SlotTable {
 
 absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
     const std::string& path, size_t expected_bytes) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) {
     const absl::Status error = FileError(errno, "open", path);
     if (!absl::IsNotFound(error)) return error;
@@ -143,8 +143,8 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
   if (data == MAP_FAILED) return FileError(errno, "mmap", path);
   const auto begin = reinterpret_cast<uintptr_t>(data);
   const int slot = SlotTable::Get().Take(begin, begin + size);
-  return std::unique_ptr<MappedFile>(
-      new MappedFile(path, static_cast<char*>(data), size, slot));
+  return std::unique_ptr<MappedFile>(new MappedFile(
+      path, std::move(fd), static_cast<char*>(data), size, slot));
 }
 
 MappedFile::~MappedFile() {
@@ -158,7 +158,10 @@ bool MappedFile::damaged() const {
 }
 
 absl::Status MappedFile::Check() const {
-  if (!damaged()) return absl::OkStatus();
+  struct stat info = {};
+  const bool whole = fstat(fd_.get(), &info) == 0 &&
+                     static_cast<uint64_t>(info.st_size) >= size_;
+  if (whole && !damaged()) return absl::OkStatus();
   return MakeError(absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
                    absl::StrCat(path_, " shrank or failed to read"));
 }

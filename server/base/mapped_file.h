@@ -14,6 +14,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/base/file_system.h"
 
 namespace timbre {
 
@@ -35,17 +36,24 @@ class MappedFile {
 
   // Whether a page could not be read since Open. Once true, stays true.
   bool damaged() const;
-  // DATA_LOSS if damaged().
+  // DATA_LOSS if damaged(), or if the file is shorter than it was: what it lost
+  // of its last page reads as zeros without a signal.
   absl::Status Check() const;
 
   // Says that bytes [offset, offset + bytes) are not needed for now.
   void Release(size_t offset, size_t bytes) const;
 
  private:
-  MappedFile(std::string path, char* data, size_t size, int slot)
-      : path_(std::move(path)), data_(data), size_(size), slot_(slot) {}
+  MappedFile(std::string path, FileDescriptor fd, char* data, size_t size,
+             int slot)
+      : path_(std::move(path)),
+        fd_(std::move(fd)),
+        data_(data),
+        size_(size),
+        slot_(slot) {}
 
   const std::string path_;
+  const FileDescriptor fd_;
   char* const data_;
   const size_t size_;
   const int slot_;  // in the table that the signal handler reads
