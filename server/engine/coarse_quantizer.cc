@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "server/engine/select.h"
 
@@ -16,9 +17,45 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr double kScoreRange = 65000;
 constexpr float kScoreRoom = 256;
 
-// Standard deviations of the difference of two scores that are allowed for.
-// Normally distributed, one in 10^8 such differences is larger.
-constexpr double kDeviations = 5.7;
+// Of a score, for truncation to integers.
+constexpr double kTruncation = 2;
+
+// So many lists more than twice as many as before are compared exactly at once,
+// rather than fewer first.
+constexpr size_t kFewMore = 16;
+
+std::vector<float> MeanOf(const std::vector<float>& vectors, size_t n) {
+  std::vector<double> sum(n);
+  for (size_t i = 0; i < vectors.size(); ++i) sum[i % n] += vectors[i];
+  std::vector<float> mean;
+  const double count = static_cast<double>(vectors.size()) / n;
+  for (const double x : sum) mean.push_back(static_cast<float>(x / count));
+  return mean;
+}
+
+size_t PaddedDimension(size_t dimension) {
+  return QuantizedVectors(0, dimension).padded_dimension();
+}
+
+// The nprobe-th smallest exact score; infinite while there are fewer.
+float FarthestOf(size_t nprobe, std::vector<ScoredId>& exact) {
+  if (exact.size() < nprobe) return kInfinity;
+  const auto place = exact.begin() + static_cast<std::ptrdiff_t>(nprobe - 1);
+  std::nth_element(exact.begin(), place, exact.end());
+  return ScoreOf(*place);
+}
+
+// Adds the nearest of `exact` to `lists`, until these are nprobe.
+void TakeNearest(size_t nprobe, std::vector<ScoredId>& exact,
+                 std::vector<uint32_t>& lists) {
+  const size_t wanted = nprobe - lists.size();
+  if (exact.size() > wanted) {
+    const auto end = exact.begin() + static_cast<std::ptrdiff_t>(wanted);
+    std::nth_element(exact.begin(), end - 1, exact.end());
+    exact.erase(end, exact.end());
+  }
+  for (const ScoredId key : exact) lists.push_back(IdOf(key));
+}
 
 }  // namespace
 
@@ -26,117 +63,142 @@ CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
                                  const KernelTable& kernels)
     : parts_(parts),
       kernels_(kernels),
-      blocks_((parts.nlist + kCentroidsPerBlock - 1) / kCentroidsPerBlock),
-      groups_((parts.dimension + kDimensionsPerGroup - 1) /
-              kDimensionsPerGroup),
       metric_(metric),
-      center_(parts.dimension),
-      values_(blocks_ * groups_ * kCentroidsPerBlock * kDimensionsPerGroup,
-              128),
-      steps_(padded_lists(), 0.0F),
-      biases_(padded_lists(), kInfinity),
-      least_bias_(kInfinity),
-      most_bias_(-kInfinity) {
-  std::vector<double> sum(parts.dimension);
-  for (size_t i = 0; i < parts.centroids.size(); ++i) {
-    sum[i % parts.dimension] += parts.centroids[i];
-  }
-  for (size_t j = 0; j < sum.size(); ++j) {
-    center_[j] = static_cast<float>(sum[j] / parts.nlist);
-  }
+      padded_dimension_(PaddedDimension(parts.dimension)),
+      center_(MeanOf(parts.centroids, parts.dimension)),
+      vectors_(0, 0) {
+  const std::vector<float> centered = CenteredCentroids();
+  auto reduced = Reduction::Find(centered, parts.dimension, kernels);
+  if (reduced) reduction_ = std::move(reduced->reduction);
+  const std::vector<float>& points = reduced ? reduced->vectors : centered;
+  const size_t n = coordinates();
+  origin_.resize(n);
+  vectors_ = QuantizedVectors(parts.nlist, n);
   for (uint32_t list = 0; list < parts.nlist; ++list) {
     // Never visited: where all frames are alike, dozens of empty lists may be
     // as near as the full one.
-    if (!parts.List(list).empty()) AddCentroid(list);
+    if (parts.List(list).empty()) continue;
+    vectors_.Set(list, &points[list * n], origin_.data(),
+                 BiasOf(&centered[size_t{list} * parts.dimension]), kernels);
   }
 }
 
-void CoarseQuantizer::AddCentroid(uint32_t list) {
-  const size_t n = parts_.dimension;
-  const float* const centroid = &parts_.centroids[size_t{list} * n];
-  std::vector<int8_t> quantized(padded_dimension());
-  const QuantizedFrame frame = kernels_.quantize(
-      centroid, center_.data(), n, quantized.size(), quantized.data());
-  const size_t block = list / kCentroidsPerBlock;
-  const size_t column = list % kCentroidsPerBlock;
-  for (size_t i = 0; i < quantized.size(); ++i) {
-    const size_t group = block * groups_ + i / kDimensionsPerGroup;
-    values_[(group * kCentroidsPerBlock + column) * kDimensionsPerGroup +
-            i % kDimensionsPerGroup] = static_cast<uint8_t>(quantized[i] + 128);
+std::vector<float> CoarseQuantizer::CenteredCentroids() const {
+  std::vector<float> centered = parts_.centroids;
+  for (size_t i = 0; i < centered.size(); ++i) {
+    centered[i] -= center_[i % parts_.dimension];
   }
-  steps_[list] = frame.step;
-  // With q' = q - center and c' = c - center, and up to what is the same for
-  // all lists: |q - c|^2 / 2 = |c'|^2 / 2 - <q', c'>, and
-  // -<q, c> = -<center, c'> - <q', c'>.
-  if (metric_ == Metric::kL2) {
-    biases_[list] = 0.5F * frame.squared_norm;
-  } else {
-    double bias = 0;
-    for (size_t j = 0; j < n; ++j) {
-      bias -= double{center_[j]} * (double{centroid[j]} - center_[j]);
-    }
-    biases_[list] = static_cast<float>(bias);
+  return centered;
+}
+
+// With q' = q - center and c' = c - center, and up to what is the same for all
+// lists: |q - c|^2 / 2 = |c'|^2 / 2 - <q', c'>, and
+// -<q, c> = -<center, c'> - <q', c'>.
+float CoarseQuantizer::BiasOf(const float* centered) const {
+  double bias = 0;
+  for (size_t j = 0; j < parts_.dimension; ++j) {
+    const double x = centered[j];
+    bias += metric_ == Metric::kL2 ? 0.5 * x * x : -double{center_[j]} * x;
   }
-  largest_step_ = std::max(largest_step_, frame.step);
-  largest_norm_ = std::max(largest_norm_, std::sqrt(frame.squared_norm));
-  least_bias_ = std::min(least_bias_, biases_[list]);
-  most_bias_ = std::max(most_bias_, biases_[list]);
+  return static_cast<float>(bias);
 }
 
 // Each number of q' and c' is off by up to half a step. Taken as independent of
 // each other and of what they are multiplied with, as for features they are,
 // its error has the variance step^2 / 12; that of <q', c'> is
-// (step_q^2 |c'|^2 + step_c^2 |q'|^2) / 12, and that of a difference of two of
-// them twice as much. Two units are for truncation to integers.
-uint16_t CoarseQuantizer::MarginOf(const QuantizedFrame& frame,
-                                   float scale) const {
-  // In double: fourth powers of what frames hold are outside of float's range.
-  const double from_frame = double{frame.step} * largest_norm_;
-  const double squared_from_centroid =
-      double{largest_step_} * largest_step_ * frame.squared_norm;
-  const double deviation =
-      std::sqrt((from_frame * from_frame + squared_from_centroid) / 6);
-  return static_cast<uint16_t>(
-      std::min(kScoreRange, kDeviations * deviation * scale + 2));
-}
-
-CoarseQuantizer::Scoring CoarseQuantizer::Prepare(const float* frame,
-                                                  int8_t* quantized,
-                                                  uint16_t* scores) const {
-  const QuantizedFrame q = kernels_.quantize(
-      frame, center_.data(), parts_.dimension, padded_dimension(), quantized);
-  const float reach = std::sqrt(q.squared_norm) * largest_norm_;
-  const float low = least_bias_ - reach;
-  const float range = most_bias_ + reach - low;
+// (step_q^2 |c'|^2 + step_c^2 |q'|^2) / 12.
+CoarseQuantizer::Scoring CoarseQuantizer::ScoringOf(const QuantizedFrame& frame,
+                                                    double error) const {
+  const float reach = std::sqrt(frame.squared_norm) * vectors_.largest_norm();
+  const float low = vectors_.least_bias() - reach;
+  const float range = vectors_.most_bias() + reach - low;
   const float scale =
       range > kTiny ? static_cast<float>(kScoreRange) / range : 1;
-  return {.query = {.frame = quantized,
-                    .sum = q.sum,
+  // In double: fourth powers of what frames hold are outside of float's range.
+  const double norm = vectors_.largest_norm();
+  const double step = vectors_.largest_step();
+  const double variance =
+      (error * norm * norm + step * step * frame.squared_norm) / 12;
+  return {.query = {.sum = frame.sum,
                     .scale = scale,
                     .offset = kScoreRoom - low * scale,
-                    .step = q.step * scale,
-                    .scores = scores},
-          .margin = MarginOf(q, scale)};
+                    .step = frame.step * scale},
+          .deviation = std::sqrt(variance) * scale};
+}
+
+void CoarseQuantizer::Relate(const float* frame,
+                             const QuantizedFrame& quantized,
+                             Scoring& scoring) const {
+  const double scale = scoring.query.scale;
+  const bool l2 = metric_ == Metric::kL2;
+  const double shift =
+      l2 ? -0.5 * quantized.squared_norm
+         : double{kernels_.dot(frame, center_.data(), parts_.dimension)};
+  scoring.exact_scale = l2 ? 0.5 * scale : scale;
+  scoring.exact_offset = shift * scale + scoring.query.offset;
+}
+
+void CoarseQuantizer::Prepare(const float* const* frames, size_t count,
+                              CoarseScratch& scratch,
+                              Scorings& scorings) const {
+  std::array<QuantizedFrame, kFramesPerTile> quantized;
+  scratch.frames.resize(kFramesPerTile * padded_dimension_);
+  for (size_t i = 0; i < count; ++i) {
+    int8_t* const values = scratch.frames.data() + i * padded_dimension_;
+    quantized[i] = kernels_.quantize(
+        frames[i], center_.data(), parts_.dimension, padded_dimension_, values);
+    if (reduction_) continue;
+    scorings[i] =
+        ScoringOf(quantized[i], double{quantized[i].step} * quantized[i].step);
+    scorings[i].query.frame = values;
+  }
+  if (!reduction_) return;
+  PrepareReduced(quantized.data(), count, scratch, scorings);
+  for (size_t i = 0; i < count; ++i) {
+    Relate(frames[i], quantized[i], scorings[i]);
+  }
+}
+
+void CoarseQuantizer::PrepareReduced(const QuantizedFrame* frames, size_t count,
+                                     CoarseScratch& scratch,
+                                     Scorings& scorings) const {
+  const size_t n = reduction_->size();
+  scratch.coordinates.resize(kFramesPerTile * n);
+  scratch.reduced.resize(kFramesPerTile * n);
+  reduction_->Reduce(frames, scratch.frames.data(), count,
+                     scratch.coordinates.data());
+  for (size_t i = 0; i < count; ++i) {
+    int8_t* const values = scratch.reduced.data() + i * n;
+    const QuantizedFrame reduced = kernels_.quantize(
+        scratch.coordinates.data() + i * n, origin_.data(), n, n, values);
+    scorings[i] = ScoringOf(reduced, reduction_->ErrorOf(frames[i]) +
+                                         double{reduced.step} * reduced.step);
+    scorings[i].query.frame = values;
+  }
 }
 
 void CoarseQuantizer::Probe(const float* const* frames, size_t count,
                             uint32_t nprobe, PrefetchQueue& prefetch,
                             CoarseScratch& scratch,
                             std::vector<uint32_t>* lists) const {
-  scratch.frames.resize(kFramesPerTile * padded_dimension());
-  scratch.scores.resize(kFramesPerTile * padded_lists());
-  scratch.positions.resize(std::max(padded_lists(), kMostSurvivors));
-  std::array<Scoring, kFramesPerTile> scoring;
+  const size_t padded_lists = vectors_.padded_count();
+  scratch.scores.resize(kFramesPerTile * padded_lists);
+  scratch.positions.resize(std::max(padded_lists, kMostSurvivors));
+  Scorings scorings;
+  Prepare(frames, count, scratch, scorings);
   std::array<ListQuery, kFramesPerTile> queries;
   for (size_t i = 0; i < count; ++i) {
-    scoring[i] =
-        Prepare(frames[i], scratch.frames.data() + i * padded_dimension(),
-                scratch.scores.data() + i * padded_lists());
-    queries[i] = scoring[i].query;
+    scorings[i].query.scores = scratch.scores.data() + i * padded_lists;
+    queries[i] = scorings[i].query;
   }
-  kernels_.score_lists(Blocks(), queries.data(), count, prefetch);
+  kernels_.score_lists(vectors_.view(), queries.data(), count, prefetch);
   for (size_t i = 0; i < count; ++i) {
-    Choose(frames[i], scoring[i], nprobe, scratch, lists[i]);
+    lists[i].clear();
+    if (reduction_ && nprobe < parts_.nlist) {
+      ChooseByBounds(frames[i], scorings[i], nprobe, scratch, lists[i]);
+    } else {
+      Choose(frames[i], scorings[i], nprobe, scratch, lists[i]);
+    }
   }
 }
 
@@ -146,32 +208,69 @@ void CoarseQuantizer::Choose(const float* frame, const Scoring& scoring,
                              uint32_t nprobe, CoarseScratch& scratch,
                              std::vector<uint32_t>& lists) const {
   const uint16_t* const scores = scoring.query.scores;
+  // Of a difference of two scores.
+  const auto margin = static_cast<uint16_t>(
+      std::min(kScoreRange,
+               kDeviations * std::sqrt(2) * scoring.deviation + kTruncation));
   const Selection near =
-      SelectSmallest(kernels_, scores, padded_lists(), nprobe, scoring.margin,
+      SelectSmallest(kernels_, scores, vectors_.padded_count(), nprobe, margin,
                      scratch.positions.data());
-  lists.clear();
-  scratch.borderline.clear();
+  scratch.exact.clear();
+  size_t borderline = 0;
   for (size_t i = 0; i < near.count; ++i) {
     const uint32_t list = scratch.positions[i];
-    if (biases_[list] == kInfinity) continue;
-    if (near.count <= nprobe || scores[list] + scoring.margin < near.kth) {
+    if (vectors_.bias(list) == kInfinity) continue;
+    if (near.count <= nprobe || scores[list] + margin < near.kth) {
       lists.push_back(list);
     } else {
-      scratch.borderline.push_back(list);
+      scratch.positions[borderline++] = list;
     }
   }
-  const size_t wanted = nprobe - lists.size();
-  if (scratch.borderline.size() > wanted) {
-    for (ScoredId& key : scratch.borderline) {
-      key = MakeScoredId(Score(frame, IdOf(key)), IdOf(key));
+  AddExact(frame, scoring, -1, {scratch.positions.data(), borderline},
+           scratch.exact);
+  TakeNearest(nprobe, scratch.exact, lists);
+}
+
+// The lists of the smallest bounds are compared exactly, and as long as there
+// may be nearer ones, those of the next smallest.
+void CoarseQuantizer::ChooseByBounds(const float* frame, const Scoring& scoring,
+                                     uint32_t nprobe, CoarseScratch& scratch,
+                                     std::vector<uint32_t>& lists) const {
+  const uint16_t* const bounds = scoring.query.scores;
+  const size_t n = vectors_.padded_count();
+  const double margin = kDeviations * scoring.deviation + kTruncation;
+  uint32_t* const positions = scratch.positions.data();
+  scratch.exact.clear();
+  int compared = -1;  // the largest bound of lists that were
+  Selection near = SelectSmallest(kernels_, bounds, n, nprobe, 0, positions);
+  while (true) {
+    AddExact(frame, scoring, compared, {positions, near.count}, scratch.exact);
+    compared = near.kth;
+    const double limit =
+        scoring.exact_offset + margin +
+        scoring.exact_scale * FarthestOf(nprobe, scratch.exact);
+    if (limit <= compared || near.count == n) break;
+    const auto whole = static_cast<uint16_t>(std::min(limit, 65535.0));
+    const size_t within = kernels_.count_at_most(bounds, n, whole);
+    if (within == near.count) break;
+    const size_t most = 2 * near.count + kFewMore;
+    if (within > most) {
+      near = SelectSmallest(kernels_, bounds, n, most, 0, positions);
+    } else {
+      near = {whole, kernels_.collect(bounds, n, whole, n, positions)};
     }
-    std::nth_element(
-        scratch.borderline.begin(),
-        scratch.borderline.begin() + static_cast<std::ptrdiff_t>(wanted - 1),
-        scratch.borderline.end());
-    scratch.borderline.resize(wanted);
   }
-  for (const ScoredId key : scratch.borderline) lists.push_back(IdOf(key));
+  TakeNearest(nprobe, scratch.exact, lists);
+}
+
+void CoarseQuantizer::AddExact(const float* frame, const Scoring& scoring,
+                               int above, std::span<const uint32_t> lists,
+                               std::vector<ScoredId>& exact) const {
+  for (const uint32_t list : lists) {
+    if (scoring.query.scores[list] <= above) continue;
+    if (vectors_.bias(list) == kInfinity) continue;
+    exact.push_back(MakeScoredId(Score(frame, list), list));
+  }
 }
 
 float CoarseQuantizer::Score(const float* frame, uint32_t list) const {
@@ -182,9 +281,9 @@ float CoarseQuantizer::Score(const float* frame, uint32_t list) const {
 }
 
 size_t CoarseQuantizer::resident_bytes() const {
-  return values_.capacity() +
-         (center_.capacity() + steps_.capacity() + biases_.capacity()) *
-             sizeof(float);
+  return vectors_.resident_bytes() +
+         (reduction_ ? reduction_->resident_bytes() : 0) +
+         (center_.capacity() + origin_.capacity()) * sizeof(float);
 }
 
 }  // namespace timbre

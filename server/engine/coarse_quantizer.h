@@ -4,11 +4,15 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "server/base/aligned_vector.h"
 #include "server/engine/ivf_parts.h"
 #include "server/engine/metric.h"
+#include "server/engine/quantized_vectors.h"
+#include "server/engine/reduction.h"
 #include "server/engine/top_k.h"
 #include "server/kernels/kernels.h"
 
@@ -17,15 +21,18 @@ namespace timbre {
 // Working memory of one thread.
 struct CoarseScratch {
   AlignedVector<int8_t> frames;     // [kFramesPerTile, padded dimension]
+  AlignedVector<int8_t> reduced;    // [kFramesPerTile, size of the reduction]
+  std::vector<float> coordinates;   // the same
   AlignedVector<uint16_t> scores;   // [kFramesPerTile, padded lists]
   std::vector<uint32_t> positions;  // [padded lists]
-  std::vector<ScoredId> borderline;
+  std::vector<ScoredId> exact;      // lists by the float centroids
 };
 
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
 //
-// All centroids are scored with int8 dot products of centred vectors. Where
-// rounding could decide who is in (see MarginOf), the float centroids do.
+// All centroids are scored with int8 dot products of centred vectors, where it
+// pays in a space of fewer dimensions (reduction.h). Where rounding, or what
+// the reduction loses, could decide who is in, the float centroids do.
 class CoarseQuantizer {
  public:
   CoarseQuantizer(const IvfParts& parts, Metric metric,
@@ -39,44 +46,60 @@ class CoarseQuantizer {
              PrefetchQueue& prefetch, CoarseScratch& scratch,
              std::vector<uint32_t>* lists) const;
 
+  // Coordinates that are compared: the dimension, or fewer.
+  size_t coordinates() const {
+    return reduction_ ? reduction_->size() : parts_.dimension;
+  }
   size_t resident_bytes() const;
 
  private:
   // A frame on its way: how its scores are made, and how far to trust them.
   struct Scoring {
     ListQuery query;
-    uint16_t margin = 0;
+    double deviation = 0;  // of a score, by rounding
+    // score = exact * exact_scale + exact_offset
+    double exact_scale = 1;
+    double exact_offset = 0;
   };
+  using Scorings = std::array<Scoring, kFramesPerTile>;
 
-  void AddCentroid(uint32_t list);
-  Scoring Prepare(const float* frame, int8_t* quantized,
-                  uint16_t* scores) const;
-  uint16_t MarginOf(const QuantizedFrame& frame, float scale) const;
+  std::vector<float> CenteredCentroids() const;
+  float BiasOf(const float* centered) const;
+  // Quantizes the frames and, where there is a reduction, reduces them.
+  void Prepare(const float* const* frames, size_t count, CoarseScratch& scratch,
+               Scorings& scorings) const;
+  void PrepareReduced(const QuantizedFrame* frames, size_t count,
+                      CoarseScratch& scratch, Scorings& scorings) const;
+  // How to score a frame of the space of `vectors_`, whose numbers have errors
+  // of a variance of `error` / 12.
+  Scoring ScoringOf(const QuantizedFrame& frame, double error) const;
+  // How its exact scores relate to these: for the frame as it came.
+  void Relate(const float* frame, const QuantizedFrame& quantized,
+              Scoring& scoring) const;
+
+  // The lists of one frame, from scores that are right but for rounding, and
+  // from scores that are bounds.
   void Choose(const float* frame, const Scoring& scoring, uint32_t nprobe,
               CoarseScratch& scratch, std::vector<uint32_t>& lists) const;
+  void ChooseByBounds(const float* frame, const Scoring& scoring,
+                      uint32_t nprobe, CoarseScratch& scratch,
+                      std::vector<uint32_t>& lists) const;
+  // Adds the exact scores of those of `lists` whose scores are above `above`.
+  void AddExact(const float* frame, const Scoring& scoring, int above,
+                std::span<const uint32_t> lists,
+                std::vector<ScoredId>& exact) const;
   // Exact up to rounding, smaller is nearer.
   float Score(const float* frame, uint32_t list) const;
 
-  CentroidBlocks Blocks() const {
-    return {values_.data(), steps_.data(), biases_.data(), blocks_, groups_};
-  }
-  size_t padded_lists() const { return blocks_ * kCentroidsPerBlock; }
-  size_t padded_dimension() const { return groups_ * kDimensionsPerGroup; }
-
   const IvfParts& parts_;
   const KernelTable& kernels_;
-  const size_t blocks_;
-  const size_t groups_;
   const Metric metric_;
+  const size_t padded_dimension_;
   // All const after construction.
-  std::vector<float> center_;      // mean of the centroids
-  AlignedVector<uint8_t> values_;  // centroid - center, see layout.h
-  AlignedVector<float> steps_;
-  AlignedVector<float> biases_;  // infinite for empty lists
-  float largest_step_ = 0;
-  float largest_norm_ = 0;  // of centroid - center
-  float least_bias_ = 0;
-  float most_bias_ = 0;
+  std::vector<float> center_;  // mean of the centroids
+  std::optional<Reduction> reduction_;
+  std::vector<float> origin_;  // zeros
+  QuantizedVectors vectors_;   // centroid - center, reduced; see BiasOf
 };
 
 }  // namespace timbre

@@ -19,10 +19,11 @@ namespace {
   .squared_l2_half = &ns::SquaredL2Half, .half_to_float = &ns::HalfToFloats, \
   .float_to_half = &ns::FloatToHalves, .mix_rows = &ns::MixRows,             \
   .mix_rows_half = &ns::MixRowsHalf, .quantize = &ns::Quantize,              \
-  .score_lists = &ns::ScoreLists, .count_at_most = &ns::CountAtMost,         \
-  .collect = &ns::Collect, .strided_minima = &ns::StridedMinima,             \
-  .rank = &ns::Rank, .fill_tables = &ns::FillTables,                         \
-  .arrange_codes = &portable::ArrangeCodes, .scan_codes = &ns::ScanCodes
+  .score_lists = &ns::ScoreLists, .project = &ns::Project,                   \
+  .count_at_most = &ns::CountAtMost, .collect = &ns::Collect,                \
+  .strided_minima = &ns::StridedMinima, .rank = &ns::Rank,                   \
+  .fill_tables = &ns::FillTables, .arrange_codes = &portable::ArrangeCodes,  \
+  .scan_codes = &ns::ScanCodes
 
 constexpr KernelTable kPortable = {.name = "portable",
                                    TIMBRE_KERNELS_OF(portable)};
@@ -36,6 +37,7 @@ constexpr KernelTable Vnni() {
   KernelTable table = kAvx512;
   table.name = "avx512vnni";
   table.score_lists = &avx512vnni::ScoreLists;
+  table.project = &avx512vnni::Project;
   return table;
 }
 constexpr KernelTable kAvx512Vnni = Vnni();

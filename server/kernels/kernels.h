@@ -49,6 +49,14 @@ struct ListQuery {
   uint16_t* scores = nullptr;  // [16 * blocks]
 };
 
+// One frame's part in project: coordinate = (dot * step_of_vector) * step.
+struct Projection {
+  const int8_t* frame = nullptr;  // [4 * groups]
+  int32_t sum = 0;                // of its values
+  float step = 0;
+  float* coordinates = nullptr;  // [16 * blocks]
+};
+
 // Lengths that mix_rows measures on its way.
 struct MixNorms {
   float squared_norm = 0;   // |frame|^2
@@ -87,8 +95,12 @@ struct KernelTable {
                              size_t padded, int8_t* out);
   // Scores all centroids for `count` frames; issues what `prefetch` holds on
   // the way. REQUIRES: 1 <= count <= kFramesPerTile.
-  void (*score_lists)(const CentroidBlocks& centroids, const ListQuery* queries,
+  void (*score_lists)(const VectorBlocks& centroids, const ListQuery* queries,
                       size_t count, PrefetchQueue& prefetch);
+  // Dot products of `count` frames with all vectors; biases are not read.
+  // REQUIRES: 1 <= count <= kFramesPerTile.
+  void (*project)(const VectorBlocks& vectors, const Projection* frames,
+                  size_t count);
 
   // --- which numbers are small ---------------------------------------------
   // How many of values[0..n) are <= limit.

@@ -10,21 +10,21 @@ namespace timbre {
 // Frames that are searched side by side: they share every load of a centroid.
 inline constexpr size_t kFramesPerTile = 4;
 
-// --- centroids ---------------------------------------------------------------
-// Blocks of 16 centroids, quantized to int8 and stored as value + 128:
-//   values[block][group of 4 dimensions][centroid][dimension of the group]
+// --- vectors -----------------------------------------------------------------
+// Blocks of 16 vectors, quantized to int8 and stored as value + 128:
+//   values[block][group of 4 dimensions][vector][dimension of the group]
 // so that one 64-byte load and one int8 dot-product instruction advance 16
-// centroids by 4 dimensions.
-inline constexpr size_t kCentroidsPerBlock = 16;
+// vectors by 4 dimensions.
+inline constexpr size_t kVectorsPerBlock = 16;
 inline constexpr size_t kDimensionsPerGroup = 4;
 
 // Differences below this count as none when frames are quantized: 127 / x
 // would overflow.
 inline constexpr float kTiny = 1e-30F;
 
-struct CentroidBlocks {
+struct VectorBlocks {
   const uint8_t* values = nullptr;
-  const float* steps = nullptr;   // [16 * blocks], of each centroid's values
+  const float* steps = nullptr;   // [16 * blocks], of each vector's values
   const float* biases = nullptr;  // [16 * blocks]; infinite: not to be visited
   size_t blocks = 0;
   size_t groups = 0;

@@ -75,7 +75,7 @@ AlignedVector<T> Noise(size_t n, int low, int high) {
 // Microseconds a frame of each stage, for the shapes of the benchmark's index
 // and everything in the nearest caches that it fits.
 json Stages(const KernelTable& kernels, size_t dimension, size_t nlist) {
-  const size_t blocks = nlist / kCentroidsPerBlock;
+  const size_t blocks = nlist / kVectorsPerBlock;
   const size_t groups = dimension / kDimensionsPerGroup;
   const size_t m = dimension / 2;
   const size_t octets = OctetsOf(m);
@@ -88,8 +88,8 @@ json Stages(const KernelTable& kernels, size_t dimension, size_t nlist) {
   for (size_t q = 0; q < 4; ++q) {
     queries[q] = {&ints[q * dimension], 0, 1, 1e4, 0.01F, &scores[q * nlist]};
   }
-  const CentroidBlocks lists{centroids.data(), ones.data(), ones.data(), blocks,
-                             groups};
+  const VectorBlocks lists{centroids.data(), ones.data(), ones.data(), blocks,
+                           groups};
   json stages;
   for (const size_t count : {1, 4}) {
     stages["lists_" + std::to_string(count)] =

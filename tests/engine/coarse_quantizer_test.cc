@@ -33,6 +33,23 @@ class CoarseQuantizerTest : public testing::LevelTest {
     return parts;
   }
 
+  // Vectors of `rank` dimensions within `dimension`, and some noise.
+  std::vector<float> LowRank(size_t count, size_t dimension, size_t rank,
+                             float noise) {
+    if (basis_.size() != rank * dimension) basis_ = Floats(rank * dimension);
+    const auto coordinates = Floats(count * rank);
+    auto vectors = Floats(count * dimension, noise);
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t r = 0; r < rank; ++r) {
+        for (size_t j = 0; j < dimension; ++j) {
+          vectors[i * dimension + j] +=
+              coordinates[i * rank + r] * basis_[r * dimension + j];
+        }
+      }
+    }
+    return vectors;
+  }
+
   static std::vector<uint32_t> Exact(const IvfParts& parts, Metric metric,
                                      const float* frame, size_t nprobe) {
     std::vector<std::pair<double, uint32_t>> scores;
@@ -77,6 +94,9 @@ class CoarseQuantizerTest : public testing::LevelTest {
     }
     return static_cast<double>(same) / static_cast<double>(rows);
   }
+
+ private:
+  std::vector<float> basis_;
 };
 
 TEST_P(CoarseQuantizerTest, ListsAreThoseOfExactAssignment) {
@@ -112,6 +132,44 @@ TEST_P(CoarseQuantizerTest, OutlierDimensionsChangeNothing) {
   }
 }
 
+TEST_P(CoarseQuantizerTest, ListsAreExactInFewerDimensionsToo) {
+  IvfParts parts = RandomParts(300, 256);
+  // Frames that leave the subspace of the centroids by more than these do, and
+  // by less.
+  for (const float noise : {0.0F, 0.3F, 4.0F}) {
+    parts.centroids = LowRank(300, 256, 40, 0.1F);
+    const auto frames = LowRank(250, 256, 40, noise);
+    for (const Metric metric : {Metric::kL2, Metric::kInnerProduct}) {
+      EXPECT_EQ(CoarseQuantizer(parts, metric, level()).coordinates(), 64U);
+      for (const uint32_t nprobe : {1U, 4U, 16U, 128U, 299U, 300U}) {
+        EXPECT_GE(Agreement(parts, metric, nprobe, frames), 0.999)
+            << MetricName(metric) << " " << noise << " " << nprobe;
+      }
+    }
+  }
+}
+
+TEST_P(CoarseQuantizerTest, FewerDimensionsKnowEmptyAndEqualLists) {
+  std::vector<uint32_t> empty(200);
+  std::iota(empty.begin(), empty.end(), 3);
+  IvfParts parts = RandomParts(300, 128, empty);
+  parts.centroids = LowRank(300, 128, 20, 0);
+  const auto equal = parts.centroids.begin() + 250 * 128;
+  for (size_t i = 251; i < 300; ++i) {
+    std::copy_n(equal, 128, parts.centroids.begin() + i * 128);
+  }
+  ASSERT_EQ(CoarseQuantizer(parts, Metric::kL2, level()).coordinates(), 32U);
+  const auto frames = LowRank(200, 128, 20, 0.1F);
+  for (const uint32_t nprobe : {1U, 30U, 99U, 100U, 101U}) {
+    EXPECT_EQ(Agreement(parts, Metric::kL2, nprobe, frames), 1) << nprobe;
+  }
+}
+
+TEST_P(CoarseQuantizerTest, OfUnstructuredCentroidsNoDimensionIsLeftOut) {
+  const IvfParts parts = RandomParts(300, 256);
+  EXPECT_EQ(CoarseQuantizer(parts, Metric::kL2, level()).coordinates(), 256U);
+}
+
 TEST_P(CoarseQuantizerTest, FramesFarFromEverythingFindTheirLists) {
   const IvfParts parts = RandomParts(100, 64);
   auto frames = Floats(size_t{200} * 64, 1e3F);
@@ -127,6 +185,13 @@ TEST_P(CoarseQuantizerTest, AnyScaleFindsTheSameLists) {
     EXPECT_GE(Agreement(parts, Metric::kL2, 4, frames), 0.995) << scale;
     EXPECT_GE(Agreement(parts, Metric::kInnerProduct, 4, frames), 0.995)
         << scale;
+
+    parts = RandomParts(256, 128);
+    parts.centroids = LowRank(256, 128, 10, 0.1F);
+    frames = LowRank(200, 128, 10, 0.3F);
+    for (float& x : parts.centroids) x *= scale;
+    for (float& x : frames) x *= scale;
+    EXPECT_GE(Agreement(parts, Metric::kL2, 4, frames), 0.995) << scale;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <numeric>
 #include <vector>
 
 #include "server/kernels/kernels.h"
@@ -114,6 +115,30 @@ void Scores(Bytes& bytes) {
   }
 }
 
+void Coordinates(Bytes& bytes) {
+  const size_t blocks = bytes.Number(1, 9);
+  const size_t groups = bytes.Number(1, 20);
+  const size_t count = bytes.Number(1, kFramesPerTile);
+  const auto values = bytes.Many<uint8_t>(blocks * groups * 64);
+  const auto frames = bytes.Many<int8_t>(count * groups * 4);
+  const auto steps = bytes.Floats(blocks * 16);
+  std::vector<float> expected;
+  for (size_t i = SupportedKernels().size(); i-- > 0;) {
+    const KernelTable& level = *SupportedKernels()[i];
+    std::vector<float> found(count * blocks * 16);
+    std::array<Projection, kFramesPerTile> projections;
+    for (size_t q = 0; q < count; ++q) {
+      const int8_t* const frame = &frames[q * groups * 4];
+      projections[q] = {frame, std::accumulate(frame, frame + groups * 4, 0),
+                        0.25F, &found[q * blocks * 16]};
+    }
+    level.project({values.data(), steps.data(), nullptr, blocks, groups},
+                  projections.data(), count);
+    if (&level == &Portable()) expected = found;
+    Require(found == expected, level, "project");
+  }
+}
+
 void Selections(Bytes& bytes) {
   const size_t n = bytes.Number(0, 400);
   const auto values = bytes.Many<uint16_t>(n);
@@ -194,7 +219,7 @@ void Rows(Bytes& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using timbre::Bytes;
   Bytes bytes(data, size);
-  switch (bytes.Number(0, 4)) {
+  switch (bytes.Number(0, 5)) {
     case 0:
       timbre::Quantized(bytes);
       break;
@@ -206,6 +231,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 3:
       timbre::Codes(bytes);
+      break;
+    case 4:
+      timbre::Coordinates(bytes);
       break;
     default:
       timbre::Rows(bytes);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "tests/kernels/level_test.h"
 
@@ -86,8 +87,8 @@ TEST_P(ListsTest, ScoresAreThoseOfTheFormula) {
       auto biases = Floats(blocks * 16, 1000);
       biases[3] = std::numeric_limits<float>::infinity();
       // Misaligned by one.
-      const CentroidBlocks centroids{values.data() + 1, steps.data(),
-                                     biases.data(), blocks, groups};
+      const VectorBlocks centroids{values.data() + 1, steps.data(),
+                                   biases.data(), blocks, groups};
       for (size_t count = 1; count <= kFramesPerTile; ++count) {
         std::vector<uint16_t> ours(count * blocks * 16 + 1, 7);
         std::vector<uint16_t> theirs = ours;
@@ -118,6 +119,47 @@ TEST_P(ListsTest, ScoresAreThoseOfTheFormula) {
           const double score = biases[c] * 7.25 + 30000 -
                                static_cast<double>(dot) * steps[c] * 0.001;
           ASSERT_NEAR(ours[c], std::clamp(score, 0.0, 65535.0), 1.1);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(ListsTest, CoordinatesAreThoseOfTheFormula) {
+  for (const size_t blocks : {1, 3, 4, 6}) {
+    for (const size_t groups : {1, 7, 64}) {
+      const auto values = Integers<uint8_t>(blocks * groups * 64 + 1, 0, 255);
+      const auto frames = Integers<int8_t>(4 * groups * 4 + 1, -127, 127);
+      const auto steps = Floats(blocks * 16);
+      // Misaligned by one; biases are not looked at.
+      const VectorBlocks vectors{values.data() + 1, steps.data(), nullptr,
+                                 blocks, groups};
+      for (size_t count = 1; count <= kFramesPerTile; ++count) {
+        std::vector<float> ours(count * blocks * 16 + 1, 7);
+        std::vector<float> theirs = ours;
+        std::array<Projection, kFramesPerTile> projections;
+        for (size_t q = 0; q < count; ++q) {
+          const int8_t* const frame = frames.data() + 1 + q * groups * 4;
+          const int sum = std::accumulate(frame, frame + groups * 4, 0);
+          projections[q] = {frame, sum, 0.25F, &ours[q * blocks * 16]};
+        }
+        level().project(vectors, projections.data(), count);
+        for (size_t q = 0; q < count; ++q) {
+          projections[q].coordinates = &theirs[q * blocks * 16];
+        }
+        reference().project(vectors, projections.data(), count);
+        ASSERT_EQ(ours, theirs) << blocks << " " << groups << " " << count;
+        EXPECT_EQ(ours.back(), 7) << "wrote past the end";
+
+        for (size_t c = 0; c < blocks * 16; ++c) {
+          int dot = 0;
+          for (size_t i = 0; i < groups * 4; ++i) {
+            const size_t at =
+                ((c / 16 * groups + i / 4) * 16 + c % 16) * 4 + i % 4;
+            dot += projections[0].frame[i] * (values[1 + at] - 128);
+          }
+          const double expected = static_cast<double>(dot) * steps[c] * 0.25;
+          ASSERT_NEAR(ours[c], expected, 1e-6 * std::fabs(expected));
         }
       }
     }

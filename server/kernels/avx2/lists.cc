@@ -13,7 +13,7 @@
 namespace timbre::avx2 {
 namespace {
 
-constexpr size_t kGroupBytes = kCentroidsPerBlock * kDimensionsPerGroup;
+constexpr size_t kGroupBytes = kVectorsPerBlock * kDimensionsPerGroup;
 constexpr size_t kQuarterBytes = kGroupBytes / 4;
 
 // Four int8 values as int16, again and again.
@@ -23,13 +23,18 @@ TIMBRE_AVX2 inline __m256i SpreadGroup(const int8_t* values) {
   return _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(four)));
 }
 
-TIMBRE_AVX2 inline void WriteScores(const CentroidBlocks& centroids,
-                                    size_t first, __m256i dots,
-                                    const ListQuery& query) {
-  const __m256 dot =
-      _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(
-                        dots, _mm256_set1_epi32(128 * query.sum))),
-                    _mm256_loadu_ps(centroids.steps + first));
+// Dot products of values + 128 with a frame, in units of the frame's step.
+TIMBRE_AVX2 inline __m256 Scale(const VectorBlocks& vectors, size_t first,
+                                __m256i dots, int32_t sum) {
+  return _mm256_mul_ps(
+      _mm256_cvtepi32_ps(_mm256_sub_epi32(dots, _mm256_set1_epi32(128 * sum))),
+      _mm256_loadu_ps(vectors.steps + first));
+}
+
+// What becomes of the dot products with 8 vectors: scores,
+TIMBRE_AVX2 inline void Write(const VectorBlocks& centroids, size_t first,
+                              __m256i dots, const ListQuery& query) {
+  const __m256 dot = Scale(centroids, first, dots, query.sum);
   const __m256 bias =
       _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(centroids.biases + first),
                                   _mm256_set1_ps(query.scale)),
@@ -43,20 +48,27 @@ TIMBRE_AVX2 inline void WriteScores(const CentroidBlocks& centroids,
                                     _mm256_extracti128_si256(clamped, 1)));
 }
 
-// Pairs added up: 8 dot products from two quarters of 4 centroids.
+// or coordinates.
+TIMBRE_AVX2 inline void Write(const VectorBlocks& vectors, size_t first,
+                              __m256i dots, const Projection& frame) {
+  _mm256_storeu_ps(frame.coordinates + first,
+                   _mm256_mul_ps(Scale(vectors, first, dots, frame.sum),
+                                 _mm256_set1_ps(frame.step)));
+}
+
+// Pairs added up: 8 dot products from two quarters of 4 vectors.
 TIMBRE_AVX2 inline __m256i AddPairs(__m256i low, __m256i high) {
   return _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), 0xD8);
 }
 
-// One block of 16 centroids, in quarters of 4, for kFrames frames.
-template <size_t kFrames>
-TIMBRE_AVX2 inline void ScoreBlock(const CentroidBlocks& centroids,
-                                   size_t block, const ListQuery* queries,
-                                   PrefetchQueue& prefetch) {
-  const uint8_t* values =
-      centroids.values + block * centroids.groups * kGroupBytes;
+// One block of 16 vectors, in quarters of 4, for kFrames frames.
+template <size_t kFrames, typename Query>
+TIMBRE_AVX2 inline void ForBlock(const VectorBlocks& vectors, size_t block,
+                                 const Query* queries,
+                                 PrefetchQueue& prefetch) {
+  const uint8_t* values = vectors.values + block * vectors.groups * kGroupBytes;
   __m256i dots[kFrames][4] = {};
-  for (size_t g = 0; g < centroids.groups; ++g, values += kGroupBytes) {
+  for (size_t g = 0; g < vectors.groups; ++g, values += kGroupBytes) {
     __m256i x[kFrames];
     for (size_t q = 0; q < kFrames; ++q) {
       x[q] = SpreadGroup(queries[q].frame + g * kDimensionsPerGroup);
@@ -72,11 +84,24 @@ TIMBRE_AVX2 inline void ScoreBlock(const CentroidBlocks& centroids,
     }
     if (!prefetch.empty()) prefetch.IssueLine();
   }
-  const size_t first = block * kCentroidsPerBlock;
+  const size_t first = block * kVectorsPerBlock;
   for (size_t q = 0; q < kFrames; ++q) {
-    WriteScores(centroids, first, AddPairs(dots[q][0], dots[q][1]), queries[q]);
-    WriteScores(centroids, first + 8, AddPairs(dots[q][2], dots[q][3]),
-                queries[q]);
+    Write(vectors, first, AddPairs(dots[q][0], dots[q][1]), queries[q]);
+    Write(vectors, first + 8, AddPairs(dots[q][2], dots[q][3]), queries[q]);
+  }
+}
+
+template <typename Query>
+TIMBRE_AVX2 inline void ForAll(const VectorBlocks& vectors,
+                               const Query* queries, size_t count,
+                               PrefetchQueue& prefetch) {
+  for (size_t block = 0; block < vectors.blocks; ++block) {
+    size_t q = 0;
+    // 2 x 4 sums and their operands fill sixteen registers.
+    for (; q + 2 <= count; q += 2) {
+      ForBlock<2>(vectors, block, queries + q, prefetch);
+    }
+    if (q < count) ForBlock<1>(vectors, block, queries + q, prefetch);
   }
 }
 
@@ -122,17 +147,16 @@ TIMBRE_AVX2 QuantizedFrame Quantize(const float* frame, const float* center,
   return result;
 }
 
-TIMBRE_AVX2 void ScoreLists(const CentroidBlocks& centroids,
+TIMBRE_AVX2 void ScoreLists(const VectorBlocks& centroids,
                             const ListQuery* queries, size_t count,
                             PrefetchQueue& prefetch) {
-  for (size_t block = 0; block < centroids.blocks; ++block) {
-    size_t q = 0;
-    // 2 x 4 sums and their operands fill sixteen registers.
-    for (; q + 2 <= count; q += 2) {
-      ScoreBlock<2>(centroids, block, queries + q, prefetch);
-    }
-    if (q < count) ScoreBlock<1>(centroids, block, queries + q, prefetch);
-  }
+  ForAll(centroids, queries, count, prefetch);
+}
+
+TIMBRE_AVX2 void Project(const VectorBlocks& vectors, const Projection* frames,
+                         size_t count) {
+  PrefetchQueue none;
+  ForAll(vectors, frames, count, none);
 }
 
 }  // namespace timbre::avx2

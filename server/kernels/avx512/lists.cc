@@ -31,6 +31,50 @@ TIMBRE_AVX512 inline __m512i AddPairs(__m512i low, __m512i high) {
                           _mm512_permutex2var_epi32(low, odd, high));
 }
 
+template <size_t kFrames, typename Query>
+TIMBRE_AVX512 inline void ForAll(const VectorBlocks& vectors,
+                                 const Query* queries,
+                                 PrefetchQueue& prefetch) {
+  const uint8_t* values = vectors.values;
+  for (size_t block = 0; block < vectors.blocks; ++block) {
+    __m512i low[kFrames] = {};
+    __m512i high[kFrames] = {};
+    for (size_t g = 0; g < vectors.groups; ++g, values += 2 * kHalfBytes) {
+      const __m512i c0 = _mm512_cvtepu8_epi16(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
+      const __m512i c1 = _mm512_cvtepu8_epi16(_mm256_loadu_si256(
+          reinterpret_cast<const __m256i*>(values + kHalfBytes)));
+#pragma GCC unroll 4
+      for (size_t q = 0; q < kFrames; ++q) {
+        const __m512i x =
+            SpreadGroup(queries[q].frame + g * kDimensionsPerGroup);
+        low[q] = _mm512_add_epi32(low[q], _mm512_madd_epi16(c0, x));
+        high[q] = _mm512_add_epi32(high[q], _mm512_madd_epi16(c1, x));
+      }
+      if (!prefetch.empty()) prefetch.IssueLine();
+    }
+    for (size_t q = 0; q < kFrames; ++q) {
+      Write(vectors, block, AddPairs(low[q], high[q]), queries[q]);
+    }
+  }
+}
+
+template <typename Query>
+TIMBRE_AVX512 inline void ForAny(const VectorBlocks& vectors,
+                                 const Query* queries, size_t count,
+                                 PrefetchQueue& prefetch) {
+  switch (count) {
+    case 1:
+      return ForAll<1>(vectors, queries, prefetch);
+    case 2:
+      return ForAll<2>(vectors, queries, prefetch);
+    case 3:
+      return ForAll<3>(vectors, queries, prefetch);
+    default:
+      return ForAll<4>(vectors, queries, prefetch);
+  }
+}
+
 }  // namespace
 
 TIMBRE_AVX512 QuantizedFrame Quantize(const float* frame, const float* center,
@@ -65,30 +109,16 @@ TIMBRE_AVX512 QuantizedFrame Quantize(const float* frame, const float* center,
   return result;
 }
 
-TIMBRE_AVX512 void ScoreLists(const CentroidBlocks& centroids,
+TIMBRE_AVX512 void ScoreLists(const VectorBlocks& centroids,
                               const ListQuery* queries, size_t count,
                               PrefetchQueue& prefetch) {
-  const uint8_t* values = centroids.values;
-  for (size_t block = 0; block < centroids.blocks; ++block) {
-    __m512i low[kFramesPerTile] = {};
-    __m512i high[kFramesPerTile] = {};
-    for (size_t g = 0; g < centroids.groups; ++g, values += 2 * kHalfBytes) {
-      const __m512i c0 = _mm512_cvtepu8_epi16(
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
-      const __m512i c1 = _mm512_cvtepu8_epi16(_mm256_loadu_si256(
-          reinterpret_cast<const __m256i*>(values + kHalfBytes)));
-      for (size_t q = 0; q < count; ++q) {
-        const __m512i x =
-            SpreadGroup(queries[q].frame + g * kDimensionsPerGroup);
-        low[q] = _mm512_add_epi32(low[q], _mm512_madd_epi16(c0, x));
-        high[q] = _mm512_add_epi32(high[q], _mm512_madd_epi16(c1, x));
-      }
-      if (!prefetch.empty()) prefetch.IssueLine();
-    }
-    for (size_t q = 0; q < count; ++q) {
-      WriteScores(centroids, block, AddPairs(low[q], high[q]), queries[q]);
-    }
-  }
+  ForAny(centroids, queries, count, prefetch);
+}
+
+TIMBRE_AVX512 void Project(const VectorBlocks& vectors,
+                           const Projection* frames, size_t count) {
+  PrefetchQueue none;
+  ForAny(vectors, frames, count, none);
 }
 
 }  // namespace timbre::avx512

@@ -9,8 +9,10 @@
 
 namespace timbre::avx512vnni {
 
-void ScoreLists(const CentroidBlocks& centroids, const ListQuery* queries,
+void ScoreLists(const VectorBlocks& centroids, const ListQuery* queries,
                 size_t count, PrefetchQueue& prefetch);
+void Project(const VectorBlocks& vectors, const Projection* frames,
+             size_t count);
 
 }  // namespace timbre::avx512vnni
 

@@ -12,7 +12,7 @@
 namespace timbre::avx512vnni {
 namespace {
 
-constexpr size_t kGroupBytes = kCentroidsPerBlock * kDimensionsPerGroup;
+constexpr size_t kGroupBytes = kVectorsPerBlock * kDimensionsPerGroup;
 
 TIMBRE_AVX512_VNNI inline __m512i SpreadGroup(const int8_t* values) {
   int32_t four = 0;
@@ -26,8 +26,8 @@ TIMBRE_AVX512_VNNI inline __m512i SpreadGroup(const int8_t* values) {
 constexpr size_t kStep = 8;
 constexpr size_t kLinesPerStep = 4;
 
-// kBlocks blocks x kFrames frames in registers: every load of 64 centroids
-// serves all frames, every broadcast of a frame all centroids. 4 x 4 is what 32
+// kBlocks blocks x kFrames frames in registers: every load of 64 vectors
+// serves all frames, every broadcast of a frame all vectors. 4 x 4 is what 32
 // registers hold.
 template <size_t kBlocks, size_t kFrames>
 struct Tile {
@@ -59,18 +59,18 @@ TIMBRE_AVX512_VNNI inline void AddGroups(const uint8_t* values,
   tile = t;
 }
 
-template <size_t kBlocks, size_t kFrames>
-TIMBRE_AVX512_VNNI inline void ScoreTile(const CentroidBlocks& centroids,
-                                         size_t block, const ListQuery* queries,
-                                         PrefetchQueue& prefetch) {
-  const size_t block_bytes = centroids.groups * kGroupBytes;
-  const uint8_t* const values = centroids.values + block * block_bytes;
+template <size_t kBlocks, size_t kFrames, typename Query>
+TIMBRE_AVX512_VNNI inline void ForTile(const VectorBlocks& vectors,
+                                       size_t block, const Query* queries,
+                                       PrefetchQueue& prefetch) {
+  const size_t block_bytes = vectors.groups * kGroupBytes;
+  const uint8_t* const values = vectors.values + block * block_bytes;
   const int8_t* frames[kFrames];
   for (size_t q = 0; q < kFrames; ++q) frames[q] = queries[q].frame;
   Tile<kBlocks, kFrames> tile = {};
-  for (size_t g = 0; g < centroids.groups; g += kStep) {
+  for (size_t g = 0; g < vectors.groups; g += kStep) {
     AddGroups(values, block_bytes, frames, g,
-              std::min(g + kStep, centroids.groups), tile);
+              std::min(g + kStep, vectors.groups), tile);
     for (size_t i = 0; i < kLinesPerStep && !prefetch.empty(); ++i) {
       prefetch.IssueLine();
     }
@@ -79,38 +79,49 @@ TIMBRE_AVX512_VNNI inline void ScoreTile(const CentroidBlocks& centroids,
   for (size_t q = 0; q < kFrames; ++q) {
 #pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; ++b) {
-      avx512::WriteScores(centroids, block + b, tile.dots[q][b], queries[q]);
+      avx512::Write(vectors, block + b, tile.dots[q][b], queries[q]);
     }
   }
 }
 
-template <size_t kFrames>
-TIMBRE_AVX512_VNNI void ScoreAll(const CentroidBlocks& centroids,
-                                 const ListQuery* queries,
-                                 PrefetchQueue& prefetch) {
+template <size_t kFrames, typename Query>
+TIMBRE_AVX512_VNNI void ForAll(const VectorBlocks& vectors,
+                               const Query* queries, PrefetchQueue& prefetch) {
   size_t block = 0;
-  for (; block + 4 <= centroids.blocks; block += 4) {
-    ScoreTile<4, kFrames>(centroids, block, queries, prefetch);
+  for (; block + 4 <= vectors.blocks; block += 4) {
+    ForTile<4, kFrames>(vectors, block, queries, prefetch);
   }
-  for (; block < centroids.blocks; ++block) {
-    ScoreTile<1, kFrames>(centroids, block, queries, prefetch);
+  for (; block < vectors.blocks; ++block) {
+    ForTile<1, kFrames>(vectors, block, queries, prefetch);
+  }
+}
+
+template <typename Query>
+void ForAny(const VectorBlocks& vectors, const Query* queries, size_t count,
+            PrefetchQueue& prefetch) {
+  switch (count) {
+    case 1:
+      return ForAll<1>(vectors, queries, prefetch);
+    case 2:
+      return ForAll<2>(vectors, queries, prefetch);
+    case 3:
+      return ForAll<3>(vectors, queries, prefetch);
+    default:
+      return ForAll<4>(vectors, queries, prefetch);
   }
 }
 
 }  // namespace
 
-void ScoreLists(const CentroidBlocks& centroids, const ListQuery* queries,
+void ScoreLists(const VectorBlocks& centroids, const ListQuery* queries,
                 size_t count, PrefetchQueue& prefetch) {
-  switch (count) {
-    case 1:
-      return ScoreAll<1>(centroids, queries, prefetch);
-    case 2:
-      return ScoreAll<2>(centroids, queries, prefetch);
-    case 3:
-      return ScoreAll<3>(centroids, queries, prefetch);
-    default:
-      return ScoreAll<4>(centroids, queries, prefetch);
-  }
+  ForAny(centroids, queries, count, prefetch);
+}
+
+void Project(const VectorBlocks& vectors, const Projection* frames,
+             size_t count) {
+  PrefetchQueue none;
+  ForAny(vectors, frames, count, none);
 }
 
 }  // namespace timbre::avx512vnni

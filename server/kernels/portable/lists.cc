@@ -16,12 +16,13 @@ float RoundToEven(float value) {
   return (value + kMagic) - kMagic;
 }
 
-// The score of 16 centroids from their dot products.
-void WriteScores(const CentroidBlocks& centroids, size_t block,
-                 const std::array<int32_t, kCentroidsPerBlock>& dots,
-                 const ListQuery& query) {
-  const size_t first = block * kCentroidsPerBlock;
-  for (size_t c = 0; c < kCentroidsPerBlock; ++c) {
+using Dots = std::array<int32_t, kVectorsPerBlock>;
+
+// What becomes of the dot products with 16 vectors: scores,
+void Write(const VectorBlocks& centroids, size_t block, const Dots& dots,
+           const ListQuery& query) {
+  const size_t first = block * kVectorsPerBlock;
+  for (size_t c = 0; c < kVectorsPerBlock; ++c) {
     const float dot = static_cast<float>(dots[c] - 128 * query.sum) *
                       centroids.steps[first + c];
     const float score =
@@ -29,6 +30,41 @@ void WriteScores(const CentroidBlocks& centroids, size_t block,
         dot * query.step;
     query.scores[first + c] =
         static_cast<uint16_t>(std::min(65535.0F, std::max(0.0F, score)));
+  }
+}
+
+// or coordinates.
+void Write(const VectorBlocks& vectors, size_t block, const Dots& dots,
+           const Projection& frame) {
+  const size_t first = block * kVectorsPerBlock;
+  for (size_t c = 0; c < kVectorsPerBlock; ++c) {
+    frame.coordinates[first + c] =
+        static_cast<float>(dots[c] - 128 * frame.sum) *
+        vectors.steps[first + c] * frame.step;
+  }
+}
+
+template <typename Query>
+void ForAll(const VectorBlocks& vectors, const Query* queries, size_t count,
+            PrefetchQueue& prefetch) {
+  const uint8_t* values = vectors.values;
+  constexpr size_t kGroupBytes = kVectorsPerBlock * kDimensionsPerGroup;
+  for (size_t block = 0; block < vectors.blocks; ++block) {
+    for (size_t q = 0; q < count; ++q) {
+      Dots dots{};
+      for (size_t g = 0; g < vectors.groups; ++g) {
+        const int8_t* const x = queries[q].frame + g * kDimensionsPerGroup;
+        const uint8_t* const group = values + g * kGroupBytes;
+        for (size_t c = 0; c < kVectorsPerBlock; ++c) {
+          for (size_t i = 0; i < kDimensionsPerGroup; ++i) {
+            dots[c] += int32_t{x[i]} * group[c * kDimensionsPerGroup + i];
+          }
+        }
+        if (!prefetch.empty()) prefetch.IssueLine();
+      }
+      Write(vectors, block, dots, queries[q]);
+    }
+    values += vectors.groups * kGroupBytes;
   }
 }
 
@@ -57,27 +93,15 @@ QuantizedFrame Quantize(const float* frame, const float* center, size_t n,
   return result;
 }
 
-void ScoreLists(const CentroidBlocks& centroids, const ListQuery* queries,
+void ScoreLists(const VectorBlocks& centroids, const ListQuery* queries,
                 size_t count, PrefetchQueue& prefetch) {
-  const uint8_t* values = centroids.values;
-  constexpr size_t kGroupBytes = kCentroidsPerBlock * kDimensionsPerGroup;
-  for (size_t block = 0; block < centroids.blocks; ++block) {
-    for (size_t q = 0; q < count; ++q) {
-      std::array<int32_t, kCentroidsPerBlock> dots{};
-      for (size_t g = 0; g < centroids.groups; ++g) {
-        const int8_t* const x = queries[q].frame + g * kDimensionsPerGroup;
-        const uint8_t* const group = values + g * kGroupBytes;
-        for (size_t c = 0; c < kCentroidsPerBlock; ++c) {
-          for (size_t i = 0; i < kDimensionsPerGroup; ++i) {
-            dots[c] += int32_t{x[i]} * group[c * kDimensionsPerGroup + i];
-          }
-        }
-        if (!prefetch.empty()) prefetch.IssueLine();
-      }
-      WriteScores(centroids, block, dots, queries[q]);
-    }
-    values += centroids.groups * kGroupBytes;
-  }
+  ForAll(centroids, queries, count, prefetch);
+}
+
+void Project(const VectorBlocks& vectors, const Projection* frames,
+             size_t count) {
+  PrefetchQueue none;
+  ForAll(vectors, frames, count, none);
 }
 
 }  // namespace timbre::portable

@@ -21,8 +21,10 @@ MixNorms MixRowsHalf(const float* frame, const uint16_t* const* rows,
                      float* out);
 QuantizedFrame Quantize(const float* frame, const float* center, size_t n,
                         size_t padded, int8_t* out);
-void ScoreLists(const CentroidBlocks& centroids, const ListQuery* queries,
+void ScoreLists(const VectorBlocks& centroids, const ListQuery* queries,
                 size_t count, PrefetchQueue& prefetch);
+void Project(const VectorBlocks& vectors, const Projection* frames,
+             size_t count);
 size_t CountAtMost(const uint16_t* values, size_t n, uint16_t limit);
 size_t Collect(const uint16_t* values, size_t n, uint16_t limit, size_t most,
                uint32_t* positions);

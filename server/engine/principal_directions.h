@@ -1,0 +1,28 @@
+// In which directions vectors differ most.
+#ifndef TIMBRE_SERVER_ENGINE_PRINCIPAL_DIRECTIONS_H_
+#define TIMBRE_SERVER_ENGINE_PRINCIPAL_DIRECTIONS_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "server/kernels/kernels.h"
+
+namespace timbre {
+
+// About the subspace in which `vectors` ([count, dimension], with a mean of
+// zero) have all but the share `most_lost` of their squared lengths: as many
+// orthonormal directions as 31 and multiples of 32 need, fewer than half of the
+// dimensions; [directions, dimension]. Empty if these are too few. The
+// directions are turned at random within the subspace, so that coordinates are
+// of one size, as quantization likes them. Deterministic.
+//
+// Subspace iteration from random combinations, a few directions at a time
+// (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4), on at most
+// 512 of the vectors.
+std::vector<float> PrincipalDirections(const std::vector<float>& vectors,
+                                       size_t dimension, double most_lost,
+                                       const KernelTable& kernels);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_ENGINE_PRINCIPAL_DIRECTIONS_H_

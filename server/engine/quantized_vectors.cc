@@ -1,0 +1,47 @@
+#include "server/engine/quantized_vectors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace timbre {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+size_t Divide(size_t n, size_t by) { return (n + by - 1) / by; }
+
+}  // namespace
+
+QuantizedVectors::QuantizedVectors(size_t count, size_t dimension)
+    : dimension_(dimension),
+      blocks_(Divide(count, kVectorsPerBlock)),
+      groups_(Divide(dimension, kDimensionsPerGroup)),
+      values_(padded_count() * padded_dimension(), 128),
+      steps_(padded_count(), 0.0F),
+      biases_(padded_count(), kInfinity),
+      least_bias_(kInfinity),
+      most_bias_(-kInfinity) {}
+
+void QuantizedVectors::Set(size_t i, const float* vector, const float* center,
+                           float bias, const KernelTable& kernels) {
+  std::vector<int8_t> quantized(padded_dimension());
+  const QuantizedFrame frame = kernels.quantize(
+      vector, center, dimension_, quantized.size(), quantized.data());
+  const size_t block = i / kVectorsPerBlock;
+  const size_t column = i % kVectorsPerBlock;
+  for (size_t j = 0; j < quantized.size(); ++j) {
+    const size_t group = block * groups_ + j / kDimensionsPerGroup;
+    values_[(group * kVectorsPerBlock + column) * kDimensionsPerGroup +
+            j % kDimensionsPerGroup] = static_cast<uint8_t>(quantized[j] + 128);
+  }
+  steps_[i] = frame.step;
+  biases_[i] = bias;
+  largest_step_ = std::max(largest_step_, frame.step);
+  largest_norm_ = std::max(largest_norm_, std::sqrt(frame.squared_norm));
+  least_bias_ = std::min(least_bias_, bias);
+  most_bias_ = std::max(most_bias_, bias);
+}
+
+}  // namespace timbre

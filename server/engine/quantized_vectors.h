@@ -1,0 +1,61 @@
+// Vectors as int8, as the kernels read them.
+#ifndef TIMBRE_SERVER_ENGINE_QUANTIZED_VECTORS_H_
+#define TIMBRE_SERVER_ENGINE_QUANTIZED_VECTORS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "server/base/aligned_vector.h"
+#include "server/kernels/kernels.h"
+
+namespace timbre {
+
+// Rounding errors that are allowed for, in standard deviations: normally
+// distributed, one in 10^8 is larger.
+inline constexpr double kDeviations = 5.7;
+
+// A value; const use is thread-safe.
+class QuantizedVectors {
+ public:
+  // `count` vectors, zeros with infinite biases until they are set.
+  QuantizedVectors(size_t count, size_t dimension);
+
+  // Vector `i` becomes `vector` - `center`, [dimension] each.
+  void Set(size_t i, const float* vector, const float* center, float bias,
+           const KernelTable& kernels);
+
+  VectorBlocks view() const {
+    return {values_.data(), steps_.data(), biases_.data(), blocks_, groups_};
+  }
+  // Both rounded up to what the kernels take.
+  size_t padded_count() const { return blocks_ * kVectorsPerBlock; }
+  size_t padded_dimension() const { return groups_ * kDimensionsPerGroup; }
+
+  float bias(size_t i) const { return biases_[i]; }
+  // Over the vectors that were set; biases are infinite if none was.
+  float largest_step() const { return largest_step_; }
+  float largest_norm() const { return largest_norm_; }
+  float least_bias() const { return least_bias_; }
+  float most_bias() const { return most_bias_; }
+
+  size_t resident_bytes() const {
+    return values_.capacity() +
+           (steps_.capacity() + biases_.capacity()) * sizeof(float);
+  }
+
+ private:
+  size_t dimension_;
+  size_t blocks_;
+  size_t groups_;
+  AlignedVector<uint8_t> values_;  // see kernels/layout.h
+  AlignedVector<float> steps_;
+  AlignedVector<float> biases_;
+  float largest_step_ = 0;
+  float largest_norm_ = 0;
+  float least_bias_;
+  float most_bias_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_ENGINE_QUANTIZED_VECTORS_H_
