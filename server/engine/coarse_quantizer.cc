@@ -5,8 +5,6 @@
 #include <limits>
 #include <utility>
 
-#include "server/engine/select.h"
-
 namespace timbre {
 namespace {
 
@@ -35,26 +33,6 @@ std::vector<float> MeanOf(const std::vector<float>& vectors, size_t n) {
 
 size_t PaddedDimension(size_t dimension) {
   return QuantizedVectors(0, dimension).padded_dimension();
-}
-
-// The nprobe-th smallest exact score; infinite while there are fewer.
-float FarthestOf(size_t nprobe, std::vector<ScoredId>& exact) {
-  if (exact.size() < nprobe) return kInfinity;
-  const auto place = exact.begin() + static_cast<std::ptrdiff_t>(nprobe - 1);
-  std::nth_element(exact.begin(), place, exact.end());
-  return ScoreOf(*place);
-}
-
-// Adds the nearest of `exact` to `lists`, until these are nprobe.
-void TakeNearest(size_t nprobe, std::vector<ScoredId>& exact,
-                 std::vector<uint32_t>& lists) {
-  const size_t wanted = nprobe - lists.size();
-  if (exact.size() > wanted) {
-    const auto end = exact.begin() + static_cast<std::ptrdiff_t>(wanted);
-    std::nth_element(exact.begin(), end - 1, exact.end());
-    exact.erase(end, exact.end());
-  }
-  for (const ScoredId key : exact) lists.push_back(IdOf(key));
 }
 
 }  // namespace
@@ -147,13 +125,11 @@ void CoarseQuantizer::Prepare(const float* const* frames, size_t count,
     int8_t* const values = scratch.frames.data() + i * padded_dimension_;
     quantized[i] = kernels_.quantize(
         frames[i], center_.data(), parts_.dimension, padded_dimension_, values);
-    if (reduction_) continue;
     scorings[i] =
         ScoringOf(quantized[i], double{quantized[i].step} * quantized[i].step);
     scorings[i].query.frame = values;
   }
-  if (!reduction_) return;
-  PrepareReduced(quantized.data(), count, scratch, scorings);
+  if (reduction_) PrepareReduced(quantized.data(), count, scratch, scorings);
   for (size_t i = 0; i < count; ++i) {
     Relate(frames[i], quantized[i], scorings[i]);
   }
@@ -182,8 +158,9 @@ void CoarseQuantizer::Probe(const float* const* frames, size_t count,
                             CoarseScratch& scratch,
                             std::vector<uint32_t>* lists) const {
   const size_t padded_lists = vectors_.padded_count();
+  const size_t room = std::max(padded_lists, kMostSurvivors);
   scratch.scores.resize(kFramesPerTile * padded_lists);
-  scratch.positions.resize(std::max(padded_lists, kMostSurvivors));
+  scratch.positions.resize(kFramesPerTile * room);
   Scorings scorings;
   Prepare(frames, count, scratch, scorings);
   std::array<ListQuery, kFramesPerTile> queries;
@@ -192,84 +169,66 @@ void CoarseQuantizer::Probe(const float* const* frames, size_t count,
     queries[i] = scorings[i].query;
   }
   kernels_.score_lists(vectors_.view(), queries.data(), count, prefetch);
+  std::array<Selection, kFramesPerTile> near;
   for (size_t i = 0; i < count; ++i) {
-    lists[i].clear();
-    if (reduction_ && nprobe < parts_.nlist) {
-      ChooseByBounds(frames[i], scorings[i], nprobe, scratch, lists[i]);
-    } else {
-      Choose(frames[i], scorings[i], nprobe, scratch, lists[i]);
-    }
+    uint32_t* const positions = scratch.positions.data() + i * room;
+    near[i] = SelectSmallest(kernels_, queries[i].scores, padded_lists, nprobe,
+                             positions);
+    PrefetchCentroid(positions[0]);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    Choose(frames[i], scorings[i], nprobe, near[i],
+           scratch.positions.data() + i * room, scratch.nearest, lists[i]);
   }
 }
 
-// What is more than a margin below the nprobe-th smallest score is in, what is
-// more than a margin above it is out.
 void CoarseQuantizer::Choose(const float* frame, const Scoring& scoring,
-                             uint32_t nprobe, CoarseScratch& scratch,
+                             uint32_t nprobe, Selection near,
+                             uint32_t* positions, TopK& nearest,
                              std::vector<uint32_t>& lists) const {
   const uint16_t* const scores = scoring.query.scores;
-  // Of a difference of two scores.
-  const auto margin = static_cast<uint16_t>(
-      std::min(kScoreRange,
-               kDeviations * std::sqrt(2) * scoring.deviation + kTruncation));
-  const Selection near =
-      SelectSmallest(kernels_, scores, vectors_.padded_count(), nprobe, margin,
-                     scratch.positions.data());
-  scratch.exact.clear();
-  size_t borderline = 0;
-  for (size_t i = 0; i < near.count; ++i) {
-    const uint32_t list = scratch.positions[i];
-    if (vectors_.bias(list) == kInfinity) continue;
-    if (near.count <= nprobe || scores[list] + margin < near.kth) {
-      lists.push_back(list);
-    } else {
-      scratch.positions[borderline++] = list;
-    }
-  }
-  AddExact(frame, scoring, -1, {scratch.positions.data(), borderline},
-           scratch.exact);
-  TakeNearest(nprobe, scratch.exact, lists);
-}
-
-// The lists of the smallest bounds are compared exactly, and as long as there
-// may be nearer ones, those of the next smallest.
-void CoarseQuantizer::ChooseByBounds(const float* frame, const Scoring& scoring,
-                                     uint32_t nprobe, CoarseScratch& scratch,
-                                     std::vector<uint32_t>& lists) const {
-  const uint16_t* const bounds = scoring.query.scores;
   const size_t n = vectors_.padded_count();
   const double margin = kDeviations * scoring.deviation + kTruncation;
-  uint32_t* const positions = scratch.positions.data();
-  scratch.exact.clear();
-  int compared = -1;  // the largest bound of lists that were
-  Selection near = SelectSmallest(kernels_, bounds, n, nprobe, 0, positions);
+  nearest.Reset(nprobe);
+  int compared = -1;  // the largest score of lists that were
   while (true) {
-    AddExact(frame, scoring, compared, {positions, near.count}, scratch.exact);
+    PushExact(frame, scoring, compared, {positions, near.count}, nearest);
     compared = near.kth;
+    // No list with a score above that can be among the nearest.
     const double limit =
-        scoring.exact_offset + margin +
-        scoring.exact_scale * FarthestOf(nprobe, scratch.exact);
-    if (limit <= compared || near.count == n) break;
-    const auto whole = static_cast<uint16_t>(std::min(limit, 65535.0));
-    const size_t within = kernels_.count_at_most(bounds, n, whole);
-    if (within == near.count) break;
-    const size_t most = 2 * near.count + kFewMore;
-    if (within > most) {
-      near = SelectSmallest(kernels_, bounds, n, most, 0, positions);
+        nearest.full() ? scoring.exact_offset + margin +
+                             scoring.exact_scale * ScoreOf(nearest.Farthest())
+                       : 65535;
+    const auto whole = static_cast<uint16_t>(std::clamp(limit, 0.0, 65535.0));
+    if (whole <= compared) break;
+    const size_t most = std::min(n, 2 * near.count + kFewMore);
+    const size_t within = kernels_.collect(scores, n, whole, most, positions);
+    if (within < most || most == n) {
+      near = {.kth = whole, .count = within};
     } else {
-      near = {whole, kernels_.collect(bounds, n, whole, n, positions)};
+      near = SelectSmallest(kernels_, scores, n, most, positions);
     }
   }
-  TakeNearest(nprobe, scratch.exact, lists);
+  lists.clear();
+  for (const ScoredId key : nearest.Finish()) lists.push_back(IdOf(key));
 }
 
-void CoarseQuantizer::AddExact(const float* frame, const Scoring& scoring,
-                               int above, std::span<const uint32_t> lists,
-                               std::vector<ScoredId>& exact) const {
+void CoarseQuantizer::PushExact(const float* frame, const Scoring& scoring,
+                                int above, std::span<const uint32_t> lists,
+                                TopK& nearest) const {
   for (const uint32_t list : lists) {
     if (scoring.query.scores[list] <= above) continue;
     if (vectors_.bias(list) == kInfinity) continue;
-    exact.push_back(MakeScoredId(Score(frame, list), list));
+    nearest.Push(MakeScoredId(Score(frame, list), list));
+  }
+}
+
+void CoarseQuantizer::PrefetchCentroid(uint32_t list) const {
+  const auto* const first = reinterpret_cast<const char*>(
+      &parts_.centroids[size_t{list} * parts_.dimension]);
+  for (size_t i = 0; i < parts_.dimension * sizeof(float);
+       i += kCacheLineBytes) {
+    __builtin_prefetch(first + i);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "server/engine/metric.h"
 #include "server/engine/quantized_vectors.h"
 #include "server/engine/reduction.h"
+#include "server/engine/select.h"
 #include "server/engine/top_k.h"
 #include "server/kernels/kernels.h"
 
@@ -24,15 +25,16 @@ struct CoarseScratch {
   AlignedVector<int8_t> reduced;    // [kFramesPerTile, size of the reduction]
   std::vector<float> coordinates;   // the same
   AlignedVector<uint16_t> scores;   // [kFramesPerTile, padded lists]
-  std::vector<uint32_t> positions;  // [padded lists]
-  std::vector<ScoredId> exact;      // lists by the float centroids
+  std::vector<uint32_t> positions;  // [kFramesPerTile, padded lists]
+  TopK nearest;                     // lists by the float centroids
 };
 
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
 //
 // All centroids are scored with int8 dot products of centred vectors, where it
-// pays in a space of fewer dimensions (reduction.h). Where rounding, or what
-// the reduction loses, could decide who is in, the float centroids do.
+// pays in a space of fewer dimensions (reduction.h). But for rounding, which is
+// allowed for, these scores are bounds: the lists of the smallest are compared
+// by the float centroids until no other can be nearer.
 class CoarseQuantizer {
  public:
   CoarseQuantizer(const IvfParts& parts, Metric metric,
@@ -40,8 +42,8 @@ class CoarseQuantizer {
 
   // lists[i] becomes the `nprobe` lists whose centroids are nearest to
   // frames[i] ([dimension], normalised for kCosine), i < count <=
-  // kFramesPerTile; in no particular order, ties by list number, without empty
-  // lists. Issues `prefetch` meanwhile.
+  // kFramesPerTile; nearest first, ties by list number, without empty lists.
+  // Issues `prefetch` meanwhile.
   void Probe(const float* const* frames, size_t count, uint32_t nprobe,
              PrefetchQueue& prefetch, CoarseScratch& scratch,
              std::vector<uint32_t>* lists) const;
@@ -77,17 +79,14 @@ class CoarseQuantizer {
   void Relate(const float* frame, const QuantizedFrame& quantized,
               Scoring& scoring) const;
 
-  // The lists of one frame, from scores that are right but for rounding, and
-  // from scores that are bounds.
+  // The lists of one frame: `near` are those of the smallest scores.
   void Choose(const float* frame, const Scoring& scoring, uint32_t nprobe,
-              CoarseScratch& scratch, std::vector<uint32_t>& lists) const;
-  void ChooseByBounds(const float* frame, const Scoring& scoring,
-                      uint32_t nprobe, CoarseScratch& scratch,
-                      std::vector<uint32_t>& lists) const;
-  // Adds the exact scores of those of `lists` whose scores are above `above`.
-  void AddExact(const float* frame, const Scoring& scoring, int above,
-                std::span<const uint32_t> lists,
-                std::vector<ScoredId>& exact) const;
+              Selection near, uint32_t* positions, TopK& nearest,
+              std::vector<uint32_t>& lists) const;
+  // Pushes those of `lists` whose scores are above `above`.
+  void PushExact(const float* frame, const Scoring& scoring, int above,
+                 std::span<const uint32_t> lists, TopK& nearest) const;
+  void PrefetchCentroid(uint32_t list) const;
   // Exact up to rounding, smaller is nearer.
   float Score(const float* frame, uint32_t list) const;
 

@@ -100,8 +100,10 @@ size_t CodeScanner::ScanLists(const uint8_t* tables,
     const size_t before = begin - block * kCodesPerBlock;
     std::fill(sums, sums + before, kNone);
     std::fill(sums + before + (end - begin), sums + count, kNone);
-    scratch.lists.push_back({static_cast<uint32_t>(total),
-                             static_cast<uint32_t>(block * kCodesPerBlock)});
+    scratch.lists.push_back(
+        {.first_sum = static_cast<uint32_t>(total),
+         .last_sum = static_cast<uint32_t>(total + count),
+         .first_code = static_cast<uint32_t>(block * kCodesPerBlock)});
     total += count;
   }
   return total;
@@ -116,55 +118,56 @@ void CodeScanner::Scan(size_t i, const std::vector<uint32_t>& lists,
   const size_t room = std::max(n, kMostSurvivors);
   if (scratch.positions.size() < room) scratch.positions.resize(room);
   uint32_t* const positions = scratch.positions.data();
-  Selection near = SelectSmallest(kernels_, sums, n, wanted, 0, positions);
+  Selection near = SelectSmallest(kernels_, sums, n, wanted, positions);
   if (near.kth == kNone) {
     // All codes are wanted, but nothing that is none: sums end at 65534.
     near.count = kernels_.collect(sums, n, kNone - 1, n, positions);
   }
-  scratch.near.resize(near.count);
-  size_t rows = 0;
-  size_t list = 0;
-  for (size_t j = 0; j < near.count; ++j) {
-    const uint32_t position = positions[j];
-    while (list + 1 < scratch.lists.size() &&
-           scratch.lists[list + 1].first_sum <= position) {
-      ++list;
-    }
+  CodesOf(near.count, scratch);
+  if (near.count > wanted) DropTies(wanted, scratch);
+  TakeRows(wanted, scratch, ids);
+}
+
+// scratch.near becomes the sums and codes at the first `count` positions.
+void CodeScanner::CodesOf(size_t count, CodeScratch& scratch) {
+  scratch.near.resize(count);
+  const uint32_t* const positions = scratch.positions.data();
+  size_t i = 0;
+  for (size_t list = 0; i < count; ++list) {
     const ScannedList& scanned = scratch.lists[list];
-    const uint32_t code = scanned.first_code + (position - scanned.first_sum);
-    scratch.near[j] = MakeScoredId(uint32_t{sums[position]}, code);
-    rows += parts_.RowsOf(code).size();
-  }
-  ids.clear();
-  if (rows > wanted) return TakeNearest(wanted, scratch, ids);
-  for (const ScoredId near_code : scratch.near) {
-    const auto more = parts_.RowsOf(IdOf(near_code));
-    ids.insert(ids.end(), more.begin(), more.end());
+    for (; i < count && positions[i] < scanned.last_sum; ++i) {
+      scratch.near[i] =
+          MakeScoredId(uint32_t{scratch.sums[positions[i]]},
+                       scanned.first_code + positions[i] - scanned.first_sum);
+    }
   }
 }
 
-// The codes of scratch.near stand for more rows than are wanted: some of equal
-// sums, or some for several rows. Rows are taken sum by sum, ties by id.
-void CodeScanner::TakeNearest(size_t wanted, CodeScratch& scratch,
-                              std::vector<uint32_t>& ids) const {
+// Codes are in the order of lists.
+void CodeScanner::DropTies(size_t wanted, CodeScratch& scratch) {
+  const auto end = scratch.near.begin() + static_cast<std::ptrdiff_t>(wanted);
+  std::nth_element(scratch.near.begin(), end - 1, scratch.near.end());
+  scratch.near.erase(end, scratch.near.end());
+}
+
+// The rows of the codes of scratch.near.
+void CodeScanner::TakeRows(size_t wanted, CodeScratch& scratch,
+                           std::vector<uint32_t>& ids) const {
+  const size_t count = scratch.near.size();
+  ids.resize(count);
+  uint32_t any = 0;
+  for (size_t i = 0; i < count; ++i) {
+    ids[i] = parts_.code_rows[IdOf(scratch.near[i])];
+    any |= ids[i];
+  }
+  if ((any & IvfParts::kShared) == 0) return;
+  // Some codes stand for several rows: rows are taken sum by sum.
   std::sort(scratch.near.begin(), scratch.near.end());
-  for (size_t j = 0; j < scratch.near.size() && ids.size() < wanted;) {
-    const uint64_t sum = scratch.near[j] >> 32;
-    const size_t missing = wanted - ids.size();
-    scratch.ties.clear();
-    for (; j < scratch.near.size() && scratch.near[j] >> 32 == sum; ++j) {
-      // Rows increase: more than what is missing cannot come of one code.
-      const auto rows = parts_.RowsOf(IdOf(scratch.near[j]));
-      const auto some = rows.first(std::min(rows.size(), missing));
-      scratch.ties.insert(scratch.ties.end(), some.begin(), some.end());
-    }
-    if (scratch.ties.size() > missing) {
-      const auto end =
-          scratch.ties.begin() + static_cast<std::ptrdiff_t>(missing);
-      std::nth_element(scratch.ties.begin(), end - 1, scratch.ties.end());
-      scratch.ties.erase(end, scratch.ties.end());
-    }
-    ids.insert(ids.end(), scratch.ties.begin(), scratch.ties.end());
+  ids.clear();
+  for (const ScoredId near : scratch.near) {
+    const auto more = parts_.RowsOf(IdOf(near));
+    const auto some = more.first(std::min(more.size(), wanted - ids.size()));
+    ids.insert(ids.end(), some.begin(), some.end());
   }
 }
 

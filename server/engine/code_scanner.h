@@ -9,15 +9,17 @@
 #include "server/base/aligned_vector.h"
 #include "server/engine/ivf_parts.h"
 #include "server/engine/metric.h"
+#include "server/engine/select.h"
 #include "server/engine/top_k.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {
 
-// Codes that were scanned side by side: sums[first_sum ...] are those of codes
-// [first_code ...].
+// Codes that were scanned side by side: sums [first_sum, last_sum) are those of
+// codes [first_code ...].
 struct ScannedList {
   uint32_t first_sum = 0;
+  uint32_t last_sum = 0;
   uint32_t first_code = 0;
 };
 
@@ -29,7 +31,6 @@ struct CodeScratch {
   std::vector<uint32_t> positions;  // into sums
   std::vector<ScannedList> lists;
   std::vector<ScoredId> near;  // sums and codes
-  std::vector<uint32_t> ties;
 };
 
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
@@ -52,8 +53,10 @@ class CodeScanner {
                CodeScratch& scratch) const;
 
   // ids becomes the `wanted` rows of `lists` that are nearest to frame i of
-  // Prepare by their codes, in no particular order, ties by id; all rows where
-  // there are no more.
+  // Prepare by their codes, in no particular order; all rows where there are no
+  // more. Of rows that tie for the last places those come in that faiss takes:
+  // the ones of lists with lower numbers, then those with lower ids, but for
+  // rows of one code, which go with the first of them.
   void Scan(size_t i, const std::vector<uint32_t>& lists, size_t wanted,
             CodeScratch& scratch, std::vector<uint32_t>& ids) const;
 
@@ -65,8 +68,10 @@ class CodeScanner {
   size_t ScanLists(const uint8_t* tables, const std::vector<uint32_t>& lists,
                    CodeScratch& scratch) const;
   void PrefetchList(uint32_t list) const;
-  void TakeNearest(size_t wanted, CodeScratch& scratch,
-                   std::vector<uint32_t>& ids) const;
+  static void CodesOf(size_t count, CodeScratch& scratch);
+  static void DropTies(size_t wanted, CodeScratch& scratch);
+  void TakeRows(size_t wanted, CodeScratch& scratch,
+                std::vector<uint32_t>& ids) const;
   size_t table_bytes() const {
     return codebook_.groups * kSubQuantizersPerGroup * kEntries;
   }

@@ -74,6 +74,14 @@ class TopK {
     }
   }
 
+  bool full() const { return size_ >= k_; }
+
+  // The largest of the k smallest. REQUIRES: full().
+  ScoredId Farthest() {
+    if (k_ > kSorted) Shrink();
+    return keys_[k_ - 1];
+  }
+
   // The keys, smallest first: k, or as many as were pushed. Valid until Reset.
   std::span<const ScoredId> Finish() {
     if (k_ > kSorted) {
@@ -86,6 +94,7 @@ class TopK {
  private:
   // Up to here moving keys is cheaper than selecting among them.
   static constexpr size_t kSorted = 32;
+  static constexpr ScoredId kFree = std::numeric_limits<ScoredId>::max();
 
   void Insert(ScoredId key) {
     ScoredId* const keys = keys_.data();
@@ -99,18 +108,24 @@ class TopK {
                    const KernelTable& kernels) {
     std::array<uint8_t, kMostRanked> ranks;
     kernels.rank(scores, ids.size(), ranks.data());
-    constexpr ScoredId kFree = std::numeric_limits<ScoredId>::max();
-    std::fill_n(keys_.data(), k_, kFree);
-    for (size_t i = 0; i < ids.size(); ++i) {
-      ScoredId key = MakeScoredId(scores[i], ids[i]);
-      // Equal scores have equal ranks, and the places after it to themselves.
-      for (size_t place = ranks[i]; place < k_; ++place) {
-        if (key < keys_[place]) std::swap(key, keys_[place]);
-        if (key == kFree) break;
-      }
-    }
     size_ = std::min(k_, ids.size());
+    std::array<ScoredId, kSorted + 1> places;
+    std::fill_n(places.begin(), size_, kFree);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      // The last place takes what is not wanted.
+      places[std::min<size_t>(ranks[i], size_)] =
+          MakeScoredId(scores[i], ids[i]);
+    }
+    // Equal scores have equal ranks, and the places after that to themselves.
+    const bool ties =
+        std::count(places.begin(), places.begin() + size_, kFree) > 0;
+    std::copy_n(places.begin(), size_, keys_.data());
     if (size_ == k_) threshold_ = keys_[k_ - 1];
+    if (!ties) return;
+    Reset(k_);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      Push(MakeScoredId(scores[i], ids[i]));
+    }
   }
 
   void Shrink() {

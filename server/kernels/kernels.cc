@@ -20,7 +20,7 @@ namespace {
   .float_to_half = &ns::FloatToHalves, .mix_rows = &ns::MixRows,             \
   .mix_rows_half = &ns::MixRowsHalf, .quantize = &ns::Quantize,              \
   .score_lists = &ns::ScoreLists, .project = &ns::Project,                   \
-  .count_at_most = &ns::CountAtMost, .collect = &ns::Collect,                \
+  .kth_smallest = &ns::KthSmallest, .collect = &ns::Collect,                 \
   .strided_minima = &ns::StridedMinima, .rank = &ns::Rank,                   \
   .fill_tables = &ns::FillTables, .arrange_codes = &portable::ArrangeCodes,  \
   .scan_codes = &ns::ScanCodes

@@ -103,10 +103,14 @@ struct KernelTable {
                   size_t count);
 
   // --- which numbers are small ---------------------------------------------
-  // How many of values[0..n) are <= limit.
-  size_t (*count_at_most)(const uint16_t* values, size_t n, uint16_t limit);
-  // Writes the first `most` of their positions in increasing order; returns how
-  // many were written.
+  // The k-th smallest of values[0..n); or, if one is met on the way there, a
+  // number that at least k and at most `enough` of them do not exceed.
+  // REQUIRES: 1 <= k <= n.
+  uint16_t (*kth_smallest)(const uint16_t* values, size_t n, size_t k,
+                           size_t enough);
+  // Writes the positions of the first `most` of values[0..n) that are <= limit,
+  // in increasing order; returns how many were written. What else is below
+  // positions[most] may be written to.
   size_t (*collect)(const uint16_t* values, size_t n, uint16_t limit,
                     size_t most, uint32_t* positions);
   // minima[i] = min of values[i], values[i + lanes], ...; 65535 where there

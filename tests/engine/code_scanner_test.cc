@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "server/engine/code_packer.h"
 #include "tests/kernels/level_test.h"
@@ -50,24 +51,26 @@ class CodeScannerTest : public testing::LevelTest {
     level().arrange_codes(parts_.codes.data(), parts_.codes.size());
   }
 
-  // (sum, row) of the rows of `lists`, smallest first, by the look-up tables
-  // that Prepare leaves.
+  // The rows of `lists` of the smallest sums, by the look-up tables that
+  // Prepare leaves; ties by list, the first row of the same code, and row.
   std::vector<uint32_t> Expected(const std::vector<uint32_t>& lists,
                                  const uint8_t* tables, size_t wanted) {
-    std::vector<std::pair<unsigned, uint32_t>> all;
+    std::vector<std::tuple<unsigned, uint32_t, uint32_t, uint32_t>> all;
     for (const uint32_t list : lists) {
+      std::map<std::vector<uint8_t>, uint32_t> first;
       for (const uint32_t row : lists_[list]) {
         unsigned sum = 0;
         for (size_t r = 0; r < parts_.pq_m; ++r) {
           sum += tables[r * kEntries + codes_[row][r]];
         }
-        all.emplace_back(sum, row);
+        first.emplace(codes_[row], row);
+        all.emplace_back(sum, list, first[codes_[row]], row);
       }
     }
     std::sort(all.begin(), all.end());
     all.resize(std::min(all.size(), wanted));
     std::vector<uint32_t> rows;
-    for (const auto& [sum, row] : all) rows.push_back(row);
+    for (const auto& near : all) rows.push_back(std::get<3>(near));
     std::sort(rows.begin(), rows.end());
     return rows;
   }
@@ -98,7 +101,7 @@ class CodeScannerTest : public testing::LevelTest {
   std::vector<std::vector<uint32_t>> lists_;
 };
 
-TEST_P(CodeScannerTest, FindsTheSmallestSumsTiesById) {
+TEST_P(CodeScannerTest, FindsTheSmallestSumsTiesByListAndId) {
   // Every way in which a list can begin and end in a block.
   const std::vector<size_t> sizes = {1,  31, 0, 32, 33,  15, 16,
                                      17, 0,  1, 1,  700, 5,  64};

@@ -149,8 +149,10 @@ void Selections(Bytes& bytes) {
     const KernelTable& level = *SupportedKernels()[i];
     std::vector<uint32_t> found(n + 256);
     found.resize(level.collect(values.data(), n, limit, most, found.data()));
-    found.push_back(
-        static_cast<uint32_t>(level.count_at_most(values.data(), n, limit)));
+    const size_t k = most % (n + 1);
+    if (k > 0) {
+      found.push_back(level.kth_smallest(values.data(), n, k, k + most % 7));
+    }
     std::array<uint16_t, 128> minima{};
     level.strided_minima(values.data(), n, minima.size(), minima.data());
     found.insert(found.end(), minima.begin(), minima.end());

@@ -7,7 +7,7 @@ namespace {
 
 class SelectTest : public testing::LevelTest {};
 
-TEST_P(SelectTest, CountsAndCollectsWhatIsWithinTheLimit) {
+TEST_P(SelectTest, CollectsWhatIsWithinTheLimit) {
   for (const size_t n : Lengths()) {
     for (const size_t offset : kOffsets) {
       auto values = Integers<uint16_t>(n + offset, 0, 65535);
@@ -21,7 +21,6 @@ TEST_P(SelectTest, CountsAndCollectsWhatIsWithinTheLimit) {
           if (data[i] <= limit) expected.push_back(static_cast<uint32_t>(i));
         }
         std::vector<uint32_t> positions(n + 1, 77);
-        ASSERT_EQ(level().count_at_most(data, n, limit), expected.size());
         ASSERT_EQ(level().collect(data, n, limit, n, positions.data()),
                   expected.size());
         EXPECT_EQ(positions[n], 77U) << "wrote past the end";
@@ -35,6 +34,32 @@ TEST_P(SelectTest, CountsAndCollectsWhatIsWithinTheLimit) {
         EXPECT_EQ(positions[most], 77U) << "wrote more than was wanted";
         positions.resize(most);
         ASSERT_EQ(positions, expected) << n << " " << limit;
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, KthSmallestIsThatOfSorting) {
+  for (const int most : {0, 3, 700, 65535}) {
+    for (const size_t n : Lengths()) {
+      if (n == 0) continue;
+      const auto values = Integers<uint16_t>(n + 1, 65535 - most, 65535);
+      const uint16_t* const data = values.data() + 1;
+      std::vector<uint16_t> sorted(data, data + n);
+      std::sort(sorted.begin(), sorted.end());
+      for (const size_t k : {size_t{1}, (n + 1) / 2, n}) {
+        ASSERT_EQ(level().kth_smallest(data, n, k, 0), sorted[k - 1]);
+        for (const size_t enough : {k, k + k / 4 + 2}) {
+          const auto found = level().kth_smallest(data, n, k, enough);
+          ASSERT_EQ(found, reference().kth_smallest(data, n, k, enough));
+          const auto within = static_cast<size_t>(
+              std::upper_bound(sorted.begin(), sorted.end(), found) -
+              sorted.begin());
+          ASSERT_GE(within, k);
+          if (within > enough) {
+            ASSERT_EQ(found, sorted[k - 1]);
+          }
+        }
       }
     }
   }

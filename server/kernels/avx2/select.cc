@@ -21,10 +21,8 @@ TIMBRE_AVX2 inline uint32_t AtMost(const uint16_t* values, __m256i limit) {
   return static_cast<uint32_t>(_mm256_movemask_epi8(within)) & 0x55555555U;
 }
 
-}  // namespace
-
-TIMBRE_AVX2 size_t CountAtMost(const uint16_t* values, size_t n,
-                               uint16_t limit) {
+TIMBRE_AVX2 inline size_t CountAtMost(const uint16_t* values, size_t n,
+                                      uint16_t limit) {
   const __m256i limits = _mm256_set1_epi16(static_cast<int16_t>(limit));
   size_t count = 0;
   size_t i = 0;
@@ -33,6 +31,55 @@ TIMBRE_AVX2 size_t CountAtMost(const uint16_t* values, size_t n,
   }
   for (; i < n; ++i) count += values[i] <= limit ? 1 : 0;
   return count;
+}
+
+struct Range {
+  uint16_t least;
+  uint16_t most;
+};
+
+TIMBRE_AVX2 inline Range RangeOf(const uint16_t* values, size_t n) {
+  __m256i least = _mm256_set1_epi16(-1);
+  __m256i most = _mm256_setzero_si256();
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256i v =
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i));
+    least = _mm256_min_epu16(least, v);
+    most = _mm256_max_epu16(most, v);
+  }
+  // minpos finds the smallest of eight: of the complements, the largest.
+  least = _mm256_min_epu16(least, _mm256_permute2x128_si256(least, least, 1));
+  most = _mm256_max_epu16(most, _mm256_permute2x128_si256(most, most, 1));
+  const __m128i none = _mm_set1_epi16(-1);
+  Range range = {
+      static_cast<uint16_t>(_mm_extract_epi16(
+          _mm_minpos_epu16(_mm256_castsi256_si128(least)), 0)),
+      static_cast<uint16_t>(~_mm_extract_epi16(
+          _mm_minpos_epu16(_mm_xor_si128(_mm256_castsi256_si128(most), none)),
+          0))};
+  for (; i < n; ++i) {
+    range.least = std::min(range.least, values[i]);
+    range.most = std::max(range.most, values[i]);
+  }
+  return range;
+}
+
+}  // namespace
+
+TIMBRE_AVX2 uint16_t KthSmallest(const uint16_t* values, size_t n, size_t k,
+                                 size_t enough) {
+  const Range range = RangeOf(values, n);
+  uint32_t low = range.least;
+  uint32_t high = range.most;
+  while (low < high) {
+    const uint32_t middle = (low + high) / 2;
+    const size_t count = CountAtMost(values, n, static_cast<uint16_t>(middle));
+    if (count >= k && count <= enough) return static_cast<uint16_t>(middle);
+    low = count < k ? middle + 1 : low;
+    high = count < k ? high : middle;
+  }
+  return static_cast<uint16_t>(low);
 }
 
 TIMBRE_AVX2 size_t Collect(const uint16_t* values, size_t n, uint16_t limit,

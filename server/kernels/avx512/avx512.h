@@ -27,7 +27,7 @@ void ScoreLists(const VectorBlocks& centroids, const ListQuery* queries,
                 size_t count, PrefetchQueue& prefetch);
 void Project(const VectorBlocks& vectors, const Projection* frames,
              size_t count);
-size_t CountAtMost(const uint16_t* values, size_t n, uint16_t limit);
+uint16_t KthSmallest(const uint16_t* values, size_t n, size_t k, size_t enough);
 size_t Collect(const uint16_t* values, size_t n, uint16_t limit, size_t most,
                uint32_t* positions);
 void StridedMinima(const uint16_t* values, size_t n, size_t lanes,

@@ -24,8 +24,24 @@ TIMBRE_AVX512 inline __mmask32 AtMostTail(const uint16_t* values, size_t left,
 
 // Appends first + i for every bit i, up to `most` in all; returns the new
 // count.
-inline size_t Append(uint32_t bits, size_t first, size_t count, size_t most,
-                     uint32_t* positions) {
+TIMBRE_AVX512 inline size_t Append(uint32_t bits, size_t first, size_t count,
+                                   size_t most, uint32_t* positions) {
+  if (count + 32 <= most) {
+    // Without a branch that depends on how many there are.
+    const __m512i low =
+        _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first)),
+                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+                                           12, 13, 14, 15));
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(16));
+    const auto low_bits = static_cast<__mmask16>(bits);
+    const auto high_bits = static_cast<__mmask16>(bits >> 16);
+    _mm512_storeu_si512(positions + count,
+                        _mm512_maskz_compress_epi32(low_bits, low));
+    count += static_cast<size_t>(std::popcount(bits & 0xffffU));
+    _mm512_storeu_si512(positions + count,
+                        _mm512_maskz_compress_epi32(high_bits, high));
+    return count + static_cast<size_t>(std::popcount(bits >> 16));
+  }
   for (; bits != 0 && count < most; bits &= bits - 1) {
     positions[count++] = static_cast<uint32_t>(
         first + static_cast<size_t>(std::countr_zero(bits)));
@@ -33,10 +49,8 @@ inline size_t Append(uint32_t bits, size_t first, size_t count, size_t most,
   return count;
 }
 
-}  // namespace
-
-TIMBRE_AVX512 size_t CountAtMost(const uint16_t* values, size_t n,
-                                 uint16_t limit) {
+TIMBRE_AVX512 inline size_t CountAtMost(const uint16_t* values, size_t n,
+                                        uint16_t limit) {
   const __m512i limits = _mm512_set1_epi16(static_cast<int16_t>(limit));
   size_t count = 0;
   size_t i = 0;
@@ -48,6 +62,43 @@ TIMBRE_AVX512 size_t CountAtMost(const uint16_t* values, size_t n,
         std::popcount(AtMostTail(values + i, n - i, limits)));
   }
   return count;
+}
+
+struct Range {
+  uint32_t least;
+  uint32_t most;
+};
+
+TIMBRE_AVX512 inline Range RangeOf(const uint16_t* values, size_t n) {
+  const __m512i none = _mm512_set1_epi16(-1);
+  __m512i least = none;
+  __m512i most = _mm512_setzero_si512();
+  for (size_t i = 0; i < n; i += 32) {
+    const __mmask32 tail = Tail32(n - i);
+    const __m512i v = _mm512_maskz_loadu_epi16(tail, values + i);
+    least = _mm512_mask_min_epu16(least, tail, least, v);
+    most = _mm512_max_epu16(most, v);
+  }
+  const __m512i words = _mm512_set1_epi32(0xffff);
+  return {_mm512_reduce_min_epu32(_mm512_min_epu32(
+              _mm512_and_si512(least, words), _mm512_srli_epi32(least, 16))),
+          _mm512_reduce_max_epu32(_mm512_max_epu32(
+              _mm512_and_si512(most, words), _mm512_srli_epi32(most, 16)))};
+}
+
+}  // namespace
+
+TIMBRE_AVX512 uint16_t KthSmallest(const uint16_t* values, size_t n, size_t k,
+                                   size_t enough) {
+  auto [low, high] = RangeOf(values, n);
+  while (low < high) {
+    const uint32_t middle = (low + high) / 2;
+    const size_t count = CountAtMost(values, n, static_cast<uint16_t>(middle));
+    if (count >= k && count <= enough) return static_cast<uint16_t>(middle);
+    low = count < k ? middle + 1 : low;
+    high = count < k ? high : middle;
+  }
+  return static_cast<uint16_t>(low);
 }
 
 TIMBRE_AVX512 size_t Collect(const uint16_t* values, size_t n, uint16_t limit,

@@ -4,10 +4,22 @@
 
 namespace timbre::portable {
 
-size_t CountAtMost(const uint16_t* values, size_t n, uint16_t limit) {
-  size_t count = 0;
-  for (size_t i = 0; i < n; ++i) count += values[i] <= limit ? 1 : 0;
-  return count;
+// Bisects the range of the values: the other levels do the same, or what they
+// meet on the way would differ.
+uint16_t KthSmallest(const uint16_t* values, size_t n, size_t k,
+                     size_t enough) {
+  const auto [least, most] = std::minmax_element(values, values + n);
+  uint32_t low = *least;
+  uint32_t high = *most;
+  while (low < high) {
+    const uint32_t middle = (low + high) / 2;
+    size_t count = 0;
+    for (size_t i = 0; i < n; ++i) count += values[i] <= middle ? 1 : 0;
+    if (count >= k && count <= enough) return static_cast<uint16_t>(middle);
+    low = count < k ? middle + 1 : low;
+    high = count < k ? high : middle;
+  }
+  return static_cast<uint16_t>(low);
 }
 
 size_t Collect(const uint16_t* values, size_t n, uint16_t limit, size_t most,
