@@ -152,8 +152,14 @@ json Limits() {
           {"random_rows_gbytes", RandomRowGigabytes(large)}};
 }
 
-int Main() {
-  const KernelTable& kernels = BestKernels();
+int Main(int argc, char** argv) {
+  const KernelTable* const forced = argc > 1 ? FindKernels(argv[1]) : nullptr;
+  if (argc > 1 && forced == nullptr) {
+    std::cerr << "roofline [SIMD_LEVEL]: no such level here: " << argv[1]
+              << "\n";
+    return 2;
+  }
+  const KernelTable& kernels = forced != nullptr ? *forced : BestKernels();
   std::cout << json{{"simd_level", std::string(kernels.name)},
                     {"limits", Limits()},
                     {"stages_256", Stages(kernels, 256, 1024)},
@@ -166,4 +172,4 @@ int Main() {
 }  // namespace
 }  // namespace timbre
 
-int main() { return timbre::Main(); }
+int main(int argc, char** argv) { return timbre::Main(argc, argv); }

@@ -12,19 +12,71 @@ namespace {
 constexpr size_t kLanes = kSubQuantizersPerGroup;
 constexpr size_t kHalfOctet = kOctetBytes / 2;
 
+// The even and the odd ones of eight numbers.
+struct Halves {
+  __m128 even;
+  __m128 odd;
+};
+
+TIMBRE_AVX2 inline Halves SplitPairs(const float* pairs) {
+  const __m128 a = _mm_loadu_ps(pairs);
+  const __m128 b = _mm_loadu_ps(pairs + 4);
+  return {_mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)),
+          _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))};
+}
+
+// What SpreadFrame does, for full groups of sub-quantizers of two dimensions:
+// lane 4 b + a is sub-quantizer 4 a + b.
+TIMBRE_AVX2 inline void SpreadPairs(const float* frame,
+                                    const CodebookGroups& codebook,
+                                    float* out) {
+  const __m128 factor = _mm_set1_ps(codebook.factor);
+  for (size_t group = 0; group < codebook.groups; ++group, frame += 32) {
+    Halves h0 = SplitPairs(frame);
+    Halves h1 = SplitPairs(frame + 8);
+    Halves h2 = SplitPairs(frame + 16);
+    Halves h3 = SplitPairs(frame + 24);
+    _MM_TRANSPOSE4_PS(h0.even, h1.even, h2.even, h3.even);
+    _MM_TRANSPOSE4_PS(h0.odd, h1.odd, h2.odd, h3.odd);
+    for (const __m128 v :
+         {h0.even, h1.even, h2.even, h3.even, h0.odd, h1.odd, h2.odd, h3.odd}) {
+      _mm_storeu_ps(out, _mm_mul_ps(v, factor));
+      out += 4;
+    }
+  }
+}
+
+TIMBRE_AVX2 inline void Spread(const float* frame,
+                               const CodebookGroups& codebook, float* out) {
+  if (codebook.width == 2 &&
+      codebook.sub_quantizers == kLanes * codebook.groups) {
+    return SpreadPairs(frame, codebook, out);
+  }
+  SpreadFrame(frame, codebook, out);
+}
+
 // Partial distances of lanes [half, half + 8) of a group; returns their spans.
+// kWidth 0: any.
+template <size_t kWidth>
 TIMBRE_AVX2 inline __m256 FillHalf(const CodebookGroups& codebook,
                                    const float* values, const float* frame,
                                    float* distances, float* least_out) {
+  const size_t width = kWidth > 0 ? kWidth : codebook.width;
+  // With the width a constant the frame stays in registers.
+  __m256 x[kWidth > 0 ? kWidth : 1];
+  for (size_t s = 0; s < kWidth; ++s) {
+    x[s] = _mm256_loadu_ps(frame + s * kLanes);
+  }
   __m256 least = _mm256_setzero_ps();
   __m256 most = least;
   for (size_t entry = 0; entry < kEntries; ++entry) {
     __m256 distance = _mm256_loadu_ps(values);
     values += kLanes;
-    for (size_t s = 0; s < codebook.width; ++s, values += kLanes) {
-      distance = _mm256_sub_ps(
-          distance, _mm256_mul_ps(_mm256_loadu_ps(frame + s * kLanes),
-                                  _mm256_loadu_ps(values)));
+    for (size_t s = 0; s < width; ++s, values += kLanes) {
+      const __m256 factor =
+          kWidth > 0 ? x[s] : _mm256_loadu_ps(frame + s * kLanes);
+      distance = _mm256_sub_ps(distance,
+                               _mm256_mul_ps(factor, _mm256_loadu_ps(values)));
     }
     least = entry == 0 ? distance : _mm256_min_ps(least, distance);
     most = entry == 0 ? distance : _mm256_max_ps(most, distance);
@@ -96,23 +148,24 @@ TIMBRE_AVX2 inline void WriteRows(const float* distances, const RowScale& scale,
   _mm256_storeu_si256(out + 6, _mm256_unpackhi_epi64(high01, high23));
 }
 
+template <size_t kWidth>
 TIMBRE_AVX2 inline void Fill(const CodebookGroups& codebook, const float* frame,
                              float* work, uint8_t* tables) {
   const size_t group_floats = codebook.width * kLanes;
   float* const distances = work + codebook.groups * group_floats;
   float* const least = distances + codebook.groups * kEntries * kLanes;
   float* const spans_of = least + codebook.groups * kLanes;
-  SpreadFrame(frame, codebook, work);
+  Spread(frame, codebook, work);
   __m256 widest = _mm256_setzero_ps();
   __m256 total[2] = {widest, widest};
   const float* values = codebook.values;
   for (size_t group = 0; group < codebook.groups; ++group) {
     for (size_t half = 0; half < 2; ++half) {
       const size_t lane = 8 * half;
-      const __m256 spans =
-          FillHalf(codebook, values + lane, work + group * group_floats + lane,
-                   distances + group * kEntries * kLanes + lane,
-                   least + group * kLanes + lane);
+      const __m256 spans = FillHalf<kWidth>(
+          codebook, values + lane, work + group * group_floats + lane,
+          distances + group * kEntries * kLanes + lane,
+          least + group * kLanes + lane);
       _mm256_storeu_ps(spans_of + group * kLanes + lane, spans);
       widest = _mm256_max_ps(widest, spans);
       total[half] = _mm256_add_ps(total[half], spans);
@@ -141,7 +194,8 @@ struct WordSums {
 
 TIMBRE_AVX2 inline void AddBytes(__m256i v, WordSums& sums) {
   sums.even = _mm256_add_epi16(sums.even, v);
-  sums.odd = _mm256_add_epi16(sums.odd, _mm256_srli_epi16(v, 8));
+  sums.odd = _mm256_add_epi16(
+      sums.odd, _mm256_maddubs_epi16(v, _mm256_set1_epi16(0x0100)));
 }
 
 TIMBRE_AVX2 inline void StoreSums(const WordSums& sums, uint16_t* out) {
@@ -197,7 +251,11 @@ TIMBRE_AVX2 void FillTables(const CodebookGroups& codebook,
                             const float* const* frames, size_t count,
                             float* work, uint8_t* const* tables) {
   for (size_t q = 0; q < count; ++q) {
-    Fill(codebook, frames[q], work, tables[q]);
+    if (codebook.width == 2) {
+      Fill<2>(codebook, frames[q], work, tables[q]);
+    } else {
+      Fill<0>(codebook, frames[q], work, tables[q]);
+    }
   }
 }
 
@@ -205,8 +263,8 @@ TIMBRE_AVX2 void ScanCodes(const uint8_t* tables, const uint8_t* blocks,
                            size_t count, size_t octets, uint16_t* sums) {
   const size_t block_bytes = octets * kOctetBytes;
   size_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    Scan<4>(tables, blocks + i * block_bytes, octets,
+  for (; i + 2 <= count; i += 2) {
+    Scan<2>(tables, blocks + i * block_bytes, octets,
             sums + i * kCodesPerBlock);
   }
   for (; i < count; ++i) {
