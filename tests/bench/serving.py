@@ -1,0 +1,176 @@
+"""The server around the engine: loading, starting, and CPU per frame.
+
+  open    a voice of 100,000 frames, from the page cache, by the engine
+  start   from the start of the process to the first blended frame
+  cpu     user and system time of the server per blended frame, gRPC included,
+          in messages of 1,000 frames, beside what faiss's search alone takes
+          of the same queries, in turns
+
+Medians over rounds. Needs what script/bench engine needs.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import engine
+
+BIN = engine.ROOT / "build" / "bin"
+MESSAGE = 1000
+MESSAGES = 100
+NPROBES = (1, 4, 16)
+SPEAKER = "bench"
+
+
+def ask(process, **command):
+    process.stdin.write(json.dumps(command) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def pipe(*command):
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+class Server:
+    """timbred with the benchmark's frames as its one voice."""
+
+    def __init__(self, voice, directory):
+        self._ports = directory / "ports"
+        self.command = [
+            str(BIN / "timbred"), f"--data_dir={directory / 'data'}",
+            "--listen=127.0.0.1:0", "--metrics_listen=",
+            f"--port_file={self._ports}", "--min_free_disk=0",
+            "--log_level=error",
+        ]
+        self.queries = str(voice.directory / "queries.npy")
+        self.start()
+        subprocess.run(
+            [BIN / "timbre", "build", SPEAKER,
+             str(voice.directory / "total_fea.npy"), "--storage=float16",
+             f"--index_factory=IVF{voice.nlist},PQ{voice.dimension // 2}x4fs,RFlat",
+             f"--server={self.address}"],
+            check=True, stdout=subprocess.DEVNULL,
+        )
+
+    def start(self):
+        self._ports.unlink(missing_ok=True)
+        self.process = subprocess.Popen(self.command)
+        while not self._ports.exists():
+            if self.process.poll() is not None:
+                raise SystemExit("timbred did not start")
+        ports = dict(
+            line.split("=") for line in self._ports.read_text().split()
+        )
+        self.address = f"127.0.0.1:{ports['grpc']}"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+    def cpu_seconds(self):
+        text = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        fields = text.rsplit(")", 1)[1].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def first_answer_ms(self):
+        """REQUIRES: stopped."""
+        output = subprocess.run(
+            [BIN / "serving_bench", "start", self._ports, SPEAKER,
+             self.queries, *self.command],
+            check=True, stdout=subprocess.PIPE, text=True,
+        ).stdout
+        return json.loads(output)["ms"]
+
+
+def measure_open(voice, rounds):
+    process = pipe(BIN / "engine_bench", "run", voice.directory)
+    process.stdout.readline()
+    times = [ask(process, who="open")["ms"] for _ in range(rounds + 1)]
+    process.stdin.close()
+    process.wait()
+    return {"what": "open", "first_ms": times[0],
+            "ms": statistics.median(times[1:])}
+
+
+def measure_start(server, rounds):
+    server.stop()
+    times = [server.first_answer_ms() for _ in range(rounds + 1)]
+    server.start()
+    return {"what": "start", "first_ms": times[0],
+            "ms": statistics.median(times[1:])}
+
+
+def measure_cpu(server, client, faiss, nprobe, rounds):
+    command = {"nprobe": nprobe, "batch": MESSAGE, "messages": MESSAGES}
+    ask(client, **command)
+    ours, wall, theirs = [], [], {0: [], 1: []}
+    for _ in range(rounds):
+        before = server.cpu_seconds()
+        wall.append(ask(client, **command)["us"])
+        used = server.cpu_seconds() - before
+        ours.append(1e6 * used / (MESSAGE * MESSAGES))
+        for blas, times in theirs.items():
+            faiss.run(nprobe, MESSAGE, engine.QUERIES, False, blas)
+            times.append(
+                faiss.run(nprobe, MESSAGE, engine.QUERIES, False, blas)[0]
+            )
+    best = min(theirs.values(), key=statistics.median)
+    return {
+        "what": "cpu", "nprobe": nprobe,
+        "server_cpu_us": statistics.median(ours),
+        "wall_us": statistics.median(wall),
+        "faiss_us": statistics.median(best),
+        "ratio": statistics.median(b / a for a, b in zip(ours, best)),
+    }
+
+
+def line(row):
+    if row["what"] == "cpu":
+        return (
+            f"nprobe {row['nprobe']}: server {row['server_cpu_us']:.1f} us of "
+            f"CPU a frame ({row['wall_us']:.1f} us of wall time), faiss's "
+            f"search {row['faiss_us']:.1f} us: {row['ratio']:.1f} times"
+        )
+    return f"{row['what']}: {row['ms']:.0f} ms (first {row['first_ms']:.0f})"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", help="write the rows to this file")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    voice = engine.Voice(100_000, 256, 1024)
+    rows = [measure_open(voice, options.rounds)]
+    print(line(rows[-1]), flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        server = Server(voice, pathlib.Path(directory))
+        try:
+            rows.append(measure_start(server, options.rounds))
+            print(line(rows[-1]), flush=True)
+            client = pipe(BIN / "serving_bench", "blend", server.address,
+                          SPEAKER, server.queries)
+            faiss = engine.PythonFaiss(voice)
+            for nprobe in NPROBES:
+                rows.append(
+                    measure_cpu(server, client, faiss, nprobe, options.rounds)
+                )
+                print(line(rows[-1]), flush=True)
+            client.stdin.close()
+            client.wait()
+        finally:
+            server.stop()
+    if options.json:
+        document = {"command": " ".join(sys.argv), "rows": rows}
+        pathlib.Path(options.json).write_text(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()

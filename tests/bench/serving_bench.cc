@@ -1,0 +1,153 @@
+// The client's half of script/bench serving.
+//
+//   serving_bench start PORT_FILE SPEAKER QUERIES COMMAND...
+//       starts COMMAND, a timbred that writes PORT_FILE, blends one frame with
+//       SPEAKER as soon as it answers, and stops it; prints the milliseconds
+//       between the two.
+//   serving_bench blend SERVER SPEAKER QUERIES
+//       blends on demand, over one stream. A command is a JSON object a line:
+//       nprobe, batch (frames a message), messages; the answer one too:
+//       microseconds a frame of wall time.
+//
+// tests/bench/serving.py runs it.
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "client/cpp/client.h"
+#include "client/cpp/npy.h"
+
+namespace timbre {
+namespace {
+
+using client::FrameMatrix;
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kStartTimeout = std::chrono::seconds(30);
+
+[[noreturn]] void Fail(const std::string& what) {
+  std::cerr << "serving_bench: " << what << "\n";
+  std::exit(1);
+}
+
+template <typename T>
+T OrFail(absl::StatusOr<T> value) {
+  if (!value.ok()) Fail(value.status().ToString());
+  return *std::move(value);
+}
+
+FrameMatrix Rows(const FrameMatrix& frames, size_t first, size_t count) {
+  FrameMatrix some{std::vector<float>(count * frames.columns), count,
+                   frames.columns};
+  for (size_t i = 0; i < count; ++i) {
+    std::copy_n(frames.row((first + i) % frames.rows), frames.columns,
+                some.row(i));
+  }
+  return some;
+}
+
+// A server of its own, for as long as this lives.
+class Server {
+ public:
+  explicit Server(const std::vector<std::string>& command) {
+    std::vector<char*> argv;
+    for (const std::string& word : command) {
+      argv.push_back(const_cast<char*>(word.c_str()));
+    }
+    argv.push_back(nullptr);
+    if (posix_spawn(&pid_, argv[0], nullptr, nullptr, argv.data(), environ) !=
+        0) {
+      Fail("cannot start " + command[0]);
+    }
+  }
+  ~Server() {
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  pid_t pid_ = 0;
+};
+
+// The port from the file that the server renames into place.
+std::string WaitForPort(const std::string& port_file) {
+  const auto deadline = Clock::now() + kStartTimeout;
+  while (Clock::now() < deadline) {
+    std::ifstream file(port_file);
+    for (std::string line; std::getline(file, line);) {
+      if (line.rfind("grpc=", 0) == 0) return line.substr(5);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  Fail("no port in " + port_file);
+}
+
+double Start(const std::string& port_file, const std::string& speaker,
+             const FrameMatrix& queries,
+             const std::vector<std::string>& command) {
+  std::filesystem::remove(port_file);
+  const FrameMatrix one = Rows(queries, 0, 1);
+  const auto start = Clock::now();
+  const Server server(command);
+  client::Client client("127.0.0.1:" + WaitForPort(port_file));
+  OrFail(client.Blend({speaker}, {}, one));
+  return std::chrono::duration<double, std::milli>(Clock::now() - start)
+      .count();
+}
+
+json Blend(client::BlendStream& stream, const FrameMatrix& queries,
+           const json& command) {
+  client::BlendOptions options;
+  options.params.emplace().mutable_search()->set_nprobe(command["nprobe"]);
+  const size_t batch = command["batch"];
+  const size_t messages = command["messages"];
+  std::chrono::nanoseconds total{0};
+  for (size_t i = 0; i < messages; ++i) {
+    const FrameMatrix frames = Rows(queries, i * batch, batch);
+    const auto start = Clock::now();
+    OrFail(stream.Blend(frames, options));
+    total += Clock::now() - start;
+  }
+  return {{"us", 1e-3 * static_cast<double>(total.count()) /
+                     static_cast<double>(batch * messages)}};
+}
+
+int Main(const std::vector<std::string>& args) {
+  if (args.size() >= 5 && args[0] == "start") {
+    const auto queries = OrFail(client::ReadNpy(args[3]));
+    std::cout << json{{"ms", Start(args[1], args[2], queries,
+                                   {args.begin() + 4, args.end()})}}
+              << std::endl;
+    return 0;
+  }
+  if (args.size() != 4 || args[0] != "blend") {
+    std::cerr << "serving_bench start PORT_FILE SPEAKER QUERIES COMMAND... | "
+                 "blend SERVER SPEAKER QUERIES\n";
+    return 2;
+  }
+  const auto queries = OrFail(client::ReadNpy(args[3]));
+  client::Client client(args[1]);
+  client::BlendStream stream = client.OpenBlend({args[2]});
+  for (std::string line; std::getline(std::cin, line);) {
+    std::cout << Blend(stream, queries, json::parse(line)) << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace timbre
+
+int main(int argc, char** argv) {
+  return timbre::Main({argv + 1, argv + argc});
+}
