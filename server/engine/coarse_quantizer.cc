@@ -24,7 +24,9 @@ constexpr size_t kFewMore = 16;
 
 std::vector<float> MeanOf(const std::vector<float>& vectors, size_t n) {
   std::vector<double> sum(n);
-  for (size_t i = 0; i < vectors.size(); ++i) sum[i % n] += vectors[i];
+  for (size_t i = 0; i < vectors.size(); i += n) {
+    for (size_t j = 0; j < n; ++j) sum[j] += vectors[i + j];
+  }
   std::vector<float> mean;
   const double count = static_cast<double>(vectors.size()) / n;
   for (const double x : sum) mean.push_back(static_cast<float>(x / count));
@@ -63,8 +65,9 @@ CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
 
 std::vector<float> CoarseQuantizer::CenteredCentroids() const {
   std::vector<float> centered = parts_.centroids;
-  for (size_t i = 0; i < centered.size(); ++i) {
-    centered[i] -= center_[i % parts_.dimension];
+  const size_t n = parts_.dimension;
+  for (size_t i = 0; i < centered.size(); i += n) {
+    for (size_t j = 0; j < n; ++j) centered[i + j] -= center_[j];
   }
   return centered;
 }

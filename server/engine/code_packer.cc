@@ -89,7 +89,10 @@ void CodePacker::AddList(const uint32_t* rows, size_t count,
 }
 
 void CodePacker::Finish() {
-  parts_.codes.shrink_to_fit();
+  // Codes move only if that frees much: it takes longer than packing them.
+  if (parts_.codes.size() < parts_.codes.capacity() / 2) {
+    parts_.codes.shrink_to_fit();
+  }
   parts_.code_rows.shrink_to_fit();
   parts_.shared.shrink_to_fit();
 }

@@ -124,21 +124,33 @@ void ReadQuantizer(const IndexDescription& description, FieldReader& reader,
   reader.ReadFloats(kEntries * description.dimension, parts.codebooks);
 }
 
+// Eight digits of 16 codes of one of faiss's blocks, as it has them: each byte
+// holds a digit of code kFaissOrder[j] in its low bits and of that code + 16 in
+// its high ones. Those of sub-quantizers that there are not are zeros.
+using OctetBytes = std::array<std::array<uint8_t, 16>, kDigitsPerOctet>;
+
+OctetBytes TakeOctet(const char* block, size_t octet, uint32_t pq_m) {
+  OctetBytes bytes{};
+  const size_t first = octet * kDigitsPerOctet;
+  std::memcpy(bytes.data(), block + 16 * first,
+              16 * std::min<size_t>(kDigitsPerOctet, pq_m - first));
+  return bytes;
+}
+
 // The 32 codes of one of faiss's blocks as words; `words` is [32, octets].
 void UnpackBlock(const char* block, uint32_t pq_m, uint32_t* words) {
   const size_t octets = OctetsOf(pq_m);
   for (size_t octet = 0; octet < octets; ++octet) {
+    const OctetBytes bytes = TakeOctet(block, octet, pq_m);
+    // Loops that compilers make vectors of.
     std::array<uint32_t, 16> low{};
     std::array<uint32_t, 16> high{};
-    for (size_t i = 0; i < kDigitsPerOctet; ++i) {
-      const size_t r = octet * kDigitsPerOctet + i;
-      if (r >= pq_m) break;
-      const size_t shift = i % 4 * 8 + i / 4 * 4;
-      std::array<uint8_t, 16> bytes;
-      std::memcpy(bytes.data(), block + 16 * r, bytes.size());
+    for (size_t t = 0; t < 4; ++t) {
       for (size_t j = 0; j < 16; ++j) {
-        low[j] |= uint32_t{bytes[j] & 15U} << shift;
-        high[j] |= static_cast<uint32_t>(bytes[j] >> 4) << shift;
+        const uint32_t a = bytes[t][j];
+        const uint32_t b = bytes[t + 4][j];
+        low[j] |= ((a & 15U) | (b & 15U) << 4) << (8 * t);
+        high[j] |= (a >> 4 | (b & 0xf0U)) << (8 * t);
       }
     }
     for (size_t j = 0; j < 16; ++j) {

@@ -7,9 +7,9 @@
 namespace timbre {
 namespace {
 
-constexpr size_t kMostSamples = 512;
+constexpr size_t kMostSamples = 256;
 constexpr size_t kDirectionsAtOnce = 32;
-constexpr int kIterations = 2;
+constexpr int kIterations = 1;
 
 // If the first directions hold less than that, no few directions will do.
 constexpr double kLeastHeldAtFirst = 0.5;

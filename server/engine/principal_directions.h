@@ -18,7 +18,7 @@ namespace timbre {
 //
 // Subspace iteration from random combinations, a few directions at a time
 // (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4), on at most
-// 512 of the vectors.
+// 256 of the vectors.
 std::vector<float> PrincipalDirections(const std::vector<float>& vectors,
                                        size_t dimension, double most_lost,
                                        const KernelTable& kernels);
