@@ -8,10 +8,15 @@ namespace timbre {
 namespace {
 
 // Of a list, before it is scanned: the rest comes by the hardware's own
-// prefetching, which needs a few lines to see where things go.
-constexpr size_t kPrefetchBytes = 4096;
+// prefetching.
+constexpr size_t kPrefetchBytes = 8192;
+constexpr size_t kPrefetchRows = 256;
 
-constexpr uint32_t kPrefetchRows = 256;
+// Lists that are fetched before the first is scanned; then one for each.
+constexpr size_t kListsAhead = 2;
+
+// What so many frames have scanned is still in the second-level cache.
+constexpr uint32_t kFramesKept = 8;
 
 // What codes of other lists in a shared block count as.
 constexpr uint16_t kNone = 65535;
@@ -61,19 +66,42 @@ void CodeScanner::Prepare(const float* const* frames, size_t count,
                        tables.data());
 }
 
-void CodeScanner::PrefetchList(uint32_t list) const {
-  const uint8_t* const first = parts_.codes.data() + parts_.code_begin[list] /
-                                                         kCodesPerBlock *
-                                                         parts_.block_bytes();
-  for (size_t i = 0; i < kPrefetchBytes; i += kCacheLineBytes) {
-    __builtin_prefetch(first + i);
+void CodeScanner::Expect(const std::vector<uint32_t>* lists, size_t count,
+                         CodeScratch& scratch) const {
+  scratch.expected.clear();
+  scratch.next_expected = 0;
+  // Of another voice, when the scratch serves several: a few hints are wrong.
+  if (scratch.last_used.size() < parts_.nlist) {
+    scratch.last_used.resize(parts_.nlist);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    ++scratch.frames;
+    for (const uint32_t list : lists[i]) {
+      uint32_t& last = scratch.last_used[list];
+      if (scratch.frames - last > kFramesKept) scratch.expected.push_back(list);
+      last = scratch.frames;
+    }
+  }
+  for (size_t i = 0; i < kListsAhead; ++i) PrefetchNextList(scratch);
+}
+
+void CodeScanner::PrefetchNextList(CodeScratch& scratch) const {
+  if (scratch.next_expected == scratch.expected.size()) return;
+  const uint32_t list = scratch.expected[scratch.next_expected++];
+  const size_t begin = parts_.code_begin[list];
+  const size_t end = parts_.code_begin[list + 1];
+  const size_t block = begin / kCodesPerBlock;
+  const size_t blocks = (end + kCodesPerBlock - 1) / kCodesPerBlock - block;
+  const uint8_t* const first =
+      parts_.codes.data() + block * parts_.block_bytes();
+  const size_t bytes = std::min(blocks * parts_.block_bytes(), kPrefetchBytes);
+  for (size_t i = 0; i < bytes; i += kCacheLineBytes) {
+    __builtin_prefetch(first + i, 0, 2);
   }
   // And the rows that these codes stand for.
-  const uint32_t begin = parts_.code_begin[list];
-  const uint32_t end =
-      std::min(parts_.code_begin[list + 1], begin + kPrefetchRows);
-  for (uint32_t i = begin; i < end; i += kCacheLineBytes / sizeof(uint32_t)) {
-    __builtin_prefetch(&parts_.code_rows[i]);
+  const size_t last = std::min(end, begin + kPrefetchRows);
+  for (size_t i = begin; i < last; i += kCacheLineBytes / sizeof(uint32_t)) {
+    __builtin_prefetch(&parts_.code_rows[i], 0, 2);
   }
 }
 
@@ -84,7 +112,7 @@ size_t CodeScanner::ScanLists(const uint8_t* tables,
   scratch.lists.clear();
   size_t total = 0;
   for (size_t i = 0; i < lists.size(); ++i) {
-    if (i + 1 < lists.size()) PrefetchList(lists[i + 1]);
+    PrefetchNextList(scratch);
     const size_t begin = parts_.code_begin[lists[i]];
     const size_t end = parts_.code_begin[lists[i] + 1];
     const size_t block = begin / kCodesPerBlock;

@@ -30,7 +30,11 @@ struct CodeScratch {
   AlignedVector<uint16_t> sums;     // of all lists of one frame
   std::vector<uint32_t> positions;  // into sums
   std::vector<ScannedList> lists;
-  std::vector<ScoredId> near;  // sums and codes
+  std::vector<uint32_t> expected;  // lists to fetch ahead
+  size_t next_expected = 0;
+  std::vector<uint32_t> last_used;  // of each list: the value of `frames` then
+  uint32_t frames = 1000;           // scanned so far; as if all lists were old
+  std::vector<ScoredId> near;       // sums and codes
 };
 
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
@@ -41,10 +45,10 @@ class CodeScanner {
   // Frames whose look-up tables are made together.
   static constexpr size_t kFramesAtOnce = 2;
 
-  // Says that a scan begins with the first of `lists` soon.
-  void Prefetch(const std::vector<uint32_t>& lists) const {
-    if (!lists.empty()) PrefetchList(lists.front());
-  }
+  // Says that lists[0..count) are scanned next, one after the other: those that
+  // were not scanned a moment ago are fetched ahead.
+  void Expect(const std::vector<uint32_t>* lists, size_t count,
+              CodeScratch& scratch) const;
 
   // Makes the look-up tables of frames[0..count) ([dimension], normalised for
   // kCosine), 1 <= count <= kFramesAtOnce. The codes hold the frames
@@ -67,7 +71,7 @@ class CodeScanner {
  private:
   size_t ScanLists(const uint8_t* tables, const std::vector<uint32_t>& lists,
                    CodeScratch& scratch) const;
-  void PrefetchList(uint32_t list) const;
+  void PrefetchNextList(CodeScratch& scratch) const;
   static void CodesOf(size_t count, CodeScratch& scratch);
   static void DropTies(size_t wanted, CodeScratch& scratch);
   void TakeRows(size_t wanted, CodeScratch& scratch,

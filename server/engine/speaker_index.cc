@@ -138,12 +138,10 @@ void SpeakerIndex::FindCandidates(const SearchSettings& settings,
   coarse_->Probe(tile.queries.data(), tile.count, settings.nprobe, prefetch,
                  scratch.coarse, tile.lists.data());
   if (!scanner_) return;
+  scanner_->Expect(tile.lists.data(), tile.count, scratch.codes);
   constexpr size_t kAtOnce = CodeScanner::kFramesAtOnce;
   for (size_t i = 0; i < tile.count; ++i) {
     if (i % kAtOnce == 0) {
-      for (size_t j = i; j < std::min(i + kAtOnce, tile.count); ++j) {
-        scanner_->Prefetch(tile.lists[j]);
-      }
       scanner_->Prepare(&tile.queries[i], std::min(kAtOnce, tile.count - i),
                         scratch.codes);
     }
