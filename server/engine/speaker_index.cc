@@ -18,6 +18,9 @@ constexpr size_t kRowsAhead = 5;
 // Of one frame's candidates.
 constexpr size_t kRowsToPrefetch = 256;
 
+// Lines that are asked for between two steps.
+constexpr size_t kLinesAtOnce = 24;
+
 // Rows that all frames of a tile are compared with before the next ones: they
 // stay in the first-level cache.
 constexpr size_t kRowsAtOnce = 16;
@@ -144,24 +147,34 @@ void SpeakerIndex::FindCandidates(const SearchSettings& settings,
     if (i % kAtOnce == 0) {
       scanner_->Prepare(&tile.queries[i], std::min(kAtOnce, tile.count - i),
                         scratch.codes);
+      prefetch.IssueLines(kLinesAtOnce);
     }
+    prefetch.IssueLines(kLinesAtOnce);
     scanner_->Scan(i % kAtOnce, tile.lists[i], settings.candidates,
                    scratch.codes, tile.candidates[i]);
+    prefetch.IssueLines(kLinesAtOnce);
   }
 }
 
 PrefetchQueue SpeakerIndex::RowsOf(const TileScratch& tile,
                                    SearchScratch& scratch) const {
-  scratch.rows.clear();
   if (!scanner_) return {};
+  scratch.rows.resize(kFramesPerTile * kRowsToPrefetch);
+  size_t rows = 0;
   for (size_t i = 0; i < tile.count; ++i) {
     // More would push each other out of the cache before they are read.
     const size_t count = std::min(tile.candidates[i].size(), kRowsToPrefetch);
     for (size_t j = 0; j < count; ++j) {
-      scratch.rows.push_back(store_.RawRow(tile.candidates[i][j]));
+      const uint32_t id = tile.candidates[i][j];
+      const char* const row = store_.RawRow(id);
+      const char*& fetched = scratch.fetched[id % scratch.fetched.size()];
+      // Without a branch: half of them are new.
+      scratch.rows[rows] = row;
+      rows += fetched != row ? 1 : 0;
+      fetched = row;
     }
   }
-  return {scratch.rows.data(), scratch.rows.size(), store_.row_bytes()};
+  return {scratch.rows.data(), rows, store_.row_bytes()};
 }
 
 void SpeakerIndex::ScoreTile(const SearchSettings& settings,

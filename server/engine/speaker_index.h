@@ -67,10 +67,13 @@ struct SearchScratch {
   CodeScratch codes;
   std::array<TopK, kFramesPerTile> nearest;
   std::vector<const char*> rows;  // to prefetch
-  std::vector<float> row;         // [2 * dimension]
-  std::vector<float> scores;      // of some rows
-  std::vector<int64_t> ids;       // [kFramesPerTile, k]
-  std::vector<float> distances;   // the same
+  // Rows that were not long ago, by their ids: frames that follow one another
+  // have half of their candidates in common.
+  std::array<const char*, 512> fetched{};
+  std::vector<float> row;        // [2 * dimension]
+  std::vector<float> scores;     // of some rows
+  std::vector<int64_t> ids;      // [kFramesPerTile, k]
+  std::vector<float> distances;  // the same
 };
 
 // The neighbours of frames [first, first + count) of a search.

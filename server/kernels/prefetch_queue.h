@@ -30,6 +30,11 @@ class PrefetchQueue {
     if (++next_row_ != last_row_) StartRow();
   }
 
+  // Asks for up to `count` lines.
+  void IssueLines(size_t count) {
+    for (; count > 0 && !empty(); --count) IssueLine();
+  }
+
   // Asks for what is left of a row, if there is one.
   void IssueRow() {
     if (empty()) return;
