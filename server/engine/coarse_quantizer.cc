@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 namespace timbre {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Scores are spread over this many of the 65,536 values of 16 bits; the rest
 // is room at both ends for what rounding adds.
@@ -18,8 +15,11 @@ constexpr float kScoreRoom = 256;
 // Of a score, for truncation to integers.
 constexpr double kTruncation = 2;
 
-// So many lists more than twice as many as before are compared exactly at once,
-// rather than fewer first.
+// Of sums of floats, relative to what is added.
+constexpr double kRounding = 0x1p-20;
+
+// If not more than twice as many lists as were compared exactly, and so many
+// more, may be nearer, all of them are compared; else as many of the nearest.
 constexpr size_t kFewMore = 16;
 
 std::vector<float> MeanOf(const std::vector<float>& vectors, size_t n) {
@@ -128,8 +128,9 @@ void CoarseQuantizer::Prepare(const float* const* frames, size_t count,
     int8_t* const values = scratch.frames.data() + i * padded_dimension_;
     quantized[i] = kernels_.quantize(
         frames[i], center_.data(), parts_.dimension, padded_dimension_, values);
+    if (reduction_) continue;
     scorings[i] =
-        ScoringOf(quantized[i], double{quantized[i].step} * quantized[i].step);
+        ScoringOf(quantized[i], ErrorOf(quantized[i], parts_.dimension));
     scorings[i].query.frame = values;
   }
   if (reduction_) PrepareReduced(quantized.data(), count, scratch, scorings);
@@ -150,8 +151,8 @@ void CoarseQuantizer::PrepareReduced(const QuantizedFrame* frames, size_t count,
     int8_t* const values = scratch.reduced.data() + i * n;
     const QuantizedFrame reduced = kernels_.quantize(
         scratch.coordinates.data() + i * n, origin_.data(), n, n, values);
-    scorings[i] = ScoringOf(reduced, reduction_->ErrorOf(frames[i]) +
-                                         double{reduced.step} * reduced.step);
+    scorings[i] = ScoringOf(
+        reduced, reduction_->ErrorOf(frames[i]) + ErrorOf(reduced, n));
     scorings[i].query.frame = values;
   }
 }
@@ -177,7 +178,7 @@ void CoarseQuantizer::Probe(const float* const* frames, size_t count,
     uint32_t* const positions = scratch.positions.data() + i * room;
     near[i] = SelectSmallest(kernels_, queries[i].scores, padded_lists, nprobe,
                              positions);
-    PrefetchCentroid(positions[0]);
+    PrefetchCentroid(positions[0]);  // often the only one
   }
   for (size_t i = 0; i < count; ++i) {
     Choose(frames[i], scorings[i], nprobe, near[i],
@@ -191,23 +192,19 @@ void CoarseQuantizer::Choose(const float* frame, const Scoring& scoring,
                              std::vector<uint32_t>& lists) const {
   const uint16_t* const scores = scoring.query.scores;
   const size_t n = vectors_.padded_count();
-  const double margin = kDeviations * scoring.deviation + kTruncation;
   nearest.Reset(nprobe);
   int compared = -1;  // the largest score of lists that were
   while (true) {
     PushExact(frame, scoring, compared, {positions, near.count}, nearest);
     compared = near.kth;
     // No list with a score above that can be among the nearest.
-    const double limit =
-        nearest.full() ? scoring.exact_offset + margin +
-                             scoring.exact_scale * ScoreOf(nearest.Farthest())
-                       : 65535;
-    const auto whole = static_cast<uint16_t>(std::clamp(limit, 0.0, 65535.0));
-    if (whole <= compared) break;
+    const uint16_t limit =
+        nearest.full() ? LimitOf(scoring, ScoreOf(nearest.Farthest())) : 65535;
+    if (limit <= compared) break;
     const size_t most = std::min(n, 2 * near.count + kFewMore);
-    const size_t within = kernels_.collect(scores, n, whole, most, positions);
+    const size_t within = kernels_.collect(scores, n, limit, most, positions);
     if (within < most || most == n) {
-      near = {.kth = whole, .count = within};
+      near = {.kth = limit, .count = within};
     } else {
       near = SelectSmallest(kernels_, scores, n, most, positions);
     }
@@ -216,12 +213,23 @@ void CoarseQuantizer::Choose(const float* frame, const Scoring& scoring,
   for (const ScoredId key : nearest.Finish()) lists.push_back(IdOf(key));
 }
 
+uint16_t CoarseQuantizer::LimitOf(const Scoring& scoring, float exact) {
+  const double distance = scoring.exact_scale * exact;
+  const double shift = scoring.exact_offset - scoring.query.offset;
+  const double margin = kDeviations * scoring.deviation + kTruncation +
+                        kRounding * (std::fabs(distance) + std::fabs(shift));
+  const double limit = scoring.exact_offset + distance + margin;
+  // Whatever is no number in between is no limit.
+  if (!(limit < 65535)) return 65535;
+  return static_cast<uint16_t>(std::max(limit, 0.0));
+}
+
 void CoarseQuantizer::PushExact(const float* frame, const Scoring& scoring,
                                 int above, std::span<const uint32_t> lists,
                                 TopK& nearest) const {
   for (const uint32_t list : lists) {
     if (scoring.query.scores[list] <= above) continue;
-    if (vectors_.bias(list) == kInfinity) continue;
+    if (!vectors_.has(list)) continue;
     nearest.Push(MakeScoredId(Score(frame, list), list));
   }
 }

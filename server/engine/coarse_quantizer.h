@@ -21,12 +21,13 @@ namespace timbre {
 
 // Working memory of one thread.
 struct CoarseScratch {
-  AlignedVector<int8_t> frames;     // [kFramesPerTile, padded dimension]
-  AlignedVector<int8_t> reduced;    // [kFramesPerTile, size of the reduction]
-  std::vector<float> coordinates;   // the same
-  AlignedVector<uint16_t> scores;   // [kFramesPerTile, padded lists]
-  std::vector<uint32_t> positions;  // [kFramesPerTile, padded lists]
-  TopK nearest;                     // lists by the float centroids
+  AlignedVector<int8_t> frames;    // [kFramesPerTile, padded dimension]
+  AlignedVector<int8_t> reduced;   // [kFramesPerTile, size of the reduction]
+  std::vector<float> coordinates;  // the same
+  AlignedVector<uint16_t> scores;  // [kFramesPerTile, padded lists]
+  // [kFramesPerTile, padded lists or kMostSurvivors]
+  std::vector<uint32_t> positions;
+  TopK nearest;  // lists by the float centroids
 };
 
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
@@ -59,7 +60,8 @@ class CoarseQuantizer {
   struct Scoring {
     ListQuery query;
     double deviation = 0;  // of a score, by rounding
-    // score = exact * exact_scale + exact_offset
+    // score = exact * exact_scale + exact_offset, each of these up to the
+    // rounding of floats.
     double exact_scale = 1;
     double exact_offset = 0;
   };
@@ -83,6 +85,8 @@ class CoarseQuantizer {
   void Choose(const float* frame, const Scoring& scoring, uint32_t nprobe,
               Selection near, uint32_t* positions, TopK& nearest,
               std::vector<uint32_t>& lists) const;
+  // The largest score of lists whose exact scores are at most `exact`.
+  static uint16_t LimitOf(const Scoring& scoring, float exact);
   // Pushes those of `lists` whose scores are above `above`.
   void PushExact(const float* frame, const Scoring& scoring, int above,
                  std::span<const uint32_t> lists, TopK& nearest) const;

@@ -21,7 +21,7 @@ class CodePacker {
   // octets] words (kernels/layout.h).
   void AddList(const uint32_t* rows, size_t count, const uint32_t* words);
 
-  // Gives back what equal rows saved. Call once, last.
+  // Gives back what equal rows saved, where it is much. Call once, last.
   void Finish();
 
  private:

@@ -75,11 +75,12 @@ void CodeScanner::Expect(const std::vector<uint32_t>* lists, size_t count,
     scratch.last_used.resize(parts_.nlist);
   }
   for (size_t i = 0; i < count; ++i) {
-    ++scratch.frames;
+    ++scratch.frames_scanned;
     for (const uint32_t list : lists[i]) {
       uint32_t& last = scratch.last_used[list];
-      if (scratch.frames - last > kFramesKept) scratch.expected.push_back(list);
-      last = scratch.frames;
+      if (scratch.frames_scanned - last > kFramesKept)
+        scratch.expected.push_back(list);
+      last = scratch.frames_scanned;
     }
   }
   for (size_t i = 0; i < kListsAhead; ++i) PrefetchNextList(scratch);

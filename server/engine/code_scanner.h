@@ -32,9 +32,10 @@ struct CodeScratch {
   std::vector<ScannedList> lists;
   std::vector<uint32_t> expected;  // lists to fetch ahead
   size_t next_expected = 0;
-  std::vector<uint32_t> last_used;  // of each list: the value of `frames` then
-  uint32_t frames = 1000;           // scanned so far; as if all lists were old
-  std::vector<ScoredId> near;       // sums and codes
+  // Of each list: the value of frames_scanned then.
+  std::vector<uint32_t> last_used;
+  uint32_t frames_scanned = 1000;  // so far; as if all lists were old
+  std::vector<ScoredId> near;      // sums and codes
 };
 
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
@@ -46,7 +47,8 @@ class CodeScanner {
   static constexpr size_t kFramesAtOnce = 2;
 
   // Says that lists[0..count) are scanned next, one after the other: those that
-  // were not scanned a moment ago are fetched ahead.
+  // were not scanned a moment ago are fetched ahead. Has to come before Scan
+  // when the scratch has served another scanner.
   void Expect(const std::vector<uint32_t>* lists, size_t count,
               CodeScratch& scratch) const;
 

@@ -7,6 +7,7 @@
 // opens what it wrote before it publishes, so another one would be noticed.
 #include "server/engine/faiss_load.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>

@@ -55,12 +55,13 @@ struct IvfParts {
 
   size_t block_bytes() const { return OctetsOf(pq_m) * kOctetBytes; }
 
+  // What was reserved for codes but never written is not resident.
   size_t resident_bytes() const {
     return (centroids.capacity() + codebooks.capacity()) * sizeof(float) +
            (list_begin.capacity() + ids.capacity() + code_begin.capacity() +
             code_rows.capacity()) *
                sizeof(uint32_t) +
-           shared.capacity() * sizeof(Range) + codes.capacity();
+           shared.capacity() * sizeof(Range) + codes.size();
   }
 };
 

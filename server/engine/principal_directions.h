@@ -10,9 +10,9 @@
 namespace timbre {
 
 // About the subspace in which `vectors` ([count, dimension], with a mean of
-// zero) have all but the share `most_lost` of their squared lengths: as many
-// orthonormal directions as 31 and multiples of 32 need, fewer than half of the
-// dimensions; [directions, dimension]. Empty if these are too few. The
+// zero) have all but the share `most_lost` of their squared lengths: the first
+// of 31, 63, 95 ... orthonormal directions that suffices, [directions,
+// dimension]. Empty if fewer than half of the dimensions do not suffice. The
 // directions are turned at random within the subspace, so that coordinates are
 // of one size, as quantization likes them. Deterministic.
 //

@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 namespace timbre {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 size_t Divide(size_t n, size_t by) { return (n + by - 1) / by; }
 
@@ -20,9 +17,9 @@ QuantizedVectors::QuantizedVectors(size_t count, size_t dimension)
       groups_(Divide(dimension, kDimensionsPerGroup)),
       values_(padded_count() * padded_dimension(), 128),
       steps_(padded_count(), 0.0F),
-      biases_(padded_count(), kInfinity),
-      least_bias_(kInfinity),
-      most_bias_(-kInfinity) {}
+      biases_(padded_count(), kNoBias),
+      least_bias_(kNoBias),
+      most_bias_(-kNoBias) {}
 
 void QuantizedVectors::Set(size_t i, const float* vector, const float* center,
                            float bias, const KernelTable& kernels) {

@@ -2,17 +2,34 @@
 #ifndef TIMBRE_SERVER_ENGINE_QUANTIZED_VECTORS_H_
 #define TIMBRE_SERVER_ENGINE_QUANTIZED_VECTORS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "server/base/aligned_vector.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {
 
-// Rounding errors that are allowed for, in standard deviations: normally
-// distributed, one in 10^8 is larger.
+// Rounding errors that are allowed for, in standard deviations: of normally
+// distributed ones, as those of features are, one in 10^8 is larger.
 inline constexpr double kDeviations = 5.7;
+
+// Twelve times the variance of the error of a number of the quantized frame, of
+// `n` numbers: step^2, unless a few numbers are so large that most of the
+// others round to zero. Such errors are not independent of what they are
+// multiplied with; then it is what makes kDeviations of them their length.
+inline double ErrorOf(const QuantizedFrame& frame, size_t n) {
+  const double step = frame.step;
+  const double others =
+      std::max(0.0, frame.squared_norm - 127.0 * step * 127.0 * step);
+  const double squared_step = step * step;
+  if (others > 0.25 * static_cast<double>(n) * squared_step) {
+    return squared_step;
+  }
+  return std::max(squared_step, 12 * others / (kDeviations * kDeviations));
+}
 
 // A value; const use is thread-safe.
 class QuantizedVectors {
@@ -31,7 +48,7 @@ class QuantizedVectors {
   size_t padded_count() const { return blocks_ * kVectorsPerBlock; }
   size_t padded_dimension() const { return groups_ * kDimensionsPerGroup; }
 
-  float bias(size_t i) const { return biases_[i]; }
+  bool has(size_t i) const { return biases_[i] != kNoBias; }
   // Over the vectors that were set; biases are infinite if none was.
   float largest_step() const { return largest_step_; }
   float largest_norm() const { return largest_norm_; }
@@ -44,6 +61,8 @@ class QuantizedVectors {
   }
 
  private:
+  static constexpr float kNoBias = std::numeric_limits<float>::infinity();
+
   size_t dimension_;
   size_t blocks_;
   size_t groups_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "server/engine/principal_directions.h"
 
@@ -45,6 +46,18 @@ std::vector<float> Coordinates(const std::vector<float>& vectors, size_t n,
   return coordinates;
 }
 
+// The share of the squared lengths that is in the last coordinates.
+double ShareLost(const std::vector<float>& coordinates, size_t size) {
+  double all = 0;
+  double lost = 0;
+  for (size_t i = 0; i < coordinates.size(); ++i) {
+    const double square = double{coordinates[i]} * coordinates[i];
+    all += square;
+    if (i % size == size - 1) lost += square;
+  }
+  return all > 0 ? lost / all : 0;
+}
+
 // Brings the last coordinates of all vectors to the size of the others: one
 // step of quantization has to suit all. Returns their unit.
 float ScaleResiduals(size_t size, std::vector<float>& coordinates) {
@@ -76,8 +89,10 @@ std::optional<Reduced> Reduction::Find(const std::vector<float>& vectors,
   if (directions.empty()) return std::nullopt;
   std::vector<float> coordinates =
       Coordinates(vectors, dimension, directions, kernels);
-  const float unit =
-      ScaleResiduals(directions.size() / dimension + 1, coordinates);
+  const size_t size = directions.size() / dimension + 1;
+  // The directions are those of some of the vectors.
+  if (ShareLost(coordinates, size) > 2 * kMostLost) return std::nullopt;
+  const float unit = ScaleResiduals(size, coordinates);
   return Reduced{.reduction = Reduction(directions, dimension, unit, kernels),
                  .vectors = std::move(coordinates)};
 }
@@ -85,6 +100,7 @@ std::optional<Reduced> Reduction::Find(const std::vector<float>& vectors,
 Reduction::Reduction(const std::vector<float>& directions, size_t dimension,
                      float residual_unit, const KernelTable& kernels)
     : size_(directions.size() / dimension + 1),
+      dimension_(dimension),
       directions_(size_ - 1, dimension),
       residual_unit_(residual_unit),
       kernels_(&kernels) {
@@ -98,7 +114,7 @@ Reduction::Reduction(const std::vector<float>& directions, size_t dimension,
 // with a variance of step^2 / 12; directions are of length one.
 double Reduction::ErrorOf(const QuantizedFrame& frame) const {
   const double step = directions_.largest_step();
-  return double{frame.step} * frame.step + step * step * frame.squared_norm;
+  return timbre::ErrorOf(frame, dimension_) + step * step * frame.squared_norm;
 }
 
 void Reduction::Reduce(const QuantizedFrame* frames, const int8_t* values,
@@ -115,10 +131,12 @@ void Reduction::Reduce(const QuantizedFrame* frames, const int8_t* values,
     float* const mine = coordinates + i * size_;
     const double norm = frames[i].squared_norm;
     const double held = kernels_->dot(mine, mine, size_ - 1);
-    const double error = kDeviations * std::sqrt(ErrorOf(frames[i]) / 12);
-    mine[size_ - 1] =
-        ResidualOf(norm, held, 2 * error * std::sqrt(held) + kRounding * norm) /
-        residual_unit_;
+    const double variance = ErrorOf(frames[i]) / 12;
+    // What `held` may be too large by.
+    const double slack = 2 * kDeviations * std::sqrt(variance * held) +
+                         static_cast<double>(size_) * variance +
+                         kRounding * norm;
+    mine[size_ - 1] = ResidualOf(norm, held, slack) / residual_unit_;
   }
 }
 

@@ -7,6 +7,7 @@ namespace timbre {
 namespace {
 
 constexpr size_t kMostLanes = 512;
+static_assert(kMostSurvivors <= kMostLanes);  // `few` below holds both
 
 // Enough shares that the bound is tight, few enough that it is cheap; 0: none.
 size_t LanesFor(size_t n, size_t k) {

@@ -67,8 +67,8 @@ struct SearchScratch {
   CodeScratch codes;
   std::array<TopK, kFramesPerTile> nearest;
   std::vector<const char*> rows;  // to prefetch
-  // Rows that were not long ago, by their ids: frames that follow one another
-  // have half of their candidates in common.
+  // Rows that were fetched not long ago, by their ids: frames that follow one
+  // another have half of their candidates in common.
   std::array<const char*, 512> fetched{};
   std::vector<float> row;        // [2 * dimension]
   std::vector<float> scores;     // of some rows

@@ -111,13 +111,17 @@ class TopK {
     size_ = std::min(k_, ids.size());
     std::array<ScoredId, kSorted + 1> places;
     std::fill_n(places.begin(), size_, kFree);
+    size_t inside = 0;
     for (size_t i = 0; i < ids.size(); ++i) {
       // The last place takes what is not wanted.
       places[std::min<size_t>(ranks[i], size_)] =
           MakeScoredId(scores[i], ids[i]);
+      inside += ranks[i] < size_ ? 1 : 0;
     }
-    // Equal scores have equal ranks, and the places after that to themselves.
+    // Equal scores have equal ranks, and the places after that to themselves:
+    // one of these stays free, or more keys than there are places are inside.
     const bool ties =
+        inside > size_ ||
         std::count(places.begin(), places.begin() + size_, kFree) > 0;
     std::copy_n(places.begin(), size_, keys_.data());
     if (size_ == k_) threshold_ = keys_[k_ - 1];

@@ -93,8 +93,8 @@ struct KernelTable {
   // are rounded to nearest, ties to even. REQUIRES: n <= padded.
   QuantizedFrame (*quantize)(const float* frame, const float* center, size_t n,
                              size_t padded, int8_t* out);
-  // Scores all centroids for `count` frames; issues what `prefetch` holds on
-  // the way. REQUIRES: 1 <= count <= kFramesPerTile.
+  // Scores all centroids for `count` frames; issues of `prefetch` on the way
+  // what memory can answer meanwhile. REQUIRES: 1 <= count <= kFramesPerTile.
   void (*score_lists)(const VectorBlocks& centroids, const ListQuery* queries,
                       size_t count, PrefetchQueue& prefetch);
   // Dot products of `count` frames with all vectors; biases are not read.

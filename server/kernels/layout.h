@@ -18,8 +18,7 @@ inline constexpr size_t kFramesPerTile = 4;
 inline constexpr size_t kVectorsPerBlock = 16;
 inline constexpr size_t kDimensionsPerGroup = 4;
 
-// Differences below this count as none when frames are quantized: 127 / x
-// would overflow.
+// Differences and ranges below this count as none: 127 / x would overflow.
 inline constexpr float kTiny = 1e-30F;
 
 struct VectorBlocks {

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import engine
 
@@ -42,7 +43,7 @@ def pipe(*command):
 class Server:
     """timbred with the benchmark's frames as its one voice."""
 
-    def __init__(self, voice, directory):
+    def __init__(self, directory, voice):
         self._ports = directory / "ports"
         self.command = [
             str(BIN / "timbred"), f"--data_dir={directory / 'data'}",
@@ -51,7 +52,9 @@ class Server:
             "--log_level=error",
         ]
         self.queries = str(voice.directory / "queries.npy")
-        self.start()
+        self.process = None
+
+    def build(self, voice):
         subprocess.run(
             [BIN / "timbre", "build", SPEAKER,
              str(voice.directory / "total_fea.npy"), "--storage=float16",
@@ -66,12 +69,15 @@ class Server:
         while not self._ports.exists():
             if self.process.poll() is not None:
                 raise SystemExit("timbred did not start")
+            time.sleep(0.001)
         ports = dict(
             line.split("=") for line in self._ports.read_text().split()
         )
         self.address = f"127.0.0.1:{ports['grpc']}"
 
     def stop(self):
+        if self.process is None:
+            return
         self.process.terminate()
         self.process.wait()
 
@@ -151,13 +157,18 @@ def main():
     rows = [measure_open(voice, options.rounds)]
     print(line(rows[-1]), flush=True)
     with tempfile.TemporaryDirectory() as directory:
-        server = Server(voice, pathlib.Path(directory))
+        server = Server(pathlib.Path(directory), voice)
         try:
+            server.start()
+            server.build(voice)
             rows.append(measure_start(server, options.rounds))
             print(line(rows[-1]), flush=True)
             client = pipe(BIN / "serving_bench", "blend", server.address,
                           SPEAKER, server.queries)
-            faiss = engine.PythonFaiss(voice)
+            try:
+                faiss = engine.PythonFaiss(voice)
+            except ImportError:
+                raise SystemExit("no faiss-cpu: nothing to compare with")
             for nprobe in NPROBES:
                 rows.append(
                     measure_cpu(server, client, faiss, nprobe, options.rounds)

@@ -3,7 +3,7 @@
 //   serving_bench start PORT_FILE SPEAKER QUERIES COMMAND...
 //       starts COMMAND, a timbred that writes PORT_FILE, blends one frame with
 //       SPEAKER as soon as it answers, and stops it; prints the milliseconds
-//       between the two.
+//       from the start to the answer.
 //   serving_bench blend SERVER SPEAKER QUERIES
 //       blends on demand, over one stream. A command is a JSON object a line:
 //       nprobe, batch (frames a message), messages; the answer one too:
@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -81,7 +82,7 @@ class Server {
 };
 
 // The port from the file that the server renames into place.
-std::string WaitForPort(const std::string& port_file) {
+absl::StatusOr<std::string> WaitForPort(const std::string& port_file) {
   const auto deadline = Clock::now() + kStartTimeout;
   while (Clock::now() < deadline) {
     std::ifstream file(port_file);
@@ -90,18 +91,23 @@ std::string WaitForPort(const std::string& port_file) {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  Fail("no port in " + port_file);
+  return absl::DeadlineExceededError("no port in " + port_file);
 }
 
-double Start(const std::string& port_file, const std::string& speaker,
-             const FrameMatrix& queries,
-             const std::vector<std::string>& command) {
+// Milliseconds. Failures end the server too.
+absl::StatusOr<double> Start(const std::string& port_file,
+                             const std::string& speaker,
+                             const FrameMatrix& queries,
+                             const std::vector<std::string>& command) {
   std::filesystem::remove(port_file);
   const FrameMatrix one = Rows(queries, 0, 1);
   const auto start = Clock::now();
   const Server server(command);
-  client::Client client("127.0.0.1:" + WaitForPort(port_file));
-  OrFail(client.Blend({speaker}, {}, one));
+  const auto port = WaitForPort(port_file);
+  if (!port.ok()) return port.status();
+  client::Client client("127.0.0.1:" + *port);
+  const auto answer = client.Blend({speaker}, {}, one);
+  if (!answer.ok()) return answer.status();
   return std::chrono::duration<double, std::milli>(Clock::now() - start)
       .count();
 }
@@ -126,8 +132,8 @@ json Blend(client::BlendStream& stream, const FrameMatrix& queries,
 int Main(const std::vector<std::string>& args) {
   if (args.size() >= 5 && args[0] == "start") {
     const auto queries = OrFail(client::ReadNpy(args[3]));
-    std::cout << json{{"ms", Start(args[1], args[2], queries,
-                                   {args.begin() + 4, args.end()})}}
+    std::cout << json{{"ms", OrFail(Start(args[1], args[2], queries,
+                                          {args.begin() + 4, args.end()}))}}
               << std::endl;
     return 0;
   }

@@ -195,6 +195,77 @@ TEST_P(CoarseQuantizerTest, AnyScaleFindsTheSameLists) {
   }
 }
 
+TEST_P(CoarseQuantizerTest, ANumberThatDwarfsTheOthersHidesNoList) {
+  // The others round to zero: what is lost is their whole product with the
+  // nearest centroid.
+  for (const uint32_t dimension : {256U, 768U}) {
+    IvfParts parts = RandomParts(300, dimension);
+    auto frames = parts.centroids;
+    frames.resize(size_t{200} * dimension);
+    for (size_t i = 0; i < frames.size(); i += dimension) {
+      frames[i + 5] += i % 2 == 0 ? 600.0F : 3e4F;
+    }
+    EXPECT_EQ(Agreement(parts, Metric::kL2, 1, frames), 1);
+    parts.centroids = LowRank(300, dimension, 40, 0.1F);
+    frames = parts.centroids;
+    frames.resize(size_t{200} * dimension);
+    for (size_t i = 0; i < frames.size(); i += dimension) frames[i + 5] += 9e3F;
+    EXPECT_EQ(Agreement(parts, Metric::kL2, 1, frames), 1);
+  }
+}
+
+TEST_P(CoarseQuantizerTest, FramesAtTheLimitsOfFloatsFindSomeLists) {
+  IvfParts parts = RandomParts(300, 128);
+  for (const bool reduced : {false, true}) {
+    if (reduced) parts.centroids = LowRank(300, 128, 10, 0.1F);
+    const CoarseQuantizer coarse(parts, Metric::kL2, level());
+    CoarseScratch scratch;
+    for (const float scale : {1e-30F, 1e-12F, 1e6F, 1e15F}) {
+      const auto frame = Floats(128, scale);
+      const float* const frames[] = {frame.data()};
+      std::vector<uint32_t> lists;
+      PrefetchQueue none;
+      coarse.Probe(frames, 1, 7, none, scratch, &lists);
+      ASSERT_EQ(lists.size(), 7U) << scale;
+      std::sort(lists.begin(), lists.end());
+      EXPECT_EQ(std::unique(lists.begin(), lists.end()), lists.end());
+      EXPECT_LT(lists.back(), parts.nlist);
+    }
+  }
+}
+
+TEST_P(CoarseQuantizerTest, ListsComeNearestFirstTiesByNumber) {
+  IvfParts parts = RandomParts(300, 128);
+  for (const bool reduced : {false, true}) {
+    if (reduced) parts.centroids = LowRank(300, 128, 10, 0.1F);
+    // Lists 7 and 3 are equal.
+    std::copy_n(&parts.centroids[7 * 128], 128, &parts.centroids[3 * 128]);
+    const CoarseQuantizer coarse(parts, Metric::kL2, level());
+    CoarseScratch scratch;
+    for (const size_t nprobe : {5U, 40U, 300U}) {
+      const float* const frames[] = {&parts.centroids[7 * 128]};
+      std::vector<uint32_t> lists;
+      PrefetchQueue none;
+      coarse.Probe(frames, 1, static_cast<uint32_t>(nprobe), none, scratch,
+                   &lists);
+      ASSERT_EQ(lists.size(), nprobe);
+      EXPECT_EQ(lists[0], 3U);
+      EXPECT_EQ(lists[1], 7U);
+      double last = 0;
+      for (const uint32_t list : lists) {
+        double distance = 0;
+        for (size_t j = 0; j < 128; ++j) {
+          const double x =
+              double{frames[0][j]} - parts.centroids[list * 128 + j];
+          distance += x * x;
+        }
+        EXPECT_GE(distance, last * (1 - 1e-5));
+        last = distance;
+      }
+    }
+  }
+}
+
 TEST_P(CoarseQuantizerTest, EmptyListsAreNotVisited) {
   std::vector<uint32_t> empty(40);
   std::iota(empty.begin(), empty.end(), 3);

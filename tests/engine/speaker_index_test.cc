@@ -12,6 +12,7 @@
 #include <cmath>
 #include <filesystem>
 #include <set>
+#include <tuple>
 
 #include "server/base/file_system.h"
 #include "server/engine/faiss_export.h"
@@ -234,11 +235,67 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"IVF32,PQ63x4fs,RFlat", Metric::kL2, 126, {}},
         Case{"IVF64,PQ384x4fs,RFlat", Metric::kL2, 768, {}},
         Case{"IVF64,PQ64x4fs,RFlat", Metric::kInnerProduct, 128, {}},
+        // Lists enough for fewer dimensions.
+        Case{"IVF256,PQ128x4fs,RFlat", Metric::kL2, 256, {}},
+        Case{"IVF256,PQ128x4fs,RFlat", Metric::kCosine, 256, {}},
+        Case{"IVF256,Flat", Metric::kInnerProduct, 256, {}},
         Case{"IVF64,PQ64x4fs,RFlat", Metric::kCosine, 128,
              ElementType::kFloat32},
         Case{"IVF64,PQ64x4fs,Refine(SQfp16)", Metric::kL2, 128,
              ElementType::kFloat32},
         Case{"IVF64,PQ64x4fs,Refine(SQfp16)", Metric::kCosine, 128, {}}));
+
+TEST(SpeakerIndexEdgeTest, CentroidsOfSpeechAreFoundInFewerDimensions) {
+  TempDir dir;
+  const auto built = BuildFrames(dir.path(), Speech(3000, 256, 1),
+                                 {.factory = "IVF256,PQ128x4fs,RFlat"});
+  ASSERT_OK(built);
+  const auto index =
+      OpenBuilt(dir.path(), *built, 256, Metric::kL2, BestKernels());
+  ASSERT_OK(index);
+  const CoarseQuantizer coarse(*(*index)->parts(), Metric::kL2, BestKernels());
+  EXPECT_LE(coarse.coordinates(), 128U);
+}
+
+TEST(SpeakerIndexEdgeTest, OneScratchServesVoicesOfAllShapes) {
+  struct Voice {
+    std::unique_ptr<TempDir> dir;
+    std::unique_ptr<SpeakerIndex> index;
+    FrameMatrix queries;
+    Results expected;
+  };
+  const SearchSettings settings{.k = 8, .nprobe = 9, .candidates = 40};
+  std::vector<Voice> voices;
+  for (const auto& [factory, rows, dimension] :
+       {std::tuple<std::string, uint64_t, uint32_t>{"IVF9,PQ8x4fs,RFlat", 400,
+                                                    16},
+        {"IVF300,PQ64x4fs,RFlat", 3000, 128},
+        {"Flat", 50, 7},
+        {"IVF20,Flat", 900, 24}}) {
+    Voice voice{.dir = std::make_unique<TempDir>(),
+                .queries = Speech(70, dimension, 2)};
+    const auto built = BuildFrames(
+        voice.dir->path(), Speech(rows, dimension, 1), {.factory = factory});
+    ASSERT_OK(built);
+    auto index = OpenBuilt(voice.dir->path(), *built, dimension, Metric::kL2,
+                           BestKernels());
+    ASSERT_OK(index);
+    voice.index = *std::move(index);
+    voice.expected = Search(*voice.index, voice.queries, settings);
+    voices.push_back(std::move(voice));
+  }
+  SearchScratch scratch;
+  for (const size_t i : {1, 0, 2, 3, 1, 2, 0, 3, 0, 1}) {
+    const Voice& voice = voices[i];
+    Results found = voice.expected;
+    std::fill(found.ids.begin(), found.ids.end(), -7);
+    ASSERT_OK(voice.index->Search(voice.queries.data.data(), voice.queries.rows,
+                                  settings, scratch, found.ids.data(),
+                                  found.distances.data()));
+    EXPECT_EQ(found.ids, voice.expected.ids) << i;
+    EXPECT_EQ(found.distances, voice.expected.distances) << i;
+  }
+}
 
 TEST(SpeakerIndexEdgeTest, SmallVoicesOfEveryKindBuildAndAnswer) {
   for (const uint64_t rows : {1, 2, 8, 15, 16, 31, 39}) {

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "tests/kernels/level_test.h"
+
 namespace timbre {
 namespace {
 
@@ -28,6 +30,43 @@ TEST(TopKTest, KeepsTheSmallestInOrderWhateverTheOrderOfPushes) {
     }
   }
 }
+
+class TopKBatchTest : public testing::LevelTest {};
+
+TEST_P(TopKBatchTest, TiesGoToTheSmallerIdWhereverTheyAre) {
+  for (const size_t k : {1, 2, 8, 31, 32, 33}) {
+    for (const size_t n : {1, 2, 7, 33, 64, 65}) {
+      for (const int most : {0, 4, 1000}) {
+        const auto scores = Integers<float>(n, 0, most);
+        std::vector<uint32_t> ids(n);
+        std::iota(ids.begin(), ids.end(), 5);
+        std::shuffle(ids.begin(), ids.end(), random_);
+        std::vector<ScoredId> all;
+        for (size_t i = 0; i < n; ++i) {
+          all.push_back(MakeScoredId(scores[i], ids[i]));
+        }
+        std::sort(all.begin(), all.end());
+        TopK top;
+        top.Reset(k);
+        top.Push(scores.data(), ids, level());
+        // What comes later meets the right threshold.
+        const auto more = MakeScoredId(2.0F, 1);
+        top.Push(more);
+        all.insert(std::lower_bound(all.begin(), all.end(), more), more);
+        all.resize(std::min(k, n + 1));
+        EXPECT_EQ(top.full(), k <= n + 1);
+        if (top.full()) {
+          EXPECT_EQ(top.Farthest(), all.back());
+        }
+        const auto found = top.Finish();
+        ASSERT_EQ(std::vector<ScoredId>(found.begin(), found.end()), all)
+            << "k " << k << " n " << n << " most " << most;
+      }
+    }
+  }
+}
+
+TIMBRE_FOR_EVERY_LEVEL(TopKBatchTest);
 
 TEST(TopKTest, KeysOrderLikeScoresThenIds) {
   const float scores[] = {-INFINITY, -1e30F, -1.5F, -0.0F,   0.0F,

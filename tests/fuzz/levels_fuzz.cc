@@ -147,7 +147,7 @@ void Selections(Bytes& bytes) {
   std::vector<uint32_t> expected;
   for (size_t i = SupportedKernels().size(); i-- > 0;) {
     const KernelTable& level = *SupportedKernels()[i];
-    std::vector<uint32_t> found(n + 256);
+    std::vector<uint32_t> found(std::max(n, most));
     found.resize(level.collect(values.data(), n, limit, most, found.data()));
     const size_t k = most % (n + 1);
     if (k > 0) {
