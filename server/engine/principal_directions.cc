@@ -43,7 +43,9 @@ struct Samples {
 
 Samples Take(const std::vector<float>& vectors, size_t dimension) {
   const size_t all = vectors.size() / dimension;
-  Samples samples{.count = std::min(all, kMostSamples), .dimension = dimension};
+  Samples samples;
+  samples.count = std::min(all, kMostSamples);
+  samples.dimension = dimension;
   float largest = 0;
   for (const float x : vectors) largest = std::max(largest, std::fabs(x));
   const float scale = largest > kTiny ? 1 / largest : 0;

@@ -17,6 +17,7 @@ inline constexpr size_t kFramesPerTile = 4;
 // vectors by 4 dimensions.
 inline constexpr size_t kVectorsPerBlock = 16;
 inline constexpr size_t kDimensionsPerGroup = 4;
+inline constexpr size_t kGroupBytes = kVectorsPerBlock * kDimensionsPerGroup;
 
 // Differences and ranges below this count as none: 127 / x would overflow.
 inline constexpr float kTiny = 1e-30F;

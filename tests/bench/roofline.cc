@@ -7,6 +7,7 @@
 // and float multiply-adds with independent registers, reads of a buffer that
 // fits the second-level cache, of one that fits no cache, and of random rows.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <iostream>
@@ -72,6 +73,46 @@ AlignedVector<T> Noise(size_t n, int low, int high) {
   return values;
 }
 
+// What reducing four frames to 64 coordinates and scoring the lists for them
+// takes.
+double SecondsReduced(const KernelTable& kernels, size_t dimension,
+                      size_t nlist) {
+  constexpr size_t kReduced = 64;
+  const auto directions = Noise<uint8_t>(kReduced * dimension, 0, 255);
+  const auto centroids = Noise<uint8_t>(nlist * kReduced, 0, 255);
+  const AlignedVector<float> ones(std::max(nlist, 4 * dimension), 1.0F);
+  const auto frames = Noise<float>(4 * dimension, -9, 9);
+  AlignedVector<int8_t> values(4 * dimension);
+  AlignedVector<int8_t> reduced(4 * kReduced);
+  std::vector<float> coordinates(4 * kReduced);
+  AlignedVector<uint16_t> scores(4 * nlist);
+  return Seconds([&] {
+    std::array<Projection, 4> projections;
+    std::array<ListQuery, 4> queries;
+    for (size_t q = 0; q < 4; ++q) {
+      int8_t* const out = &values[q * dimension];
+      const QuantizedFrame frame = kernels.quantize(
+          &frames[q * dimension], ones.data(), dimension, dimension, out);
+      projections[q] = {out, frame.sum, frame.step, &coordinates[q * kReduced]};
+    }
+    kernels.project(
+        {directions.data(), ones.data(), ones.data(),
+         kReduced / kVectorsPerBlock, dimension / kDimensionsPerGroup},
+        projections.data(), 4);
+    for (size_t q = 0; q < 4; ++q) {
+      int8_t* const out = &reduced[q * kReduced];
+      const QuantizedFrame frame = kernels.quantize(
+          &coordinates[q * kReduced], ones.data(), kReduced, kReduced, out);
+      queries[q] = {out, frame.sum, 1, 1e4, 0.01F, &scores[q * nlist]};
+    }
+    PrefetchQueue none;
+    kernels.score_lists(
+        {centroids.data(), ones.data(), ones.data(), nlist / kVectorsPerBlock,
+         kReduced / kDimensionsPerGroup},
+        queries.data(), 4, none);
+  });
+}
+
 // Microseconds a frame of each stage, for the shapes of the benchmark's index
 // and everything in the nearest caches that it fits.
 json Stages(const KernelTable& kernels, size_t dimension, size_t nlist) {
@@ -98,6 +139,8 @@ json Stages(const KernelTable& kernels, size_t dimension, size_t nlist) {
           kernels.score_lists(lists, queries.data(), count, none);
         });
   }
+  stages["lists_4_reduced_to_64"] =
+      1e6 / 4 * SecondsReduced(kernels, dimension, nlist);
   std::vector<int8_t> quantized(dimension);
   stages["quantize"] = 1e6 * Seconds([&] {
                          kernels.quantize(floats.data(), ones.data(), dimension,

@@ -13,7 +13,6 @@
 namespace timbre::avx2 {
 namespace {
 
-constexpr size_t kGroupBytes = kVectorsPerBlock * kDimensionsPerGroup;
 constexpr size_t kQuarterBytes = kGroupBytes / 4;
 
 // Four int8 values as int16, again and again.

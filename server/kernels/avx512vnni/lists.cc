@@ -12,8 +12,6 @@
 namespace timbre::avx512vnni {
 namespace {
 
-constexpr size_t kGroupBytes = kVectorsPerBlock * kDimensionsPerGroup;
-
 TIMBRE_AVX512_VNNI inline __m512i SpreadGroup(const int8_t* values) {
   int32_t four = 0;
   std::memcpy(&four, values, sizeof(four));

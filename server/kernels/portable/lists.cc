@@ -48,7 +48,6 @@ template <typename Query>
 void ForAll(const VectorBlocks& vectors, const Query* queries, size_t count,
             PrefetchQueue& prefetch) {
   const uint8_t* values = vectors.values;
-  constexpr size_t kGroupBytes = kVectorsPerBlock * kDimensionsPerGroup;
   for (size_t block = 0; block < vectors.blocks; ++block) {
     for (size_t q = 0; q < count; ++q) {
       Dots dots{};
