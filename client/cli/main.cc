@@ -1,5 +1,6 @@
 // timbre: the command line of the service.
 #include <csignal>
+#include <iostream>
 
 #include "client/cli/command.h"
 
@@ -23,6 +24,13 @@ int main(int argc, char** argv) {
   timbre::cli::AddExport(app, &exit_code);
   timbre::cli::AddHealth(app, &exit_code);
   timbre::cli::AddSynth(app, &exit_code);
+  // CLI11 would only say that a subcommand is missing.
+  if (argc > 1 && argv[1][0] != '-' &&
+      app.get_subcommand_no_throw(argv[1]) == nullptr) {
+    std::cerr << "timbre: there is no command " << argv[1]
+              << "; timbre --help lists them\n";
+    return 2;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -43,7 +43,7 @@ SLOW_QUERIES = 200
 class Voice:
     """An index on the disk, its queries, and what exact search finds."""
 
-    def __init__(self, rows, dimension, nlist):
+    def __init__(self, rows, dimension, nlist, queries=QUERIES):
         self.rows, self.dimension, self.nlist = rows, dimension, nlist
         self.directory = VOICES / f"{rows}x{dimension}-ivf{nlist}"
         if not (self.directory / "queries.npy").exists():
@@ -53,7 +53,7 @@ class Voice:
                  str(nlist)],
                 check=True,
             )
-        self.queries = np.load(self.directory / "queries.npy")[:QUERIES]
+        self.queries = np.load(self.directory / "queries.npy")[:queries]
         self.frames = np.load(self.directory / "total_fea.npy", mmap_mode="r")
         self.kth = self._exact()
 
@@ -89,7 +89,10 @@ class Process:
         self.simd_level = self._receive()["simd_level"]
 
     def _receive(self):
-        return json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line:  # it has said why
+            raise SystemExit(self._process.wait())
+        return json.loads(line)
 
     def run(self, **command):
         self._process.stdin.write(json.dumps(command) + "\n")
@@ -137,11 +140,12 @@ class PythonFaiss:
         return 1e6 * total / frames, np.concatenate(ids)
 
 
-def contenders(process, python_faiss, case):
+def contenders(voice, process, python_faiss, case):
     """name -> a call that returns (microseconds a frame, ids)."""
     nprobe, batch, cold = case
-    slow = min(SLOW_QUERIES, QUERIES) if batch <= SLOW_QUERIES else QUERIES
-    frames = {"ours": QUERIES, "faiss": slow}
+    queries = len(voice.queries)
+    slow = min(SLOW_QUERIES, queries) if batch <= SLOW_QUERIES else queries
+    frames = {"ours": queries, "faiss": slow}
     if cold:
         frames = {"ours": 20 * batch, "faiss": 5 * batch}
 
@@ -180,7 +184,7 @@ def agreement(voice, ours, theirs):
 
 
 def measure(voice, process, python_faiss, case, rounds):
-    calls = contenders(process, python_faiss, case)
+    calls = contenders(voice, process, python_faiss, case)
     times = {name: [] for name in calls}
     ids = {}
     for name, call in calls.items():  # warm-up, and the answers
@@ -227,7 +231,7 @@ def check(row):
 
 
 HEADER = (
-    "| N x d | nprobe | batch | | ours, us a frame | best faiss | ratio "
+    "| N x d | nprobe | batch | | ours, us a frame | faiss | ratio "
     "| recall@8 ours / faiss | same ids |\n" + "| --- " * 9 + "|"
 )
 
@@ -238,7 +242,7 @@ def line(row):
         f"| {row['n']:,} x {row['dimension']} | {row['nprobe']} "
         f"| {row['batch']} | {'cold' if row['cold'] else 'warm'} "
         f"| {row['ours_us']:.2f} ({low:.2f}-{high:.2f}) "
-        f"| {row['faiss_us']:.1f} | {row['ratio']:.1f} "
+        f"| {row['faiss_us']:.1f} ({row['faiss']}) | {row['ratio']:.1f} "
         f"| {row['ours_recall']:.3f} / {row['faiss_recall']:.3f} "
         f"| {100 * row['same_ids']:.2f} % |"
     )
@@ -291,6 +295,9 @@ def main():
     parser.add_argument("--max_frames", type=int, default=1_000_000,
                         help="leave larger voices out")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--queries", type=int, default=QUERIES,
+                        help="different frames, up to 4000; 32 stay in the "
+                        "nearest caches")
     parser.add_argument("--simd_level", default="",
                         help="this engine's, as timbred takes it; avx2 and "
                         "portable limit faiss-cpu too")
@@ -306,7 +313,7 @@ def main():
     for shape in shapes:
         if shape[0] > options.max_frames:
             continue
-        voice = Voice(*shape)
+        voice = Voice(*shape, options.queries)
         os.sched_setaffinity(0, {options.core})  # and that of children
         process = Process(voice, options.simd_level)
         try:

@@ -107,7 +107,7 @@ def test_errors_say_what_was_wrong_and_what_to_do(run, tmp_path):
     assert "dimension 9" in mixed.stderr
     assert run("show", "x", code=4)
     assert "Alice" in run("build", "Alice", "a.npy", code=3).stderr
-    run("frobnicate", code=2)
+    assert "no command frobnicate" in run("frobnicate", code=2).stderr
     run(code=2)
     run("build", code=2)
 
