@@ -24,6 +24,7 @@
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
 #include "server/engine/faiss_version.h"
+#include "server/service/admission.h"
 #include "server/service/blend_rpc.h"
 #include "server/service/build_progress.h"
 #include "server/service/build_rpc.h"
@@ -153,17 +154,22 @@ class RunningApp : public App {
   }
 
   void StartMetrics() {
+    admission_ = std::make_unique<Admission>(
+        AdmissionLimits{.frames = config_.max_queued_frames,
+                        .bytes = config_.max_queued_bytes});
     metrics_ = std::make_unique<ServerMetrics>(
         ServerMetrics::BuildInfo{.version = kVersion,
                                  .faiss_version = FaissVersion(),
                                  .simd_level = std::string(kernels_->name)});
-    metrics_->SetCatalogGauges([catalog = catalog_.get()] {
+    metrics_->SetScrapedValues([this, catalog = catalog_.get()] {
       const CatalogStats stats = catalog->Stats();
-      return CatalogGauges{
+      return ScrapedValues{
           .speakers = static_cast<double>(stats.speakers),
           .speakers_loaded = static_cast<double>(stats.speakers_loaded),
           .versions_damaged = static_cast<double>(stats.versions_damaged),
-          .resident_bytes = static_cast<double>(stats.bytes_resident)};
+          .resident_bytes = static_cast<double>(stats.bytes_resident),
+          .queued_frames = static_cast<double>(admission_->frames()),
+          .queued_bytes = static_cast<double>(admission_->bytes())};
     });
   }
 
@@ -190,6 +196,7 @@ class RunningApp : public App {
     context_ = {.catalog = catalog_.get(),
                 .metrics = metrics_.get(),
                 .kernels = kernels_,
+                .admission = admission_.get(),
                 .workers = workers_.get(),
                 .io = io_.get(),
                 .builders = builders_.get(),
@@ -296,6 +303,7 @@ class RunningApp : public App {
   const Config config_;
   const KernelTable* kernels_ = nullptr;
   std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Admission> admission_;
   std::unique_ptr<ServerMetrics> metrics_;
   std::unique_ptr<MetricsEndpoint> endpoint_;
   std::unique_ptr<ProgressTicker> ticker_;

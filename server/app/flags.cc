@@ -42,6 +42,12 @@ ABSL_FLAG(uint64_t, max_message_bytes, uint64_t{64} << 20,
           "largest request message in bytes, 4096..2147483647; a larger one "
           "ends its call with RESOURCE_EXHAUSTED. Memory per open stream can "
           "reach a few times this.");
+ABSL_FLAG(uint64_t, max_queued_frames, 65536,
+          "frames of Search and Blend messages that may wait for their answers "
+          "in all streams, about; the newest message beyond is refused with "
+          "RESOURCE_EXHAUSTED and a retry hint. 0: unlimited.");
+ABSL_FLAG(uint64_t, max_queued_bytes, uint64_t{256} << 20,
+          "the same in bytes. 0: unlimited.");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(15),
           "after SIGTERM or SIGINT, how long calls may take to end before they "
           "are cut off, 0s..1h. Keep Kubernetes' "
@@ -188,6 +194,8 @@ absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
   config.worker_threads = absl::GetFlag(FLAGS_worker_threads);
   config.simd_level = absl::GetFlag(FLAGS_simd_level);
   config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
+  config.max_queued_frames = absl::GetFlag(FLAGS_max_queued_frames);
+  config.max_queued_bytes = absl::GetFlag(FLAGS_max_queued_bytes);
   config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
   config.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
   config.max_connection_age_grace =

@@ -17,13 +17,35 @@ ThreadPool::ThreadPool(const std::string& name, int threads, int niceness) {
 
 ThreadPool::~ThreadPool() { Stop(); }
 
-void ThreadPool::Submit(Task task) {
+void ThreadPool::Submit(Task task, Urgency urgency) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return;
-    tasks_.push_back(std::move(task));
+    (urgency == Urgency::kUrgent ? urgent_ : bulk_).push_back(std::move(task));
   }
   wake_.notify_one();
+}
+
+void ThreadPool::RunUrgent() {
+  Task task;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (urgent_.empty()) return;
+    task = std::move(urgent_.front());
+    urgent_.pop_front();
+  }
+  task();
+}
+
+ThreadPool::Task ThreadPool::TakeNext() {
+  const bool bulk = !bulk_.empty() && (urgent_.empty() ||
+                                       urgent_in_a_row_ == kUrgentInARow);
+  urgent_in_a_row_ = bulk || bulk_.empty() ? 0 : urgent_in_a_row_ + 1;
+  std::deque<Task>& tasks = bulk ? bulk_ : urgent_;
+  if (tasks.empty()) return nullptr;
+  Task task = std::move(tasks.front());
+  tasks.pop_front();
+  return task;
 }
 
 void ThreadPool::Stop() {
@@ -47,11 +69,12 @@ void ThreadPool::Run(const std::string& name, int niceness) {
     Task task;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-      if (tasks_.empty()) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
+      wake_.wait(lock, [this] {
+        return stopping_ || !urgent_.empty() || !bulk_.empty();
+      });
+      task = TakeNext();
     }
+    if (task == nullptr) return;
     task();
   }
 }

@@ -1,4 +1,4 @@
-// A fixed number of threads and one queue.
+// A fixed number of threads, and tasks that wait for them.
 #ifndef TIMBRE_SERVER_BASE_THREAD_POOL_H_
 #define TIMBRE_SERVER_BASE_THREAD_POOL_H_
 
@@ -12,10 +12,13 @@
 
 namespace timbre {
 
-// Runs tasks in the order in which they were submitted. Thread-safe.
+// Urgent tasks go first, but never more than kUrgentInARow while bulk ones wait;
+// tasks of one urgency in the order in which they were submitted. Thread-safe.
 class ThreadPool {
  public:
   using Task = std::function<void()>;
+  enum class Urgency { kUrgent, kBulk };
+  static constexpr int kUrgentInARow = 16;
 
   // Threads are called `name` in ps and gdb (15 characters) and run at
   // `niceness` (0: as the process; 10: background work).
@@ -26,18 +29,25 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   // Never blocks. After Stop the task is dropped.
-  void Submit(Task task);
+  void Submit(Task task, Urgency urgency = Urgency::kUrgent);
+  // Runs one urgent task that waits, if there is one, on the calling thread,
+  // which is one of the pool's: for long tasks, between two pieces.
+  void RunUrgent();
   // Finishes what was submitted and joins the threads. Not from a task.
   void Stop();
   size_t threads() const { return threads_.size(); }
 
  private:
   void Run(const std::string& name, int niceness);
+  // The next task; none: there is none. REQUIRES: mutex_.
+  Task TakeNext();
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Task> tasks_;  // guarded by mutex_
-  bool stopping_ = false;   // guarded by mutex_
+  std::deque<Task> urgent_;   // guarded by mutex_
+  std::deque<Task> bulk_;     // guarded by mutex_
+  int urgent_in_a_row_ = 0;   // guarded by mutex_
+  bool stopping_ = false;     // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

@@ -54,7 +54,7 @@ double OpenFiles() {
 }  // namespace
 
 std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
-  const CatalogGauges now = read_();
+  const ScrapedValues now = read_();
   const auto gauge = prometheus::MetricType::Gauge;
   return {
       Single("timbre_speakers", "Voices with a version.", gauge, now.speakers),
@@ -64,7 +64,13 @@ std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
              gauge, now.versions_damaged),
       Single("timbre_resident_bytes",
              "Memory of open versions besides the mapped frames.", gauge,
-             now.resident_bytes)};
+             now.resident_bytes),
+      Single("timbre_queued_frames",
+             "Frames of messages that wait for their answers, about.", gauge,
+             now.queued_frames),
+      Single("timbre_queued_bytes",
+             "Bytes of messages that wait for their answers.", gauge,
+             now.queued_bytes)};
 }
 
 std::vector<prometheus::MetricFamily> ProcessGauges::Collect() const {

@@ -16,12 +16,12 @@ namespace timbre {
 
 class ScrapedGauges : public prometheus::Collectable {
  public:
-  explicit ScrapedGauges(std::function<CatalogGauges()> read)
+  explicit ScrapedGauges(std::function<ScrapedValues()> read)
       : read_(std::move(read)) {}
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
-  const std::function<CatalogGauges()> read_;
+  const std::function<ScrapedValues()> read_;
 };
 
 // process_* as the Prometheus client libraries define them.

@@ -175,7 +175,7 @@ void ServerMetrics::AddBuildSeries() {
   }
 }
 
-void ServerMetrics::SetCatalogGauges(std::function<CatalogGauges()> read) {
+void ServerMetrics::SetScrapedValues(std::function<ScrapedValues()> read) {
   gauges_ = std::make_shared<ScrapedGauges>(std::move(read));
 }
 

@@ -56,11 +56,13 @@ inline constexpr size_t kStatusCodes = 17;
 size_t NprobeLabel(std::optional<uint32_t> nprobe);
 
 // What is read when somebody scrapes.
-struct CatalogGauges {
+struct ScrapedValues {
   double speakers = 0;
   double speakers_loaded = 0;
   double versions_damaged = 0;
   double resident_bytes = 0;
+  double queued_frames = 0;
+  double queued_bytes = 0;
 };
 
 class ServerMetrics {
@@ -75,7 +77,7 @@ class ServerMetrics {
   ~ServerMetrics();
 
   // Called on every scrape, on the scraper's thread.
-  void SetCatalogGauges(std::function<CatalogGauges()> read);
+  void SetScrapedValues(std::function<ScrapedValues()> read);
 
   // What an exposer scrapes.
   std::vector<std::shared_ptr<prometheus::Collectable>> Collectables() const;

@@ -1,12 +1,36 @@
 #include "server/service/exchange_handler.h"
 
+#include <array>
 #include <utility>
 
 namespace timbre {
+namespace {
+
+// Messages up to here are small: 256 frames of 256 numbers, live conversion
+// with room to spare.
+constexpr size_t kSmallBytes = (size_t{256} << 10) + 1024;
+
+constexpr absl::Duration kPieceTime = absl::Microseconds(500);
+
+thread_local bool interrupted = false;
+
+}  // namespace
 
 WorkerScratch& ThisWorkersScratch() {
-  thread_local WorkerScratch scratch;
-  return scratch;
+  thread_local std::array<WorkerScratch, 2> scratch;
+  return scratch[interrupted ? 1 : 0];
+}
+
+Interruption::Interruption() { interrupted = true; }
+Interruption::~Interruption() { interrupted = false; }
+bool Interruption::UnderWay() { return interrupted; }
+
+void PieceSize::Adapt(absl::Duration duration) {
+  if (duration > kPieceTime) {
+    rows_ = std::max(kLeast, rows_ / 2);
+  } else if (duration < kPieceTime / 2) {
+    rows_ = std::min(kMost, rows_ * 2);
+  }
 }
 
 void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
@@ -15,10 +39,33 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
     busy_ = true;
   }
   const absl::Time received = absl::Now();
-  context().metrics->AddBytes(rpc(), message.Length(), 0);
+  const size_t bytes = message.Length();
+  context().metrics->AddBytes(rpc(), bytes, 0);
+  auto ticket = context().admission->Enter(FramesIn(message), bytes);
+  if (!ticket.ok()) return call().Finish(ticket.status());
+  ticket_ = *std::move(ticket);
+  urgency_ = bytes <= kSmallBytes ? ThreadPool::Urgency::kUrgent
+                                  : ThreadPool::Urgency::kBulk;
   context().workers->Submit(
       [this, keep = call().shared_from_this(), message = std::move(message),
-       received]() mutable { Process(message, received); });
+       received]() mutable { Process(message, received); },
+      urgency_);
+}
+
+// About: what is in a message shows when it is parsed, which is work too.
+uint64_t ExchangeHandler::FramesIn(const grpc::ByteBuffer& message) const {
+  constexpr uint32_t kUsualDimension = 256;
+  const uint32_t dimension =
+      pin_.pinned() ? pin_.version().index->dimension() : kUsualDimension;
+  return message.Length() / (dimension * sizeof(float)) + 1;
+}
+
+void ExchangeHandler::LetOthersPass() {
+  if (urgency_ == ThreadPool::Urgency::kUrgent || Interruption::UnderWay()) {
+    return;
+  }
+  const Interruption interruption;
+  context().workers->RunUrgent();
 }
 
 void ExchangeHandler::Process(grpc::ByteBuffer& message, absl::Time received) {
@@ -42,7 +89,8 @@ void ExchangeHandler::Open(absl::Time received) {
         context().catalog->Acquire(pin_.speaker(), pin_.wanted_version());
     if (!lease.ok()) return call().Finish(lease.status());
     pin_.Pin(*std::move(lease));
-    context().workers->Submit([this, keep, received] { Respond(received); });
+    context().workers->Submit([this, keep, received] { Respond(received); },
+                              urgency_);
   });
 }
 
@@ -54,6 +102,7 @@ void ExchangeHandler::Respond(absl::Time received) {
                                     absl::Now() - received);
   context().metrics->AddFrames(rpc(), answer->rows);
   context().metrics->AddBytes(rpc(), 0, answer->message.Length());
+  ticket_ = {};
   call().Write(answer->message);
 }
 

@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/engine/blender.h"
+#include "server/service/admission.h"
 #include "server/service/frame_codec.h"
 #include "server/service/rpc_handler.h"
 #include "server/service/voice_pin.h"
@@ -28,6 +29,30 @@ struct WorkerScratch {
   std::vector<float> out;
 };
 WorkerScratch& ThisWorkersScratch();
+
+// While it lives, this worker is in the middle of a message and answers another
+// one: with other working memory. At most one at a time.
+class Interruption {
+ public:
+  Interruption();
+  ~Interruption();
+  Interruption(const Interruption&) = delete;
+  Interruption& operator=(const Interruption&) = delete;
+  static bool UnderWay();
+};
+
+// How many frames to answer between two looks at what else waits.
+class PieceSize {
+ public:
+  uint64_t rows() const { return rows_; }
+  // The last piece took so long.
+  void Adapt(absl::Duration duration);
+
+ private:
+  static constexpr uint64_t kLeast = 4;
+  static constexpr uint64_t kMost = 64;
+  uint64_t rows_ = 16;
+};
 
 // Measures one part of a message. Not thread-safe.
 class StageTimer {
@@ -74,27 +99,37 @@ class ExchangeHandler : public RpcHandler {
   // Decodes the frames of the parsed message for the pinned version.
   absl::Status Decode(const v1::Frames& frames, FrameBatch& batch);
 
-  // Runs `work(first, rows)` over `rows` frames in pieces that take about a
-  // millisecond; CANCELLED between two of them if nobody waits any more.
+  // Runs `work(first, rows)` over `rows` frames in pieces of up to half a
+  // millisecond, and between two of them one small message that waits: a large
+  // one holds nobody up. CANCELLED if nobody waits for the answer any more.
   template <typename Work>
   absl::Status InPieces(uint64_t rows, Work work) {
-    for (uint64_t first = 0; first < rows; first += kPieceRows) {
+    PieceSize size;
+    for (uint64_t first = 0; first < rows;) {
       if (call().cancelled()) return absl::CancelledError("");
-      absl::Status status = work(first, std::min(kPieceRows, rows - first));
+      if (first > 0) LetOthersPass();
+      const absl::Time start = absl::Now();
+      const uint64_t piece = std::min(size.rows(), rows - first);
+      absl::Status status = work(first, piece);
       if (!status.ok()) return status;
+      first += piece;
+      size.Adapt(absl::Now() - start);
     }
     return absl::OkStatus();
   }
-  static constexpr uint64_t kPieceRows = 64;
 
   VoicePin& pin() { return pin_; }
 
  private:
+  void LetOthersPass();
+  uint64_t FramesIn(const grpc::ByteBuffer& message) const;
   void Process(grpc::ByteBuffer& message, absl::Time received);
   void Open(absl::Time received);
   void Respond(absl::Time received);
 
   VoicePin pin_;                 // used by one task at a time
+  ThreadPool::Urgency urgency_ = ThreadPool::Urgency::kUrgent;
+  Admission::Ticket ticket_;     // of the message in work
   absl::Duration parsing_time_;  // of the message in work
 
   std::mutex mutex_;

@@ -12,6 +12,7 @@
 
 namespace timbre {
 
+class Admission;
 class ProgressTicker;
 
 struct BuildLimits {
@@ -24,6 +25,7 @@ struct ServiceContext {
   Catalog* catalog = nullptr;
   ServerMetrics* metrics = nullptr;
   const KernelTable* kernels = nullptr;
+  Admission* admission = nullptr;  // to `workers`
   ThreadPool* workers = nullptr;   // searches: never blocks
   ThreadPool* io = nullptr;        // may wait for the disk
   ThreadPool* builders = nullptr;  // one build a thread

@@ -63,5 +63,58 @@ TEST(ThreadPoolTest, TasksRunAtTheSameTime) {
   pool.Stop();
 }
 
+// A pool of one thread that is kept busy until it is let go.
+class BusyPool {
+ public:
+  BusyPool() {
+    pool_.Submit([this] {
+      busy_.set_value();
+      go_.get_future().wait();
+    });
+    busy_.get_future().wait();
+  }
+  ThreadPool& operator*() { return pool_; }
+  // Runs what was submitted meanwhile.
+  void Finish() {
+    go_.set_value();
+    pool_.Stop();
+  }
+
+ private:
+  std::promise<void> busy_;
+  std::promise<void> go_;
+  ThreadPool pool_{"test", 1};
+};
+
+TEST(ThreadPoolTest, UrgentTasksGoFirstButNotForever) {
+  BusyPool pool;
+  std::string order;
+  (*pool).Submit([&] { order += 'b'; }, ThreadPool::Urgency::kBulk);
+  (*pool).Submit([&] { order += 'B'; }, ThreadPool::Urgency::kBulk);
+  for (int i = 0; i < ThreadPool::kUrgentInARow + 2; ++i) {
+    (*pool).Submit([&] { order += 'u'; });
+  }
+  pool.Finish();
+  EXPECT_EQ(order, std::string(ThreadPool::kUrgentInARow, 'u') + "buuB");
+}
+
+TEST(ThreadPoolTest, LongTasksLetUrgentOnesPass) {
+  BusyPool pool;
+  std::string order;
+  (*pool).Submit(
+      [&] {
+        (*pool).Submit([&] { order += 'u'; });
+        (*pool).Submit([&] { order += 'b'; }, ThreadPool::Urgency::kBulk);
+        order += '1';
+        (*pool).RunUrgent();
+        order += '2';
+        (*pool).RunUrgent();  // no other is urgent
+        order += '3';
+      },
+      ThreadPool::Urgency::kBulk);
+  pool.Finish();
+  EXPECT_EQ(order, "1u23");
+}
+
 }  // namespace
 }  // namespace timbre

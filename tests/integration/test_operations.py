@@ -48,6 +48,8 @@ def test_metrics_have_their_series_and_promtool_finds_nothing(server):
         'timbre_build_stage_duration_seconds_bucket{stage="training"',
         "timbre_speakers_loaded",
         "timbre_resident_bytes",
+        "timbre_queued_frames",
+        "timbre_queued_bytes",
         "timbre_build_info{",
         "process_resident_memory_bytes",
     ):

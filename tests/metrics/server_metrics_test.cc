@@ -31,7 +31,7 @@ TEST(ServerMetricsTest, NprobeIsRoundedUpToABoundedLabel) {
 
 TEST(ServerMetricsTest, SeriesHaveTheNamesThatOperatorsWatch) {
   ServerMetrics metrics({"1.0", "1.7.3", "avx2"});
-  metrics.SetCatalogGauges([] { return CatalogGauges{.speakers = 3}; });
+  metrics.SetScrapedValues([] { return ScrapedValues{.speakers = 3}; });
   metrics.ObserveMessage(Rpc::kSearch, NprobeLabel(3), 10,
                          absl::Milliseconds(1));
   metrics.ObserveMessage(Rpc::kBlend, NprobeLabel(std::nullopt), 0,

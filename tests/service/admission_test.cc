@@ -1,0 +1,65 @@
+#include "server/service/admission.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "server/base/errors.h"
+#include "server/service/exchange_handler.h"
+
+namespace timbre {
+namespace {
+
+TEST(AdmissionTest, RefusesWhatExceedsEitherLimitUntilSomethingGoes) {
+  Admission admission({.frames = 100, .bytes = 1000});
+  auto first = admission.Enter(60, 100);
+  ASSERT_TRUE(first.ok());
+  const auto frames = admission.Enter(41, 1);
+  EXPECT_EQ(frames.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(DetailsOf(frames.status()).reason, "OVERLOADED");
+  EXPECT_TRUE(DetailsOf(frames.status()).retry_after.has_value());
+  EXPECT_FALSE(admission.Enter(1, 901).ok());
+  // What was refused takes nothing.
+  EXPECT_EQ(admission.frames(), 60U);
+  EXPECT_EQ(admission.bytes(), 100U);
+  {
+    const auto second = admission.Enter(40, 900);
+    EXPECT_TRUE(second.ok());
+    EXPECT_EQ(admission.frames(), 100U);
+    EXPECT_FALSE(admission.Enter(1, 1).ok());
+  }
+  EXPECT_TRUE(admission.Enter(1, 1).ok());
+  *first = {};
+  EXPECT_EQ(admission.frames(), 0U);
+  EXPECT_EQ(admission.bytes(), 0U);
+}
+
+TEST(AdmissionTest, AMessageAboveTheLimitsIsAcceptedWhereNothingWaits) {
+  Admission admission({.frames = 10, .bytes = 10});
+  const auto large = admission.Enter(5000, 5000);
+  EXPECT_TRUE(large.ok());
+  EXPECT_FALSE(admission.Enter(1, 1).ok());
+}
+
+TEST(AdmissionTest, WithoutLimitsEverythingIsAccepted) {
+  Admission admission({});
+  const auto first = admission.Enter(uint64_t{1} << 40, uint64_t{1} << 40);
+  EXPECT_TRUE(first.ok());
+  EXPECT_TRUE(admission.Enter(uint64_t{1} << 40, uint64_t{1} << 40).ok());
+}
+
+TEST(PieceSizeTest, FollowsTheTimeThatPiecesTake) {
+  PieceSize size;
+  EXPECT_EQ(size.rows(), 16U);
+  for (int i = 0; i < 9; ++i) size.Adapt(absl::Microseconds(100));
+  EXPECT_EQ(size.rows(), 64U);
+  size.Adapt(absl::Microseconds(400));
+  EXPECT_EQ(size.rows(), 64U);
+  size.Adapt(absl::Microseconds(600));
+  EXPECT_EQ(size.rows(), 32U);
+  for (int i = 0; i < 9; ++i) size.Adapt(absl::Milliseconds(5));
+  EXPECT_EQ(size.rows(), 4U);
+}
+
+}  // namespace
+}  // namespace timbre
