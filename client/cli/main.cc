@@ -1,6 +1,8 @@
 // timbre: the command line of the service.
 #include <csignal>
 #include <iostream>
+#include <string>
+#include <utility>
 
 #include "client/cli/command.h"
 
@@ -25,9 +27,12 @@ int main(int argc, char** argv) {
   timbre::cli::AddHealth(app, &exit_code);
   timbre::cli::AddSynth(app, &exit_code);
   // CLI11 would only say that a subcommand is missing.
-  if (argc > 1 && argv[1][0] != '-' &&
-      app.get_subcommand_no_throw(argv[1]) == nullptr) {
-    std::cerr << "timbre: there is no command " << argv[1]
+  const std::string command = argc > 1 ? argv[1] : "-";
+  const auto named = [&](const CLI::App* sub) {
+    return sub->get_name() == command;
+  };
+  if (command[0] != '-' && std::as_const(app).get_subcommands(named).empty()) {
+    std::cerr << "timbre: there is no command " << command
               << "; timbre --help lists them\n";
     return 2;
   }

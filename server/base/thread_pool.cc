@@ -38,8 +38,8 @@ void ThreadPool::RunUrgent() {
 }
 
 ThreadPool::Task ThreadPool::TakeNext() {
-  const bool bulk = !bulk_.empty() && (urgent_.empty() ||
-                                       urgent_in_a_row_ == kUrgentInARow);
+  const bool bulk =
+      !bulk_.empty() && (urgent_.empty() || urgent_in_a_row_ == kUrgentInARow);
   urgent_in_a_row_ = bulk || bulk_.empty() ? 0 : urgent_in_a_row_ + 1;
   std::deque<Task>& tasks = bulk ? bulk_ : urgent_;
   if (tasks.empty()) return nullptr;

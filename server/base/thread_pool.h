@@ -12,8 +12,9 @@
 
 namespace timbre {
 
-// Urgent tasks go first, but never more than kUrgentInARow while bulk ones wait;
-// tasks of one urgency in the order in which they were submitted. Thread-safe.
+// Urgent tasks go first, but never more than kUrgentInARow while bulk ones
+// wait; tasks of one urgency in the order in which they were submitted.
+// Thread-safe.
 class ThreadPool {
  public:
   using Task = std::function<void()>;
@@ -44,10 +45,10 @@ class ThreadPool {
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Task> urgent_;   // guarded by mutex_
-  std::deque<Task> bulk_;     // guarded by mutex_
-  int urgent_in_a_row_ = 0;   // guarded by mutex_
-  bool stopping_ = false;     // guarded by mutex_
+  std::deque<Task> urgent_;  // guarded by mutex_
+  std::deque<Task> bulk_;    // guarded by mutex_
+  int urgent_in_a_row_ = 0;  // guarded by mutex_
+  bool stopping_ = false;    // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

@@ -27,8 +27,8 @@ absl::StatusOr<Admission::Ticket> Admission::Enter(uint64_t frames,
   }
   return MakeRetryableError(
       absl::StatusCode::kResourceExhausted, "OVERLOADED",
-      absl::StrCat("the server is busy: about ", frames_before,
-                   " frames in ", bytes_before,
+      absl::StrCat("the server is busy: about ", frames_before, " frames in ",
+                   bytes_before,
                    " bytes wait already; --max_queued_frames=", limits_.frames,
                    ", --max_queued_bytes=", limits_.bytes, "; try again"),
       kRetryAfter);

@@ -127,7 +127,7 @@ class ExchangeHandler : public RpcHandler {
   void Open(absl::Time received);
   void Respond(absl::Time received);
 
-  VoicePin pin_;                 // used by one task at a time
+  VoicePin pin_;  // used by one task at a time
   ThreadPool::Urgency urgency_ = ThreadPool::Urgency::kUrgent;
   Admission::Ticket ticket_;     // of the message in work
   absl::Duration parsing_time_;  // of the message in work
