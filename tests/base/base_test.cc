@@ -101,19 +101,17 @@ TEST(ThreadPoolTest, UrgentTasksGoFirstButNotForever) {
 TEST(ThreadPoolTest, LongTasksLetUrgentOnesPass) {
   BusyPool pool;
   std::string order;
-  (*pool).Submit(
-      [&] {
-        (*pool).Submit([&] { order += 'u'; });
-        (*pool).Submit([&] { order += 'b'; }, ThreadPool::Urgency::kBulk);
-        order += '1';
-        (*pool).RunUrgent();
-        order += '2';
-        (*pool).RunUrgent();  // no other is urgent
-        order += '3';
-      },
-      ThreadPool::Urgency::kBulk);
+  (*pool).Submit([&] {
+    order += '1';
+    (*pool).RunUrgent();
+    order += '2';
+    (*pool).RunUrgent();  // no other is urgent
+    order += '3';
+  });
+  (*pool).Submit([&] { order += 'u'; });
+  (*pool).Submit([&] { order += 'b'; }, ThreadPool::Urgency::kBulk);
   pool.Finish();
-  EXPECT_EQ(order, "1u23");
+  EXPECT_EQ(order, "1u23b");
 }
 
 }  // namespace
