@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
 
@@ -13,12 +14,38 @@
 namespace timbre::avx2 {
 namespace {
 
-// Bit 2 i for each of 16 values that is <= its limit.
+// For every byte the places of its bits, lowest first, a byte each.
+constexpr std::array<uint64_t, 256> PlacesOfBits() {
+  std::array<uint64_t, 256> places{};
+  for (unsigned bits = 0; bits < 256; ++bits) {
+    unsigned count = 0;
+    for (uint64_t bit = 0; bit < 8; ++bit) {
+      if ((bits >> bit & 1U) != 0) places[bits] |= bit << (8 * count++);
+    }
+  }
+  return places;
+}
+alignas(64) constexpr std::array<uint64_t, 256> kPlacesOfBits = PlacesOfBits();
+
+// Appends first + i for every bit i of a byte, without a branch that depends on
+// them; writes eight numbers. Returns the new count.
+TIMBRE_AVX2 inline size_t Append(uint32_t bits, size_t first, size_t count,
+                                 uint32_t* positions) {
+  const __m256i places = _mm256_cvtepu8_epi32(
+      _mm_cvtsi64_si128(static_cast<int64_t>(kPlacesOfBits[bits])));
+  _mm256_storeu_si256(
+      reinterpret_cast<__m256i*>(positions + count),
+      _mm256_add_epi32(places, _mm256_set1_epi32(static_cast<int>(first))));
+  return count + static_cast<size_t>(std::popcount(bits));
+}
+
+// Bit i for each of 16 values that is <= its limit.
 TIMBRE_AVX2 inline uint32_t AtMost(const uint16_t* values, __m256i limit) {
   const __m256i v =
       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
   const __m256i within = _mm256_cmpeq_epi16(_mm256_min_epu16(v, limit), v);
-  return static_cast<uint32_t>(_mm256_movemask_epi8(within)) & 0x55555555U;
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(
+      _mm256_castsi256_si128(within), _mm256_extracti128_si256(within, 1))));
 }
 
 TIMBRE_AVX2 inline size_t CountAtMost(const uint16_t* values, size_t n,
@@ -87,11 +114,16 @@ TIMBRE_AVX2 size_t Collect(const uint16_t* values, size_t n, uint16_t limit,
   const __m256i limits = _mm256_set1_epi16(static_cast<int16_t>(limit));
   size_t count = 0;
   size_t i = 0;
+  for (; i + 16 <= n && count + 16 <= most; i += 16) {
+    const uint32_t bits = AtMost(values + i, limits);
+    count = Append(bits & 255U, i, count, positions);
+    count = Append(bits >> 8, i + 8, count, positions);
+  }
   for (; i + 16 <= n && count < most; i += 16) {
     for (uint32_t bits = AtMost(values + i, limits); bits != 0 && count < most;
          bits &= bits - 1) {
       positions[count++] = static_cast<uint32_t>(
-          i + static_cast<size_t>(std::countr_zero(bits)) / 2);
+          i + static_cast<size_t>(std::countr_zero(bits)));
     }
   }
   for (; i < n && count < most; ++i) {
