@@ -119,7 +119,7 @@ class PythonFaiss:
         self._index.k_factor = K_FACTOR
         self._ivf = faiss.extract_index_ivf(self._index.base_index)
         self._queries = np.ascontiguousarray(voice.queries)
-        self._evict = np.zeros(128 << 20, np.uint8)
+        self._evict = np.ones(128 << 20, np.uint8)
         # Below this many queries faiss compares without BLAS.
         self._thresholds = (faiss.cvar.distance_compute_blas_threshold, 1)
 
@@ -131,7 +131,7 @@ class PythonFaiss:
         for first in range(0, frames, batch):
             x = self._queries[first : min(first + batch, frames)]
             if cold:
-                self._evict += 1
+                self._evict.max()  # as engine_bench does
             start = time.perf_counter()
             _, found = self._index.search(x, K)
             total += time.perf_counter() - start
