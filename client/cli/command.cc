@@ -47,7 +47,7 @@ void AddCommonOptions(CLI::App& command, Common& common) {
       .add_option("--server", common.server,
                   "the server, HOST:PORT or unix:PATH")
       ->envname("TIMBRE_SERVER")
-      ->default_val("127.0.0.1:7400");
+      ->default_val(kDefaultServer);
   command.add_flag("--json", common.json, "print JSON for scripts");
 }
 

@@ -21,6 +21,9 @@ struct Common {
   client::Client Connect() const { return client::Client(server); }
 };
 
+// Where --server points unless it is given.
+inline constexpr char kDefaultServer[] = "127.0.0.1:7400";
+
 // Adds --server (or TIMBRE_SERVER) and --json.
 void AddCommonOptions(CLI::App& command, Common& common);
 
@@ -55,6 +58,8 @@ void AddFrames(CLI::App& app, int* exit_code);
 void AddExport(CLI::App& app, int* exit_code);
 void AddHealth(CLI::App& app, int* exit_code);
 void AddSynth(CLI::App& app, int* exit_code);
+// `command` is the command line, for the reports.
+void AddLoad(CLI::App& app, int* exit_code, const std::string& command);
 
 }  // namespace timbre::cli
 

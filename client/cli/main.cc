@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "client/cli/command.h"
 
 int main(int argc, char** argv) {
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   timbre::cli::AddExport(app, &exit_code);
   timbre::cli::AddHealth(app, &exit_code);
   timbre::cli::AddSynth(app, &exit_code);
+  timbre::cli::AddLoad(app, &exit_code, absl::StrJoin(argv, argv + argc, " "));
   // CLI11 would only say that a subcommand is missing.
   const std::string command = argc > 1 ? argv[1] : "-";
   const auto named = [&](const CLI::App* sub) {

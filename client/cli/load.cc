@@ -1,0 +1,239 @@
+// timbre load SCENARIO
+#include <chrono>
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "client/cli/command.h"
+#include "client/cpp/output.h"
+#include "client/load/report.h"
+#include "client/load/scenario.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+
+namespace timbre::cli {
+namespace {
+
+struct LoadArguments {
+  Common common;  // --json is a file here
+  std::string command;
+  std::string json_file;
+  std::string html_file;
+  load::ScenarioOptions scenario;
+  std::string arrivals = "constant";
+  std::string rpc = "blend";
+  std::chrono::nanoseconds budget{0};
+};
+
+// "250ms", "30s", "5m".
+CLI::Option* AddDuration(CLI::App& app, const std::string& name,
+                         std::chrono::nanoseconds& value,
+                         const std::string& text) {
+  return app.add_option_function<std::string>(
+      name,
+      [&value, name](const std::string& given) {
+        absl::Duration duration;
+        if (!absl::ParseDuration(given, &duration) ||
+            duration < absl::ZeroDuration() || duration > absl::Hours(24)) {
+          throw CLI::ValidationError(
+              name, given + " is no duration up to 24h: 250ms, 30s, 5m");
+        }
+        value = absl::ToChronoNanoseconds(duration);
+      },
+      absl::StrCat(text, "; default ",
+                   absl::FormatDuration(absl::FromChrono(value))));
+}
+
+absl::Status Write(const std::string& file, const std::string& text) {
+  if (file.empty()) return absl::OkStatus();
+  return client::WriteWhole(file,
+                            [&](OutputFile& out) { return out.Append(text.data(), text.size()); });
+}
+
+absl::Status RunScenario(const std::string& name, LoadArguments& a) {
+  load::ScenarioOptions& scenario = a.scenario;
+  scenario.server = a.common.server;
+  scenario.group.name = name == "offline" || name == "idle" ? name : "live";
+  scenario.group.poisson = a.arrivals == "poisson";
+  scenario.group.method =
+      a.rpc == "search" ? load::Method::kSearch : load::Method::kBlend;
+  if (a.budget.count() > 0) {
+    auto& budget =
+        *scenario.group.params.mutable_search()->mutable_latency_budget();
+    budget.set_seconds(a.budget.count() / 1'000'000'000);
+    budget.set_nanos(static_cast<int>(a.budget.count() % 1'000'000'000));
+  }
+  scenario.say = [](const std::string& text) {
+    std::cerr << "load: " << text << "\n";
+  };
+  absl::StatusOr<load::Report> report =
+      name == "mixed"  ? load::RunMixed(scenario)
+      : name == "step" ? load::RunStep(scenario)
+                       : load::RunSingle(name, scenario);
+  TIMBRE_RETURN_IF_ERROR(report.status());
+  report->command = a.command;
+  std::cout << load::ToText(*report);
+  TIMBRE_RETURN_IF_ERROR(
+      Write(a.json_file, load::ToJson(*report).dump(1) + "\n"));
+  return Write(a.html_file, load::ToHtml(*report));
+}
+
+void AddServerOptions(CLI::App& app, LoadArguments& a) {
+  app.add_option("--server", a.common.server, "HOST:PORT or unix:PATH")
+      ->envname("TIMBRE_SERVER")
+      ->capture_default_str();
+  app.add_option("--metrics", a.scenario.metrics,
+                 "HOST:PORT of the server's metrics; default: as it says");
+  app.add_option("--json", a.json_file, "write every figure to this file");
+  app.add_option("--html", a.html_file, "write a page with plots");
+  load::VoiceOptions& voices = a.scenario.voices;
+  app.add_option("--speaker", voices.speakers,
+                 "convert to this voice (may be repeated); else to load-00, "
+                 "load-01 ..., which are built where they are missing");
+  app.add_option("--voices", voices.count, "how many of those")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  app.add_option("--voice_frames", voices.frames, "of each that is built")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
+  app.add_option("--dimension", voices.dimension, "of each that is built")
+      ->check(CLI::Range(2, 4096))
+      ->capture_default_str();
+  app.add_option("--zipf", a.scenario.zipf,
+                 "voice i is as frequent as 1 / i^zipf; 0: all alike")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
+}
+
+void AddRunOptions(CLI::App& app, LoadArguments& a) {
+  load::Group& group = a.scenario.group;
+  app.add_option("--streams", group.streams, "how many at once")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--frames", group.frames, "of a message")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--connections", a.scenario.connections,
+                 "streams take them in turn")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  AddDuration(app, "--duration", a.scenario.duration, "of the measurement");
+  AddDuration(app, "--warm_up", a.scenario.warm_up, "before it, not measured");
+  app.add_option("--seed", a.scenario.seed, "of schedule and voices")
+      ->capture_default_str();
+  app.add_option("--rpc", a.rpc, "blend or search")
+      ->check(CLI::IsMember({"blend", "search"}))
+      ->capture_default_str();
+  v1::SearchParams& params = *group.params.mutable_search();
+  app.add_option_function<uint32_t>(
+      "--k", [&params](uint32_t k) { params.set_k(k); }, "neighbours");
+  app.add_option_function<uint32_t>(
+      "--nprobe", [&params](uint32_t n) { params.set_nprobe(n); },
+      "lists visited; default: the voice's");
+  app.add_option_function<float>(
+      "--k_factor", [&params](float f) { params.set_k_factor(f); },
+      "candidates per neighbour; default: the voice's");
+  AddDuration(app, "--latency_budget", a.budget,
+              "the server may degrade answers to keep it; 0: never");
+  app.add_flag("--new_streams", group.new_streams,
+               "every message is a stream of its own");
+}
+
+void AddOpenLoop(CLI::App& app, LoadArguments& a, const std::string& period) {
+  load::Group& group = a.scenario.group;
+  AddDuration(app, period, group.period, "between two messages of a stream");
+  app.add_option("--arrivals", a.arrivals, "constant or poisson")
+      ->check(CLI::IsMember({"constant", "poisson"}))
+      ->capture_default_str();
+  group.late_after = group.period;
+  AddDuration(app, "--late_after", group.late_after,
+              "answers that take longer count as late");
+}
+
+// A scenario with its defaults; what else it takes is added by the caller.
+CLI::App& AddScenario(CLI::App& load, int* exit_code, const std::string& name,
+                      const std::string& text,
+                      const std::shared_ptr<LoadArguments>& arguments) {
+  CLI::App& app = *load.add_subcommand(name, text);
+  AddServerOptions(app, *arguments);
+  AddRunOptions(app, *arguments);
+  SetBody(app, exit_code, arguments->common,
+          [arguments, name] { return RunScenario(name, *arguments); });
+  return app;
+}
+
+std::shared_ptr<LoadArguments> Arguments(const std::string& command,
+                                         std::chrono::nanoseconds period) {
+  auto arguments = std::make_shared<LoadArguments>();
+  arguments->command = command;
+  arguments->common.server = kDefaultServer;
+  arguments->scenario.group.period = period;
+  return arguments;
+}
+
+}  // namespace
+
+void AddLoad(CLI::App& app, int* exit_code, const std::string& command) {
+  using std::chrono::milliseconds;
+  CLI::App& load = *app.add_subcommand(
+      "load",
+      "Put load on a server and measure it. Latency counts from the time at\n"
+      "which a message was due, not from when it could be sent.");
+  load.require_subcommand(1);
+
+  auto live = Arguments(command, milliseconds(250));
+  live->scenario.group.streams = 100;
+  AddOpenLoop(AddScenario(load, exit_code, "live",
+                          "Conversions in real time: open loop.", live),
+              *live, "--period");
+
+  auto offline = Arguments(command, milliseconds(0));
+  offline->scenario.group.streams = 2;
+  offline->scenario.group.frames = 1000;
+  AddScenario(load, exit_code, "offline",
+              "Recordings: large messages, closed loop.", offline)
+      .add_option("--in_flight", offline->scenario.group.in_flight,
+                  "messages under way, a stream")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+
+  auto idle = Arguments(command, milliseconds(2000));
+  AddOpenLoop(AddScenario(load, exit_code, "idle",
+                          "Streams that pause between messages.", idle),
+              *idle, "--gap");
+
+  auto mixed = Arguments(command, milliseconds(250));
+  mixed->scenario.group.streams = 100;
+  CLI::App& mix = AddScenario(
+      load, exit_code, "mixed",
+      "Live alone, then beside offline, builds and voices being opened.",
+      mixed);
+  AddOpenLoop(mix, *mixed, "--period");
+  mix.add_option("--offline_streams", mixed->scenario.offline_streams,
+                 "of 1,000-frame messages")
+      ->capture_default_str();
+  mix.add_option("--build_frames", mixed->scenario.build_frames,
+                 "of the voice load-build, built again and again")
+      ->capture_default_str();
+  mix.add_option("--cold_voices", mixed->scenario.cold_voices,
+                 "the last so many voices, first used then (a server that has "
+                 "opened them keeps them)")
+      ->capture_default_str();
+
+  auto step = Arguments(command, milliseconds(250));
+  step->scenario.group.streams = 100;
+  step->scenario.duration = std::chrono::seconds(10);
+  CLI::App& steps = AddScenario(
+      load, exit_code, "step",
+      "Live with more and more streams, until the objective breaks.", step);
+  AddOpenLoop(steps, *step, "--period");
+  AddDuration(steps, "--objective", step->scenario.objective, "of p99");
+  steps
+      .add_option("--step", step->scenario.step,
+                  "times the streams of the step before")
+      ->check(CLI::Range(1.01, 10.0))
+      ->capture_default_str();
+}
+
+}  // namespace timbre::cli

@@ -1,0 +1,218 @@
+#include "client/load/group_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/cpp/status.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+
+namespace timbre::load {
+namespace {
+
+constexpr uint32_t kVariants = 64;
+constexpr uint64_t kVariantBytes = 64 << 20;  // at most, of all together
+constexpr uint64_t kKeepEvery = 97;
+constexpr size_t kKeepAtMost = 100;
+constexpr auto kRetryAfter = std::chrono::milliseconds(100);
+
+uint32_t Variants(const Group& group, uint32_t dimension) {
+  const uint64_t bytes =
+      std::max<uint64_t>(1, uint64_t{4} * group.frames * dimension);
+  return static_cast<uint32_t>(
+      std::clamp<uint64_t>(kVariantBytes / bytes, 2, kVariants));
+}
+
+float Milliseconds(Clock::duration duration) {
+  return std::chrono::duration<float, std::milli>(duration).count();
+}
+
+std::string MethodName(Method method) {
+  return absl::StrCat("/timbre.v1.Retrieval/",
+                      method == Method::kBlend ? "Blend" : "Search");
+}
+
+template <typename Message>
+bool Parse(grpc::ByteBuffer& bytes, Message& message) {
+  return grpc::SerializationTraits<Message>::Deserialize(&bytes, &message).ok();
+}
+
+}  // namespace
+
+GroupRun::GroupRun(const Group& group, uint32_t dimension, const Stubs& stubs,
+                   grpc::CompletionQueue& queue, uint32_t seed)
+    : group_(group),
+      stubs_(stubs),
+      queue_(queue),
+      payload_(group, dimension, Variants(group, dimension)),
+      streams_(group.streams),
+      next_variant_(seed) {
+  result_.name = group.name;
+  result_.streams = group.streams;
+  result_.frames = group.frames;
+}
+
+void GroupRun::SetWindow(const Window& window) {
+  window_ = window;
+  const std::chrono::duration<double> seconds = window.end - window.begin;
+  const std::chrono::duration<double> period = group_.period;
+  result_.seconds = seconds.count();
+  if (period.count() > 0) {
+    result_.offered_per_second = group_.streams / period.count();
+  }
+}
+
+std::shared_ptr<Exchange> GroupRun::NewExchange(uint32_t stream) {
+  ++open_;
+  auto exchange = std::make_shared<Exchange>(*stubs_[stream % stubs_.size()],
+                                             MethodName(group_.method), queue_,
+                                             payload_, *this);
+  exchange->Start(group_.voices[stream].speaker);
+  return exchange;
+}
+
+void GroupRun::Send(uint32_t stream, Clock::time_point due) {
+  std::shared_ptr<Exchange> exchange;
+  Message message{.due = due, .stream = stream};
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closing_) return;
+    ++pending_;
+    message.variant =
+        static_cast<uint32_t>(next_variant_++ % payload_.variants());
+    exchange = streams_[stream];
+    if (exchange == nullptr) exchange = NewExchange(stream);
+    if (!group_.new_streams) streams_[stream] = exchange;
+  }
+  if (!exchange->Send(message)) {  // it has ended meanwhile
+    const std::lock_guard<std::mutex> lock(mutex_);
+    exchange = streams_[stream] = NewExchange(stream);
+    exchange->Send(message);
+  }
+  if (group_.new_streams) exchange->Close();
+}
+
+void GroupRun::OnSent(const Message& message, Clock::time_point sent) {
+  if (!Measured(message)) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++result_.sent;
+  result_.lag_ms.push_back(Milliseconds(sent - message.due));
+}
+
+v1::Degradation GroupRun::Read(grpc::ByteBuffer& answer) {
+  if (group_.method == Method::kBlend) {
+    return Parse(answer, blend_) ? blend_.degradation()
+                                 : v1::DEGRADATION_UNSPECIFIED;
+  }
+  return Parse(answer, search_) ? search_.degradation()
+                                : v1::DEGRADATION_UNSPECIFIED;
+}
+
+void GroupRun::OnAnswer(const Message& message, grpc::ByteBuffer& answer) {
+  const Clock::time_point now = Clock::now();
+  const v1::Degradation degradation = Read(answer);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (Measured(message)) {
+      const std::chrono::duration<float> at = message.due - window_.begin;
+      result_.answered.push_back({at.count(), Milliseconds(now - message.due)});
+      result_.late +=
+          group_.late_after.count() > 0 && now - message.due > group_.late_after
+              ? 1
+              : 0;
+      result_.reduced += degradation == v1::DEGRADATION_REDUCED ? 1 : 0;
+      result_.passed_through +=
+          degradation == v1::DEGRADATION_PASSED_THROUGH ? 1 : 0;
+    }
+    KeepSome(message, degradation);
+    if (--pending_ == 0) changed_.notify_all();
+  }
+  Next(message, now);
+}
+
+void GroupRun::KeepSome(const Message& message, v1::Degradation degradation) {
+  // A degraded answer is another one by design.
+  if (answers_++ % kKeepEvery != 0 || kept_.size() >= kKeepAtMost ||
+      degradation != v1::DEGRADATION_UNSPECIFIED) {
+    return;
+  }
+  kept_.push_back({message, blend_, search_});
+}
+
+void GroupRun::OnFailed(const Message& message, const grpc::Status& status) {
+  const absl::Status error =
+      status.ok() ? absl::UnknownError("the stream ended without an answer")
+                  : client::FromGrpcStatus(status);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (Measured(message)) ++result_.failed[DetailsOf(error).reason];
+    if (--pending_ == 0) changed_.notify_all();
+  }
+  Next(message, Clock::now() + kRetryAfter);
+}
+
+void GroupRun::Next(const Message& message, Clock::time_point at) {
+  if (group_.period.count() > 0 || at >= window_.end) return;
+  if (at <= Clock::now()) return Send(message.stream, at);
+  send_later_(at, message.stream);
+}
+
+void GroupRun::OnEnd() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (--open_ == 0) changed_.notify_all();
+}
+
+void GroupRun::Close(std::chrono::milliseconds patience) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, patience, [this] { return pending_ == 0; });
+  closing_ = true;
+  const auto streams = streams_;
+  lock.unlock();
+  for (const auto& stream : streams) {
+    if (stream != nullptr) stream->Close();
+  }
+  lock.lock();
+  changed_.wait_for(lock, patience, [this] { return open_ == 0; });
+  lock.unlock();
+  for (const auto& stream : streams) {
+    if (stream != nullptr) stream->Cancel();
+  }
+  lock.lock();
+  changed_.wait(lock, [this] { return open_ == 0; });
+}
+
+absl::Status GroupRun::CheckOne(client::Client& client, Kept& kept) {
+  client::VoiceRef voice = group_.voices[kept.message.stream];
+  const client::FrameMatrix& frames = payload_.Frames(kept.message.variant);
+  bool same = false;
+  if (group_.method == Method::kBlend) {
+    voice.version = kept.blend.version();
+    TIMBRE_ASSIGN_OR_RETURN(
+        const auto again,
+        client.Blend(voice, {.params = group_.params}, frames));
+    same = kept.blend.frames().data() ==
+           std::string(reinterpret_cast<const char*>(again.frames.data.data()),
+                       again.frames.data.size() * sizeof(float));
+  } else {
+    voice.version = kept.search.version();
+    TIMBRE_ASSIGN_OR_RETURN(
+        const auto again, client.Search(voice, group_.params.search(), frames));
+    same = kept.search.neighbors().ids() ==
+           std::string(reinterpret_cast<const char*>(again.ids.data.data()),
+                       again.ids.data.size() * sizeof(int64_t));
+  }
+  ++result_.checked;
+  if (!same) ++result_.wrong;
+  return absl::OkStatus();
+}
+
+absl::Status GroupRun::Check(client::Client& client) {
+  for (Kept& kept : kept_) TIMBRE_RETURN_IF_ERROR(CheckOne(client, kept));
+  kept_.clear();
+  return absl::OkStatus();
+}
+
+GroupResult GroupRun::TakeResult() { return std::move(result_); }
+
+}  // namespace timbre::load

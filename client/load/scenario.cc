@@ -1,0 +1,276 @@
+#include "client/load/scenario.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/load/arrivals.h"
+#include "client/load/run.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+
+namespace timbre::load {
+namespace {
+
+constexpr double kEnough = 0.99;  // of what is offered
+constexpr uint32_t kOfflineFrames = 1000;
+constexpr uint64_t kBuildSeed = 7000;
+
+double OwnCpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) +
+           1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// Measures phases against one server.
+class Bench {
+ public:
+  Bench(const std::string& scenario, const ScenarioOptions& options)
+      : options_(options), client_(options.server) {
+    report_.scenario = scenario;
+  }
+
+  absl::Status Prepare() {
+    TIMBRE_ASSIGN_OR_RETURN(const v1::ServerInfo info, client_.GetServerInfo());
+    report_.server_version = info.version();
+    report_.simd_level = info.simd_level();
+    TIMBRE_ASSIGN_OR_RETURN(
+        voices_, PrepareVoices(client_, options_.voices, options_.say));
+    metrics_ = options_.metrics;
+    if (!metrics_.empty()) return ReadMetrics(metrics_).status();
+    TIMBRE_ASSIGN_OR_RETURN(metrics_, FindMetrics(client_, options_.server));
+    if (!metrics_.empty() && !ReadMetrics(metrics_).ok()) metrics_.clear();
+    return absl::OkStatus();
+  }
+
+  // The group with a voice for every stream, of the first `count` voices.
+  Group WithVoices(Group group, size_t count) const {
+    const auto chosen = ZipfVoices(group.streams, static_cast<uint32_t>(count),
+                                   options_.zipf, options_.seed);
+    for (const uint32_t voice : chosen) {
+      group.voices.push_back(voices_.voices[voice]);
+    }
+    return group;
+  }
+
+  // So that loading is no part of what is measured.
+  absl::Status Warm(size_t count) {
+    const client::FrameMatrix none{{}, 0, voices_.dimension};
+    for (size_t i = 0; i < count; ++i) {
+      TIMBRE_RETURN_IF_ERROR(
+          client_.Blend(voices_.voices[i], {}, none).status());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Measure(const std::string& name,
+                       const std::vector<Group>& groups) {
+    options_.say(absl::StrCat("measuring ", name));
+    Scrape before;
+    Scrape after;
+    double cpu_before = 0;
+    double cpu_after = 0;
+    const RunOptions run{.server = options_.server,
+                         .connections = options_.connections,
+                         .dimension = voices_.dimension,
+                         .warm_up = options_.warm_up,
+                         .duration = options_.duration,
+                         .seed = options_.seed,
+                         .on_begin =
+                             [&] {
+                               before = ScrapeOrNothing();
+                               cpu_before = OwnCpuSeconds();
+                             },
+                         .on_end =
+                             [&] {
+                               after = ScrapeOrNothing();
+                               cpu_after = OwnCpuSeconds();
+                             }};
+    Phase phase{.name = name};
+    TIMBRE_ASSIGN_OR_RETURN(phase.groups, Run(run, groups));
+    const std::chrono::duration<double> seconds = options_.duration;
+    phase.generator_cores = (cpu_after - cpu_before) / seconds.count();
+    if (!after.empty()) {
+      phase.server = Summary(before, after, seconds.count());
+    }
+    report_.phases.push_back(std::move(phase));
+    return CheckAnswers(report_.phases.back());
+  }
+
+  client::Client& client() { return client_; }
+  const Voices& voices() const { return voices_; }
+  Report& report() { return report_; }
+
+ private:
+  Scrape ScrapeOrNothing() const {
+    if (metrics_.empty()) return {};
+    const auto scrape = ReadMetrics(metrics_);
+    return scrape.ok() ? *scrape : Scrape();
+  }
+
+  static ServerSide Summary(const Scrape& before, const Scrape& after,
+                            double seconds) {
+    const auto value = [](const Scrape& scrape, const char* name) {
+      const auto it = scrape.find(name);
+      return it == scrape.end() ? 0 : it->second;
+    };
+    constexpr char kCpu[] = "process_cpu_seconds_total";
+    return {.cpu_cores = (value(after, kCpu) - value(before, kCpu)) / seconds,
+            .resident_bytes = value(after, "process_resident_memory_bytes"),
+            .blend = Between(before, after, "timbre_blend_duration_seconds"),
+            .search = Between(before, after, "timbre_search_duration_seconds")};
+  }
+
+  static absl::Status CheckAnswers(const Phase& phase) {
+    for (const GroupResult& group : phase.groups) {
+      if (group.wrong == 0) continue;
+      return MakeError(
+          absl::StatusCode::kDataLoss, "ANSWERS_DIFFER",
+          absl::StrCat(group.name, ": ", group.wrong, " of ", group.checked,
+                       " answers are not those of a second "
+                       "search of the same frames"));
+    }
+    return absl::OkStatus();
+  }
+
+  const ScenarioOptions& options_;
+  client::Client client_;
+  std::string metrics_;
+  Voices voices_;
+  Report report_;
+};
+
+bool Holds(const GroupResult& group, std::chrono::nanoseconds objective) {
+  const std::chrono::duration<double, std::milli> limit = objective;
+  const auto answered = static_cast<double>(group.answered.size());
+  return group.failures() == 0 &&
+         answered >= kEnough * group.offered_per_second * group.seconds &&
+         Summarize(SortedLatencies(group)).p99 <= limit.count();
+}
+
+// Builds and opens voices until it goes: the other half of `mixed`.
+class Disturbance {
+ public:
+  Disturbance(Bench& bench, const ScenarioOptions& options, size_t first_cold)
+      : bench_(bench), options_(options) {
+    threads_.emplace_back([this] { Build(); });
+    threads_.emplace_back([this, first_cold] { Open(first_cold); });
+  }
+  // What was done.
+  std::vector<std::string> Stop() {
+    stop_.store(true);
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    return {absl::StrFormat(
+        "meanwhile %d builds of %d frames (the last one "
+        "may have ended later), %d voices opened, %d "
+        "errors",
+        builds_.load(), options_.build_frames, opened_.load(), errors_.load())};
+  }
+
+ private:
+  void Count(const absl::Status& status, std::atomic<int>& done) {
+    ++(status.ok() ? done : errors_);
+    if (!status.ok()) options_.say(std::string(status.message()));
+  }
+
+  void Build() {
+    while (!stop_.load()) {
+      Count(BuildVoice(bench_.client(), "load-build", kBuildSeed + builds_,
+                       options_.build_frames, bench_.voices().dimension),
+            builds_);
+      if (errors_.load() > 0) return;
+    }
+  }
+
+  void Open(size_t first_cold) {
+    const auto& voices = bench_.voices().voices;
+    const auto pause = (options_.warm_up + options_.duration) /
+                       (voices.size() - first_cold + 1);
+    for (size_t i = first_cold; i < voices.size() && !stop_.load(); ++i) {
+      std::this_thread::sleep_for(pause);
+      const client::FrameMatrix none{{}, 0, bench_.voices().dimension};
+      Count(bench_.client().Blend(voices[i], {}, none).status(), opened_);
+    }
+  }
+
+  Bench& bench_;
+  const ScenarioOptions& options_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> builds_{0};
+  std::atomic<int> opened_{0};
+  std::atomic<int> errors_{0};
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+absl::StatusOr<Report> RunSingle(const std::string& name,
+                                 const ScenarioOptions& options) {
+  Bench bench(name, options);
+  TIMBRE_RETURN_IF_ERROR(bench.Prepare());
+  const size_t voices = bench.voices().voices.size();
+  TIMBRE_RETURN_IF_ERROR(bench.Warm(voices));
+  TIMBRE_RETURN_IF_ERROR(
+      bench.Measure(name, {bench.WithVoices(options.group, voices)}));
+  return std::move(bench.report());
+}
+
+absl::StatusOr<Report> RunMixed(const ScenarioOptions& options) {
+  Bench bench("mixed", options);
+  TIMBRE_RETURN_IF_ERROR(bench.Prepare());
+  const size_t voices = bench.voices().voices.size();
+  if (options.cold_voices >= voices) {
+    return InvalidField("--cold_voices", absl::StrCat(options.cold_voices),
+                        absl::StrCat("less than the ", voices, " voices"));
+  }
+  const size_t warm = voices - options.cold_voices;
+  TIMBRE_RETURN_IF_ERROR(bench.Warm(warm));
+  const Group live = bench.WithVoices(options.group, warm);
+  TIMBRE_RETURN_IF_ERROR(bench.Measure("quiet", {live}));
+  Group offline = options.group;
+  offline.name = "offline";
+  offline.streams = options.offline_streams;
+  offline.frames = kOfflineFrames;
+  offline.period = std::chrono::nanoseconds(0);
+  offline.late_after = std::chrono::nanoseconds(0);
+  std::vector<Group> groups = {live};
+  if (offline.streams > 0) groups.push_back(bench.WithVoices(offline, warm));
+  Disturbance disturbance(bench, options, warm);
+  const absl::Status measured = bench.Measure("mixed", groups);
+  const std::vector<std::string> notes = disturbance.Stop();
+  TIMBRE_RETURN_IF_ERROR(measured);
+  bench.report().phases.back().notes = notes;
+  return std::move(bench.report());
+}
+
+absl::StatusOr<Report> RunStep(const ScenarioOptions& options) {
+  Bench bench("step", options);
+  TIMBRE_RETURN_IF_ERROR(bench.Prepare());
+  const size_t voices = bench.voices().voices.size();
+  TIMBRE_RETURN_IF_ERROR(bench.Warm(voices));
+  Group group = options.group;
+  bench.report().capacity = 0;
+  while (true) {
+    TIMBRE_RETURN_IF_ERROR(
+        bench.Measure(absl::StrCat(group.streams, " streams"),
+                      {bench.WithVoices(group, voices)}));
+    const GroupResult& result = bench.report().phases.back().groups.front();
+    if (!Holds(result, options.objective)) return std::move(bench.report());
+    bench.report().capacity = group.streams;
+    const double next = group.streams * options.step;
+    group.streams =
+        std::max(group.streams + 1, static_cast<uint32_t>(std::lround(next)));
+  }
+}
+
+}  // namespace timbre::load
