@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "server/service/transport/call_server.h"
+
 namespace timbre {
 namespace {
 
@@ -10,6 +12,7 @@ namespace {
 // with room to spare.
 constexpr size_t kSmallBytes = (size_t{256} << 10) + 1024;
 
+constexpr absl::Duration kInlineTime = absl::Microseconds(300);
 constexpr absl::Duration kPieceTime = absl::Microseconds(500);
 
 thread_local bool interrupted = false;
@@ -46,6 +49,11 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   ticket_ = *std::move(ticket);
   urgency_ = bytes <= kSmallBytes ? ThreadPool::Urgency::kUrgent
                                   : ThreadPool::Urgency::kBulk;
+  // A hand-over to a worker costs more than a few frames do.
+  if (pin_.pinned() && !CallServer::MoreWaits() &&
+      FramesIn(message) * frame_time_ < kInlineTime) {
+    return Process(message, received);
+  }
   context().workers->Submit(
       [this, keep = call().shared_from_this(), message = std::move(message),
        received]() mutable { Process(message, received); },
@@ -96,8 +104,10 @@ void ExchangeHandler::Open(absl::Time received) {
 
 void ExchangeHandler::Respond(absl::Time received) {
   if (call().cancelled()) return;
+  const absl::Time start = absl::Now();
   const absl::StatusOr<Answer> answer = Reply();
   if (!answer.ok()) return call().Finish(answer.status());
+  if (answer->rows > 0) frame_time_ = (absl::Now() - start) / answer->rows;
   context().metrics->ObserveMessage(rpc(), answer->nprobe_label, answer->rows,
                                     absl::Now() - received);
   context().metrics->AddFrames(rpc(), answer->rows);

@@ -131,6 +131,7 @@ class ExchangeHandler : public RpcHandler {
   ThreadPool::Urgency urgency_ = ThreadPool::Urgency::kUrgent;
   Admission::Ticket ticket_;     // of the message in work
   absl::Duration parsing_time_;  // of the message in work
+  absl::Duration frame_time_ = absl::InfiniteDuration();  // of the last one
 
   std::mutex mutex_;
   bool busy_ = false;      // a message is being answered; guarded by mutex_

@@ -12,6 +12,32 @@ namespace {
 // finds them waiting.
 constexpr int kPostedCalls = 32;
 
+struct Completion {
+  void* tag = nullptr;
+  bool ok = false;
+};
+
+thread_local bool more_waits = false;
+
+// Looks for the next event before the one at hand is worked on: a handler may
+// do more itself where nobody waits for this thread.
+void Poll(grpc::ServerCompletionQueue& queue) {
+  Completion event;
+  bool more = queue.Next(&event.tag, &event.ok);
+  while (more) {
+    Completion next;
+    more_waits =
+        queue.AsyncNext(&next.tag, &next.ok, gpr_time_0(GPR_CLOCK_MONOTONIC)) ==
+        grpc::CompletionQueue::GOT_EVENT;
+    static_cast<CompletionTag*>(event.tag)->Complete(event.ok);
+    if (more_waits) {
+      event = next;
+    } else {
+      more = queue.Next(&event.tag, &event.ok);
+    }
+  }
+}
+
 }  // namespace
 
 void CallServer::AddService(
@@ -45,14 +71,12 @@ void CallServer::Start() {
     }
     threads_.emplace_back([queue = queue.get()] {
       pthread_setname_np(pthread_self(), "grpc-poll");
-      void* tag = nullptr;
-      bool ok = false;
-      while (queue->Next(&tag, &ok)) {
-        static_cast<CompletionTag*>(tag)->Complete(ok);
-      }
+      Poll(*queue);
     });
   }
 }
+
+bool CallServer::MoreWaits() { return more_waits; }
 
 void CallServer::OnCall(Call* call, bool accepted) {
   bool drain = false;

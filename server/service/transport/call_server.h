@@ -36,6 +36,9 @@ class CallServer {
   bool WaitUntilIdle(absl::Duration timeout);
   void Stop();
 
+  // Whether another event waits for the calling thread, which polls.
+  static bool MoreWaits();
+
  private:
   struct Service {
     std::unique_ptr<RawService> raw;
