@@ -132,6 +132,13 @@ void ServerMetrics::AddMessageHistograms() {
                     .Name("timbre_stage_duration_seconds")
                     .Help("Where the time of one message goes.")
                     .Register(*registry_);
+  auto& degraded =
+      prometheus::BuildCounter()
+          .Name("timbre_degraded_messages_total")
+          .Help(
+              "Messages answered with less than asked, to keep their "
+              "latency_budget.")
+          .Register(*registry_);
   for (const Rpc rpc : {Rpc::kSearch, Rpc::kBlend}) {
     PerRpc& series = rpcs_[static_cast<size_t>(rpc)];
     const std::string name = kRpcNames[static_cast<size_t>(rpc)];
@@ -150,6 +157,9 @@ void ServerMetrics::AddMessageHistograms() {
       series.frame_duration[i] =
           &frame.Add({{"rpc", name}, {"nprobe", nprobe}}, FrameBuckets());
     }
+    series.reduced = &degraded.Add({{"rpc", name}, {"how", "reduced"}});
+    series.passed_through =
+        &degraded.Add({{"rpc", name}, {"how", "passed_through"}});
     for (size_t i = 0; i < kStages; ++i) {
       series.stage_duration[i] = &stage.Add(
           {{"rpc", name}, {"stage", kStageNames[i]}}, StageBuckets());
@@ -202,6 +212,11 @@ void ServerMetrics::ObserveStage(Rpc rpc, Stage stage,
   rpcs_[static_cast<size_t>(rpc)]
       .stage_duration[static_cast<size_t>(stage)]
       ->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void ServerMetrics::CountDegraded(Rpc rpc, bool passed_through) {
+  const PerRpc& series = rpcs_[static_cast<size_t>(rpc)];
+  (passed_through ? series.passed_through : series.reduced)->Increment();
 }
 
 void ServerMetrics::AddBytes(Rpc rpc, uint64_t received, uint64_t sent) {

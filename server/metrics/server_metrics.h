@@ -86,6 +86,9 @@ class ServerMetrics {
   void ObserveMessage(Rpc rpc, size_t nprobe_label, uint64_t frames,
                       absl::Duration duration);
   void ObserveStage(Rpc rpc, Stage stage, absl::Duration duration);
+  // A message was answered with less than was asked for, to keep its
+  // latency_budget.
+  void CountDegraded(Rpc rpc, bool passed_through);
   void AddBytes(Rpc rpc, uint64_t received, uint64_t sent);
   void CallStarted(Rpc rpc);
   void CallFinished(Rpc rpc, absl::StatusCode code);
@@ -104,6 +107,8 @@ class ServerMetrics {
     std::array<prometheus::Histogram*, kNprobeLabels> message_duration{};
     std::array<prometheus::Histogram*, kNprobeLabels> frame_duration{};
     std::array<prometheus::Histogram*, kStages> stage_duration{};
+    prometheus::Counter* reduced = nullptr;
+    prometheus::Counter* passed_through = nullptr;
   };
 
   void AddCounters();

@@ -51,12 +51,15 @@ class BlendHandler : public ExchangeHandler {
     TIMBRE_RETURN_IF_ERROR(
         FillRates(blend.index_rate, frames.rows, scratch.rates));
     BlendTotals totals;
-    TIMBRE_RETURN_IF_ERROR(MixAll(*version.index, blend, scratch, totals));
+    LatencyBudget budget = BudgetOf(blend.search, true);
+    TIMBRE_RETURN_IF_ERROR(
+        MixAll(*version.index, blend, budget, scratch, totals));
     const StageTimer timer(*context().metrics, Rpc::kBlend, Stage::kEncode);
-    FillResponse(version, blend, scratch, totals);
+    FillResponse(version, blend, budget, scratch, totals);
     return Answer{.message = SerializeMessage(response_),
                   .rows = frames.rows,
-                  .nprobe_label = NprobeLabel(blend.search.nprobe)};
+                  .nprobe_label = LabelOf(blend.search, budget),
+                  .degradation = budget.degradation()};
   }
 
  private:
@@ -80,7 +83,8 @@ class BlendHandler : public ExchangeHandler {
   }
 
   absl::Status MixAll(const SpeakerIndex& index, const ResolvedBlend& blend,
-                      WorkerScratch& scratch, BlendTotals& totals) {
+                      LatencyBudget& budget, WorkerScratch& scratch,
+                      BlendTotals& totals) {
     const FrameBatch& frames = scratch.frames;
     const size_t n = index.dimension();
     scratch.out.resize(frames.data.size());
@@ -88,9 +92,16 @@ class BlendHandler : public ExchangeHandler {
     absl::Duration blending;
     const auto piece = [&](uint64_t first, uint64_t rows) {
       const absl::Time start = absl::Now();
+      const auto settings =
+          budget.Next(frames.rows - first, frame_cost(), start);
+      if (!settings) {
+        std::copy_n(frames.data.data() + first * n, rows * n,
+                    scratch.out.data() + first * n);
+        return absl::OkStatus();
+      }
       absl::Status status = index.Search(
-          frames.data.data() + first * n, rows, blend.search.settings,
-          scratch.search, [&](const FoundTile& tile) {
+          frames.data.data() + first * n, rows, *settings, scratch.search,
+          [&](const FoundTile& tile) {
             const absl::Time found = absl::Now();
             const size_t at = first + tile.first;
             Blend(index, frames.data.data() + at * n, tile.count,
@@ -99,7 +110,9 @@ class BlendHandler : public ExchangeHandler {
                   scratch.out.data() + at * n, totals);
             blending += absl::Now() - found;
           });
-      total += absl::Now() - start;
+      const absl::Duration took = absl::Now() - start;
+      frame_cost().Learn(shape(), *settings, rows, took);
+      total += took;
       return status.ok() ? index.store().Check() : status;
     };
     TIMBRE_RETURN_IF_ERROR(InPieces(frames.rows, piece));
@@ -110,7 +123,8 @@ class BlendHandler : public ExchangeHandler {
   }
 
   void FillResponse(const LoadedVersion& version, const ResolvedBlend& blend,
-                    const WorkerScratch& scratch, const BlendTotals& totals) {
+                    const LatencyBudget& budget, const WorkerScratch& scratch,
+                    const BlendTotals& totals) {
     response_.Clear();
     ElementType type = scratch.frames.element_type;
     if (request_.reply_element_type() != v1::ELEMENT_TYPE_UNSPECIFIED) {
@@ -129,9 +143,12 @@ class BlendHandler : public ExchangeHandler {
       response_.set_mean_shift(static_cast<float>(
           totals.shift / static_cast<double>(totals.frames_with_norm)));
     }
-    if (!google::protobuf::util::MessageDifferencer::Equals(blend.effective,
+    response_.set_degradation(budget.degradation());
+    v1::BlendParams effective = blend.effective;
+    *effective.mutable_search() = budget.effective();
+    if (!google::protobuf::util::MessageDifferencer::Equals(effective,
                                                             effective_)) {
-      effective_ = blend.effective;
+      effective_ = effective;
       *response_.mutable_effective() = effective_;
     }
   }

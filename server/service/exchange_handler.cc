@@ -41,7 +41,7 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
     const std::lock_guard<std::mutex> lock(mutex_);
     busy_ = true;
   }
-  const absl::Time received = absl::Now();
+  received_ = absl::Now();
   const size_t bytes = message.Length();
   context().metrics->AddBytes(rpc(), bytes, 0);
   auto ticket = context().admission->Enter(FramesIn(message), bytes);
@@ -52,11 +52,11 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   // A hand-over to a worker costs more than a few frames do.
   if (pin_.pinned() && !CallServer::MoreWaits() &&
       FramesIn(message) * frame_time_ < kInlineTime) {
-    return Process(message, received);
+    return Process(message);
   }
   context().workers->Submit(
-      [this, keep = call().shared_from_this(), message = std::move(message),
-       received]() mutable { Process(message, received); },
+      [this, keep = call().shared_from_this(),
+       message = std::move(message)]() mutable { Process(message); },
       urgency_);
 }
 
@@ -76,7 +76,7 @@ void ExchangeHandler::LetOthersPass() {
   context().workers->RunUrgent();
 }
 
-void ExchangeHandler::Process(grpc::ByteBuffer& message, absl::Time received) {
+void ExchangeHandler::Process(grpc::ByteBuffer& message) {
   if (call().cancelled()) return;
   const absl::Time start = absl::Now();
   const absl::Status status = Parse(message);
@@ -85,32 +85,35 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, absl::Time received) {
   if (!pin_.pinned()) {
     Lease lease =
         context().catalog->FindLoaded(pin_.speaker(), pin_.wanted_version());
-    if (lease == nullptr) return Open(received);
+    if (lease == nullptr) return Open();
     pin_.Pin(std::move(lease));
   }
-  Respond(received);
+  Respond();
 }
 
-void ExchangeHandler::Open(absl::Time received) {
-  context().io->Submit([this, keep = call().shared_from_this(), received] {
+void ExchangeHandler::Open() {
+  context().io->Submit([this, keep = call().shared_from_this()] {
     auto lease =
         context().catalog->Acquire(pin_.speaker(), pin_.wanted_version());
     if (!lease.ok()) return call().Finish(lease.status());
     pin_.Pin(*std::move(lease));
-    context().workers->Submit([this, keep, received] { Respond(received); },
-                              urgency_);
+    context().workers->Submit([this, keep] { Respond(); }, urgency_);
   });
 }
 
-void ExchangeHandler::Respond(absl::Time received) {
+void ExchangeHandler::Respond() {
   if (call().cancelled()) return;
   const absl::Time start = absl::Now();
   const absl::StatusOr<Answer> answer = Reply();
   if (!answer.ok()) return call().Finish(answer.status());
   if (answer->rows > 0) frame_time_ = (absl::Now() - start) / answer->rows;
   context().metrics->ObserveMessage(rpc(), answer->nprobe_label, answer->rows,
-                                    absl::Now() - received);
+                                    absl::Now() - received_);
   context().metrics->AddFrames(rpc(), answer->rows);
+  if (answer->degradation != v1::DEGRADATION_UNSPECIFIED) {
+    context().metrics->CountDegraded(
+        rpc(), answer->degradation == v1::DEGRADATION_PASSED_THROUGH);
+  }
   context().metrics->AddBytes(rpc(), 0, answer->message.Length());
   ticket_ = {};
   call().Write(answer->message);
@@ -124,6 +127,19 @@ absl::Status ExchangeHandler::Decode(const v1::Frames& frames,
   context().metrics->ObserveStage(rpc(), Stage::kDecode,
                                   parsing_time_ + (absl::Now() - start));
   return status;
+}
+
+LatencyBudget ExchangeHandler::BudgetOf(const ResolvedSearch& search,
+                                        bool may_pass_through) {
+  return {search, shape(), received_ + search.budget, may_pass_through};
+}
+
+IndexShape ExchangeHandler::shape() const {
+  const LoadedVersion& version = pin_.version();
+  return {.kind = version.record->spec.kind,
+          .rows = version.record->manifest.frames(),
+          .nlist = std::max(1U, version.record->spec.nlist),
+          .dimension = version.index->dimension()};
 }
 
 void ExchangeHandler::OnWritten() {

@@ -15,6 +15,7 @@
 #include "server/engine/blender.h"
 #include "server/service/admission.h"
 #include "server/service/frame_codec.h"
+#include "server/service/latency_budget.h"
 #include "server/service/rpc_handler.h"
 #include "server/service/voice_pin.h"
 
@@ -88,6 +89,7 @@ class ExchangeHandler : public RpcHandler {
     grpc::ByteBuffer message;
     uint64_t rows = 0;
     size_t nprobe_label = 0;
+    v1::Degradation degradation = v1::DEGRADATION_UNSPECIFIED;
   };
 
   // Parses the message, keeps it, and checks everything that does not need
@@ -119,17 +121,23 @@ class ExchangeHandler : public RpcHandler {
   }
 
   VoicePin& pin() { return pin_; }
+  // What the message in work must keep to.
+  LatencyBudget BudgetOf(const ResolvedSearch& search, bool may_pass_through);
+  FrameCost& frame_cost() { return frame_cost_; }
+  IndexShape shape() const;
 
  private:
   void LetOthersPass();
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
-  void Process(grpc::ByteBuffer& message, absl::Time received);
-  void Open(absl::Time received);
-  void Respond(absl::Time received);
+  void Process(grpc::ByteBuffer& message);
+  void Open();
+  void Respond();
 
   VoicePin pin_;  // used by one task at a time
   ThreadPool::Urgency urgency_ = ThreadPool::Urgency::kUrgent;
-  Admission::Ticket ticket_;     // of the message in work
+  Admission::Ticket ticket_;  // of the message in work
+  FrameCost frame_cost_;
+  absl::Time received_;          // the message in work
   absl::Duration parsing_time_;  // of the message in work
   absl::Duration frame_time_ = absl::InfiniteDuration();  // of the last one
 

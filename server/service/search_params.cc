@@ -20,6 +20,14 @@ bool Within(float value, float low, float high) {
   return value >= low && value <= high;
 }
 
+// In the range of google.protobuf.Duration, and above 0.
+bool IsPositive(const google::protobuf::Duration& duration) {
+  constexpr int64_t kMostSeconds = 315'576'000'000;
+  return duration.seconds() >= 0 && duration.seconds() <= kMostSeconds &&
+         duration.nanos() >= 0 && duration.nanos() < 1'000'000'000 &&
+         (duration.seconds() > 0 || duration.nanos() > 0);
+}
+
 }  // namespace
 
 absl::Status CheckSearchParams(const v1::SearchParams& params) {
@@ -43,10 +51,12 @@ absl::Status CheckSearchParams(const v1::SearchParams& params) {
                           "0 (off) where nprobe or k_factor is given");
     }
   }
-  if (params.has_latency_budget()) {
-    return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                     "params.latency_budget: this server does not degrade "
-                     "answers yet; leave it out");
+  if (params.has_latency_budget() && !IsPositive(params.latency_budget())) {
+    return InvalidField(
+        "params.latency_budget",
+        absl::StrCat(params.latency_budget().seconds(), " s and ",
+                     params.latency_budget().nanos(), " ns"),
+        "above 0 and at most 10,000 years, 0..999,999,999 ns");
   }
   return absl::OkStatus();
 }
@@ -99,6 +109,9 @@ absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
                        // In float, as faiss's IndexRefine does.
                        .candidates = static_cast<uint32_t>(
                            static_cast<float>(measured_k) * k_factor)};
+  resolved.has_budget = params.has_latency_budget();
+  resolved.budget = absl::Seconds(params.latency_budget().seconds()) +
+                    absl::Nanoseconds(params.latency_budget().nanos());
   resolved.effective.set_k(k);
   resolved.effective.set_nprobe(resolved.settings.nprobe);
   resolved.effective.set_k_factor(k_factor);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "server/catalog/lease.h"
 #include "server/engine/blender.h"
 #include "server/engine/speaker_index.h"
@@ -18,8 +19,8 @@ inline constexpr uint32_t kMaxK = 1024;
 inline constexpr float kMaxKFactor = 1000;
 inline constexpr float kMaxAlpha = 64;
 
-// INVALID_ARGUMENT naming the field, or UNIMPLEMENTED (latency_budget). What
-// holds for every version is checked here, before one is opened.
+// INVALID_ARGUMENT naming the field. What holds for every version is checked
+// here, before one is opened.
 absl::Status CheckSearchParams(const v1::SearchParams& params);
 absl::Status CheckBlendParams(const v1::BlendParams& params);
 
@@ -27,6 +28,8 @@ struct ResolvedSearch {
   SearchSettings settings;
   v1::SearchParams effective;
   std::optional<uint32_t> nprobe;  // absent on an index without lists
+  bool has_budget = false;
+  absl::Duration budget;  // latency_budget
 };
 
 // What `params` (checked) mean for an open version. FAILED_PRECONDITION for a

@@ -40,21 +40,24 @@ class SearchHandler : public ExchangeHandler {
                             ResolveSearch(params_, version));
     TIMBRE_RETURN_IF_ERROR(CheckSize(search.settings.k, scratch.frames.rows));
     response_.Clear();
+    LatencyBudget budget = BudgetOf(search, false);
     {
       const StageTimer timer(*context().metrics, Rpc::kSearch, Stage::kSearch);
-      TIMBRE_RETURN_IF_ERROR(Search(search.settings, scratch));
+      TIMBRE_RETURN_IF_ERROR(Search(budget, scratch));
     }
     const StageTimer timer(*context().metrics, Rpc::kSearch, Stage::kEncode);
     response_.mutable_neighbors()->set_k(search.settings.k);
     response_.set_version(version.record->manifest.version());
-    if (!google::protobuf::util::MessageDifferencer::Equals(search.effective,
+    response_.set_degradation(budget.degradation());
+    if (!google::protobuf::util::MessageDifferencer::Equals(budget.effective(),
                                                             effective_)) {
-      effective_ = search.effective;
+      effective_ = budget.effective();
       *response_.mutable_effective() = effective_;
     }
     return Answer{.message = SerializeMessage(response_),
                   .rows = scratch.frames.rows,
-                  .nprobe_label = NprobeLabel(search.nprobe)};
+                  .nprobe_label = LabelOf(search, budget),
+                  .degradation = budget.degradation()};
   }
 
  private:
@@ -65,20 +68,25 @@ class SearchHandler : public ExchangeHandler {
   }
 
   // Straight into the response: ids and distances are copied nowhere.
-  absl::Status Search(const SearchSettings& settings, WorkerScratch& scratch) {
+  absl::Status Search(LatencyBudget& budget, WorkerScratch& scratch) {
     const FrameBatch& frames = scratch.frames;
     const SpeakerIndex& index = *pin().version().index;
-    const size_t k = settings.k;
+    const size_t k = budget.settings().k;
     std::string& ids = *response_.mutable_neighbors()->mutable_ids();
     std::string& distances =
         *response_.mutable_neighbors()->mutable_distances();
     ids.resize(frames.rows * k * sizeof(int64_t));
     distances.resize(frames.rows * k * sizeof(float));
     return InPieces(frames.rows, [&](uint64_t first, uint64_t rows) {
-      return index.Search(
+      const absl::Time start = absl::Now();
+      const SearchSettings settings =
+          *budget.Next(frames.rows - first, frame_cost(), start);
+      absl::Status status = index.Search(
           frames.data.data() + first * index.dimension(), rows, settings,
           scratch.search, reinterpret_cast<int64_t*>(ids.data()) + first * k,
           reinterpret_cast<float*>(distances.data()) + first * k);
+      frame_cost().Learn(shape(), settings, rows, absl::Now() - start);
+      return status;
     });
   }
 

@@ -75,11 +75,6 @@ def test_dimensions_out_of_range(server, voice):
 
 def test_what_does_not_exist_yet_says_so(server, voice):
     unimplemented = grpc.StatusCode.UNIMPLEMENTED
-    budget = pb.SearchParams()
-    budget.latency_budget.FromMilliseconds(5)
-    refused(
-        search_second(server, pb.SearchRequest(params=budget)), unimplemented
-    )
     mixed = pb.BlendRequest(voices=[pb.VoiceWeight(speaker="victim")])
     refused(server.retrieval.Blend(iter([mixed])), unimplemented)
     refused(

@@ -114,11 +114,19 @@ TEST(SearchParamsTest, ValuesOutOfRangeAreRefusedByTheirField) {
   }
 }
 
-TEST(SearchParamsTest, LatencyBudgetIsUnimplemented) {
-  EXPECT_EQ(CheckSearchParams(Params([](auto& p) {
-              p.mutable_latency_budget()->set_seconds(1);
-            })).code(),
-            absl::StatusCode::kUnimplemented);
+TEST(SearchParamsTest, ALatencyBudgetIsAboveZero) {
+  const auto with = [](int64_t seconds, int32_t nanos) {
+    return CheckSearchParams(Params([&](auto& p) {
+      p.mutable_latency_budget()->set_seconds(seconds);
+      p.mutable_latency_budget()->set_nanos(nanos);
+    }));
+  };
+  EXPECT_TRUE(with(1, 0).ok());
+  EXPECT_TRUE(with(0, 1).ok());
+  for (const auto& bad : {with(0, 0), with(-1, 0), with(0, -1),
+                          with(1, 1'000'000'000), with(INT64_MAX, 0)}) {
+    EXPECT_EQ(DetailsOf(bad).field, "params.latency_budget") << bad;
+  }
 }
 
 TEST(BlendParamsTest, ZeroRateIsNotAnAbsentOne) {
