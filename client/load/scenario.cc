@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cpp/synth.h"
 #include "client/load/arrivals.h"
 #include "client/load/run.h"
 #include "server/base/errors.h"
@@ -161,7 +162,11 @@ bool Holds(const GroupResult& group, std::chrono::nanoseconds objective) {
 class Disturbance {
  public:
   Disturbance(Bench& bench, const ScenarioOptions& options, size_t first_cold)
-      : bench_(bench), options_(options) {
+      : bench_(bench),
+        options_(options),
+        // Made beforehand: that takes more time than sending them.
+        frames_(client::FeatureSynth(kBuildSeed, bench.voices().dimension)
+                    .Next(options.build_frames)) {
     threads_.emplace_back([this] { Build(); });
     threads_.emplace_back([this, first_cold] { Open(first_cold); });
   }
@@ -185,9 +190,7 @@ class Disturbance {
 
   void Build() {
     while (!stop_.load()) {
-      Count(BuildVoice(bench_.client(), "load-build", kBuildSeed + builds_,
-                       options_.build_frames, bench_.voices().dimension),
-            builds_);
+      Count(BuildVoice(bench_.client(), "load-build", frames_), builds_);
       if (errors_.load() > 0) return;
     }
   }
@@ -205,6 +208,7 @@ class Disturbance {
 
   Bench& bench_;
   const ScenarioOptions& options_;
+  const client::FrameMatrix frames_;
   std::atomic<bool> stop_{false};
   std::atomic<int> builds_{0};
   std::atomic<int> opened_{0};

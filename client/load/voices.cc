@@ -32,21 +32,25 @@ absl::StatusOr<std::optional<uint32_t>> DimensionOf(client::Client& client,
 }  // namespace
 
 absl::Status BuildVoice(client::Client& client, const std::string& speaker,
-                        uint64_t seed, uint64_t frames, uint32_t dimension) {
+                        const client::FrameMatrix& frames) {
   v1::BuildOptions options;
   options.set_speaker(speaker);
-  options.set_dimension(dimension);
-  options.set_expected_frames(frames);
-  client::FeatureSynth synth(seed, dimension);
+  options.set_dimension(frames.columns);
+  options.set_expected_frames(frames.rows);
   uint64_t done = 0;
   return client
       .Build(
           options,
           [&]() -> absl::StatusOr<std::optional<client::FrameMatrix>> {
-            if (done == frames) return std::nullopt;
-            const uint64_t some = std::min(kFramesPerMessage, frames - done);
+            if (done == frames.rows) return std::nullopt;
+            const uint64_t some =
+                std::min(kFramesPerMessage, frames.rows - done);
+            client::FrameMatrix part{
+                {frames.row(done), frames.row(done) + some * frames.columns},
+                some,
+                frames.columns};
             done += some;
-            return synth.Next(some);
+            return part;
           },
           [](const v1::BuildProgress&) {})
       .status();
@@ -71,8 +75,9 @@ absl::StatusOr<Voices> PrepareVoices(
     if (!dimension) {
       say(absl::StrCat("building ", names[i], ", ", options.frames,
                        " frames of ", options.dimension, " numbers"));
-      TIMBRE_RETURN_IF_ERROR(BuildVoice(client, names[i], kFirstSeed + i,
-                                        options.frames, options.dimension));
+      client::FeatureSynth synth(kFirstSeed + i, options.dimension);
+      TIMBRE_RETURN_IF_ERROR(
+          BuildVoice(client, names[i], synth.Next(options.frames)));
       dimension = options.dimension;
     }
     if (i > 0 && *dimension != voices.dimension) {

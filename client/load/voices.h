@@ -32,9 +32,9 @@ absl::StatusOr<Voices> PrepareVoices(
     client::Client& client, const VoiceOptions& options,
     const std::function<void(const std::string&)>& say);
 
-// Builds `speaker` of synthetic speech.
+// Builds `speaker` of these frames.
 absl::Status BuildVoice(client::Client& client, const std::string& speaker,
-                        uint64_t seed, uint64_t frames, uint32_t dimension);
+                        const client::FrameMatrix& frames);
 
 }  // namespace timbre::load
 

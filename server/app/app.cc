@@ -38,7 +38,6 @@ namespace {
 
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
-constexpr int kBuilderNiceness = 10;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr absl::Duration kOwnStreams = absl::Seconds(1);
 constexpr const char* kServiceNames[] = {"timbre.v1.Retrieval",
@@ -189,10 +188,12 @@ class RunningApp : public App {
     const int workers =
         config_.worker_threads != 0 ? config_.worker_threads : cpus;
     ticker_ = std::make_unique<ProgressTicker>();
-    workers_ = std::make_unique<ThreadPool>("search", workers);
-    io_ = std::make_unique<ThreadPool>("io", kIoThreads);
+    workers_ = std::make_unique<ThreadPool>("search", workers,
+                                            ThreadPriority::kUrgent);
+    io_ = std::make_unique<ThreadPool>("io", kIoThreads,
+                                       ThreadPriority::kDeferred);
     builders_ = std::make_unique<ThreadPool>(
-        "build", config_.max_concurrent_builds, kBuilderNiceness);
+        "build", config_.max_concurrent_builds, ThreadPriority::kBackground);
     context_ = {.catalog = catalog_.get(),
                 .metrics = metrics_.get(),
                 .kernels = kernels_,

@@ -1,17 +1,15 @@
 #include "server/base/thread_pool.h"
 
 #include <pthread.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <utility>
 
 namespace timbre {
 
-ThreadPool::ThreadPool(const std::string& name, int threads, int niceness) {
+ThreadPool::ThreadPool(const std::string& name, int threads,
+                       ThreadPriority priority) {
   for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this, name, niceness] { Run(name, niceness); });
+    threads_.emplace_back([this, name, priority] { Run(name, priority); });
   }
 }
 
@@ -59,12 +57,9 @@ void ThreadPool::Stop() {
   }
 }
 
-void ThreadPool::Run(const std::string& name, int niceness) {
+void ThreadPool::Run(const std::string& name, ThreadPriority priority) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
-  if (niceness != 0) {
-    // On Linux niceness belongs to the thread, and children inherit it.
-    setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
-  }
+  SetThreadPriority(priority);
   while (true) {
     Task task;
     {

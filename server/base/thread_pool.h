@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "server/base/thread_priority.h"
+
 namespace timbre {
 
 // Urgent tasks go first, but never more than kUrgentInARow while bulk ones
@@ -21,9 +23,9 @@ class ThreadPool {
   enum class Urgency { kUrgent, kBulk };
   static constexpr int kUrgentInARow = 16;
 
-  // Threads are called `name` in ps and gdb (15 characters) and run at
-  // `niceness` (0: as the process; 10: background work).
-  ThreadPool(const std::string& name, int threads, int niceness = 0);
+  // Threads are called `name` in ps and gdb (15 characters).
+  ThreadPool(const std::string& name, int threads,
+             ThreadPriority priority = ThreadPriority::kNormal);
   // Stop().
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -39,7 +41,7 @@ class ThreadPool {
   size_t threads() const { return threads_.size(); }
 
  private:
-  void Run(const std::string& name, int niceness);
+  void Run(const std::string& name, ThreadPriority priority);
   // The next task; none: there is none. REQUIRES: mutex_.
   Task TakeNext();
 

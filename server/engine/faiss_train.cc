@@ -45,10 +45,11 @@ idx_t SliceRows(idx_t centroids, uint32_t dimension) {
       kMinSliceRows, kMaxSliceRows);
 }
 
+// Between two slices: whether, and with how many threads, the build goes on.
 void StopIfCancelled(const TrainingInput& input) {
-  if (input.observer != nullptr && input.observer->cancelled()) {
-    throw BuildCancelled();
-  }
+  if (input.observer == nullptr) return;
+  if (input.observer->cancelled()) throw BuildCancelled();
+  UseThreads(std::max(1, input.observer->ThreadsNow(input.threads)));
 }
 
 void Report(const TrainingInput& input, BuildStage stage, double fraction) {

@@ -17,6 +17,7 @@ bool Exceeds(uint64_t before, uint64_t more, uint64_t limit) {
 
 absl::StatusOr<Admission::Ticket> Admission::Enter(uint64_t frames,
                                                    uint64_t bytes) {
+  last_ns_.store(absl::GetCurrentTimeNanos(), std::memory_order_relaxed);
   const uint64_t frames_before = frames_.fetch_add(frames);
   const uint64_t bytes_before = bytes_.fetch_add(bytes);
   // From here on it is the ticket that gives them back.

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace timbre {
 
@@ -52,6 +54,11 @@ class Admission {
   // RESOURCE_EXHAUSTED with a retry hint where there is too much already.
   absl::StatusOr<Ticket> Enter(uint64_t frames, uint64_t bytes);
 
+  // When a message entered last.
+  absl::Time last() const {
+    return absl::FromUnixNanos(last_ns_.load(std::memory_order_relaxed));
+  }
+
   uint64_t frames() const { return frames_.load(std::memory_order_relaxed); }
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
@@ -61,6 +68,7 @@ class Admission {
   const AdmissionLimits limits_;
   std::atomic<uint64_t> frames_{0};
   std::atomic<uint64_t> bytes_{0};
+  std::atomic<int64_t> last_ns_{0};
 };
 
 }  // namespace timbre

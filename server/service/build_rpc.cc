@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/base/log.h"
+#include "server/service/admission.h"
 #include "server/service/build_progress.h"
 #include "server/service/build_session.h"
 #include "server/service/message_codec.h"
@@ -14,6 +15,8 @@
 namespace timbre {
 namespace {
 
+// So long after the last message of a Search or Blend, builds leave them room.
+constexpr absl::Duration kSearchesLinger = absl::Seconds(2);
 // How long a client that half-closed may take to read a progress message
 // before it counts as one that does not read.
 constexpr absl::Duration kPatience = absl::Seconds(5);
@@ -147,12 +150,19 @@ class BuildHandler : public RpcHandler, private BuildObserver {
       return call().Finish(status);
     }
     if (!progress_.ConfirmAlive(kPatience)) return;
-    const auto published = session->Publish(*this);
+    // Publishing takes locks that streams wait for: not on a background thread.
+    context().io->Submit([this, keep = call().shared_from_this(), session] {
+      Publish(*session);
+    });
+  }
+
+  void Publish(BuildSession& session) {
+    const auto published = session.Publish(*this);
     if (!published.ok()) return call().Finish(published.status());
     counted_.store(true);
     context().metrics->CountBuild("ok");
     Log(LogLevel::kInfo, "version_published",
-        {{"speaker", session->options().speaker()},
+        {{"speaker", session.options().speaker()},
          {"version", published->version},
          {"frames", published->record->manifest.frames()},
          {"index", published->record->manifest.index_factory()}});
@@ -170,6 +180,13 @@ class BuildHandler : public RpcHandler, private BuildObserver {
     progress_.Set(stage, fraction);
   }
   bool cancelled() const override { return call().cancelled(); }
+
+  // Niceness alone does not help against a CPU quota: searches keep a core.
+  int ThreadsNow(int most) const override {
+    const bool searches =
+        absl::Now() - context().admission->last() < kSearchesLinger;
+    return searches ? most - 1 : most;
+  }
 
   BuildProgress progress_;
   std::atomic<bool> counted_{false};  // in timbre_builds_total

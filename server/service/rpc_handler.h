@@ -28,7 +28,7 @@ class RpcHandler : public CallHandler {
  protected:
   Call& call() { return call_; }
   const Call& call() const { return call_; }
-  ServiceContext& context() { return context_; }
+  ServiceContext& context() const { return context_; }
   Rpc rpc() const { return rpc_; }
 
  private:

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <utility>
 
+#include "server/base/thread_priority.h"
+
 namespace timbre {
 namespace {
 
@@ -71,6 +73,7 @@ void CallServer::Start() {
     }
     threads_.emplace_back([queue = queue.get()] {
       pthread_setname_np(pthread_self(), "grpc-poll");
+      SetThreadPriority(ThreadPriority::kUrgent);
       Poll(*queue);
     });
   }

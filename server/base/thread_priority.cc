@@ -1,0 +1,59 @@
+#include "server/base/thread_priority.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace timbre {
+namespace {
+
+constexpr uint64_t kUrgentSliceNs = 100'000;
+constexpr int kDeferredNiceness = 5;
+constexpr int kBackgroundNiceness = 10;  // where SCHED_IDLE is not allowed
+
+// glibc 2.36 has neither the struct nor the call.
+struct SchedAttributes {
+  uint32_t size = sizeof(SchedAttributes);
+  uint32_t policy = 0;
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint64_t runtime = 0;  // of SCHED_OTHER: the slice
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+};
+
+// On Linux niceness belongs to the thread, and children inherit it.
+void SetNiceness(int niceness) {
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
+}
+
+}  // namespace
+
+void SetThreadPriority(ThreadPriority priority) {
+  const sched_param none{};
+  switch (priority) {
+    case ThreadPriority::kUrgent: {
+      SchedAttributes attributes{.policy = SCHED_OTHER,
+                                 .runtime = kUrgentSliceNs};
+      // What the thread inherited stays.
+      attributes.nice =
+          getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
+      syscall(SYS_sched_setattr, 0, &attributes, 0);
+      return;
+    }
+    case ThreadPriority::kNormal:
+      return;
+    case ThreadPriority::kDeferred:
+      SetNiceness(kDeferredNiceness);
+      sched_setscheduler(0, SCHED_BATCH, &none);
+      return;
+    case ThreadPriority::kBackground:
+      SetNiceness(kBackgroundNiceness);
+      sched_setscheduler(0, SCHED_IDLE, &none);
+      return;
+  }
+}
+
+}  // namespace timbre

@@ -1,0 +1,28 @@
+// What a thread may take from others of this process.
+#ifndef TIMBRE_SERVER_BASE_THREAD_PRIORITY_H_
+#define TIMBRE_SERVER_BASE_THREAD_PRIORITY_H_
+
+#include <cstdint>
+
+namespace timbre {
+
+enum class ThreadPriority : uint8_t {
+  // Answers within a millisecond: when it wakes it does not wait for the end
+  // of another thread's time slice (a slice of 0.1 ms of its own, on Linux 6.12
+  // and newer).
+  kUrgent,
+  kNormal,
+  // Some milliseconds do not matter: never displaces others when it wakes.
+  kDeferred,
+  // Runs where nothing else does, and stops at once (SCHED_IDLE). Hold no lock
+  // that others wait for.
+  kBackground,
+};
+
+// Of the calling thread, and of the threads that it starts. Does what the
+// system allows without privileges, silently.
+void SetThreadPriority(ThreadPriority priority);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_BASE_THREAD_PRIORITY_H_
