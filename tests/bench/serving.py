@@ -6,7 +6,20 @@
           in messages of 1,000 frames, beside what faiss's search alone takes
           of the same queries, in turns
 
-Medians over rounds. Needs what script/bench engine needs.
+  worker  a block of 16 and of 3,000 frames, from Python: RVC's local faiss and
+          numpy (nprobe 1), this server over TCP and a Unix socket (nprobe 8),
+          and a service of Python's grpcio and faiss (nprobe 8), in turns
+
+and with 20 voices of 100,000 frames, by timbre load:
+
+  roundtrip  one 16-frame Blend at a time; as a stream of its own; after pauses
+  offline    messages of 1,000 frames
+  live       500, 1,000 and 2,000 streams of 16 frames every 250 ms, and how
+             many hold a p99 of 10 ms
+  mixed      300 streams, alone and beside a Build and voices being opened
+
+Medians over rounds. Needs what script/bench engine needs. The voices of the
+load are built once, into build/bench/serving (some minutes).
 """
 
 import argparse
@@ -20,6 +33,7 @@ import tempfile
 import time
 
 import engine
+import worker
 
 BIN = engine.ROOT / "build" / "bin"
 MESSAGE = 1000
@@ -44,10 +58,13 @@ class Server:
     """timbred with the benchmark's frames as its one voice."""
 
     def __init__(self, directory, voice):
+        directory = directory.resolve()
+        self.socket = f"unix:{directory / 'socket'}"
         self._ports = directory / "ports"
         self.command = [
             str(BIN / "timbred"), f"--data_dir={directory / 'data'}",
-            "--listen=127.0.0.1:0", "--metrics_listen=",
+            f"--listen=127.0.0.1:0,unix:{directory / 'socket'}",
+            "--metrics_listen=127.0.0.1:0",
             f"--port_file={self._ports}", "--min_free_disk=0",
             "--log_level=error",
         ]
@@ -138,7 +155,94 @@ def measure_cpu(server, client, faiss, nprobe, rounds):
     }
 
 
+def timbre_load(server, scenario, *options):
+    """The report of one `timbre load`."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        subprocess.run(
+            [BIN / "timbre", "load", scenario, f"--server={server.address}",
+             "--voices=20", "--voice_frames=100000", "--nprobe=4",
+             f"--json={report.name}", *options],
+            check=True, stdout=subprocess.DEVNULL,
+        )
+        return json.load(report)
+
+
+def load_row(what, report, phase=-1):
+    phase = report["phases"][phase]
+    group = phase["groups"][0]
+    return {
+        "what": what, "streams": group["streams"],
+        "frames_per_second": group["frames_per_second"],
+        "latency_ms": group["latency_ms"], "late": group["late"],
+        "failed": group["failed"], "checked": group["checked"],
+        "server_cores": phase["server"]["cpu_cores"],
+        "generator_cores": phase["generator_cores"],
+    }
+
+
+def load_roundtrip(server, seconds):
+    one = ("offline", "--streams=1", "--frames=16", "--nprobe=8",
+           f"--duration={seconds}s")
+    yield load_row("round trip", timbre_load(server, *one))
+    yield load_row("round trip, a stream each",
+                   timbre_load(server, *one, "--new_streams"))
+    yield load_row(
+        "round trip after 2 s",
+        timbre_load(server, "idle", "--streams=5", "--frames=16",
+                    "--nprobe=8", f"--duration={seconds}s"),
+    )
+
+
+def load_offline(server, seconds):
+    yield load_row(
+        "offline", timbre_load(server, "offline", f"--duration={seconds}s")
+    )
+
+
+def load_live(server, seconds):
+    for streams in (500, 1000, 2000):
+        yield load_row("live", timbre_load(
+            server, "live", f"--streams={streams}", f"--duration={seconds}s"
+        ))
+    report = timbre_load(server, "step", "--streams=1000", "--step=1.1")
+    yield load_row("capacity", report, phase=max(0, len(report["phases"]) - 2))
+
+
+def load_mixed(server, seconds):
+    server.stop()  # so that voices are closed
+    server.start()
+    report = timbre_load(
+        server, "mixed", "--streams=300", "--offline_streams=0",
+        "--build_frames=200000", "--cold_voices=10",
+        f"--duration={seconds}s",
+    )
+    quiet = load_row("live alone", report, phase=0)
+    mixed = load_row("live beside a build and loads", report, phase=1)
+    yield quiet
+    yield mixed | {
+        "ratio": mixed["latency_ms"]["p99"] / quiet["latency_ms"]["p99"]
+    }
+
+
+LOADS = {"roundtrip": load_roundtrip, "offline": load_offline,
+         "live": load_live, "mixed": load_mixed}
+
+
 def line(row):
+    if row["what"] == "worker":
+        return (f"{row['frames']} frames, {row['contender']}: "
+                f"{row['ms']:.2f} ms, {row['of_local']:.2f} of local")
+    if "latency_ms" in row:
+        ms = row["latency_ms"]
+        text = (
+            f"{row['what']}: {row['streams']} streams, "
+            f"{row['frames_per_second']:.0f} frames/s, p50 {ms['p50']:.2f}, "
+            f"p99 {ms['p99']:.2f}, p99.9 {ms['p99.9']:.2f} ms; "
+            f"failed {sum(row['failed'].values())}, late {row['late']}; "
+            f"server {row['server_cores']:.2f} cores"
+        )
+        return text + (f"; p99 {row['ratio']:.1f} times that of live alone"
+                       if "ratio" in row else "")
     if row["what"] == "cpu":
         return (
             f"nprobe {row['nprobe']}: server {row['server_cpu_us']:.1f} us of "
@@ -148,36 +252,77 @@ def line(row):
     return f"{row['what']}: {row['ms']:.0f} ms (first {row['first_ms']:.0f})"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", help="write the rows to this file")
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+def engine_parts(parts, rounds):
+    """Rows of what runs with the engine's voice."""
     voice = engine.Voice(100_000, 256, 1024)
-    rows = [measure_open(voice, options.rounds)]
-    print(line(rows[-1]), flush=True)
+    if "open" in parts:
+        yield measure_open(voice, rounds)
+    if not parts & {"start", "cpu", "worker"}:
+        return
     with tempfile.TemporaryDirectory() as directory:
         server = Server(pathlib.Path(directory), voice)
         try:
             server.start()
             server.build(voice)
-            rows.append(measure_start(server, options.rounds))
-            print(line(rows[-1]), flush=True)
-            client = pipe(BIN / "serving_bench", "blend", server.address,
-                          SPEAKER, server.queries)
-            try:
-                faiss = engine.PythonFaiss(voice)
-            except ImportError:
-                raise SystemExit("no faiss-cpu: nothing to compare with")
-            for nprobe in NPROBES:
-                rows.append(
-                    measure_cpu(server, client, faiss, nprobe, options.rounds)
-                )
-                print(line(rows[-1]), flush=True)
-            client.stdin.close()
-            client.wait()
+            if "start" in parts:
+                yield measure_start(server, rounds)
+            if "cpu" in parts:
+                yield from cpu_rows(server, voice, rounds)
+            if "worker" in parts:
+                yield from worker.measure(voice, server.address, server.socket,
+                                          SPEAKER, rounds)
         finally:
             server.stop()
+
+
+def cpu_rows(server, voice, rounds):
+    client = pipe(BIN / "serving_bench", "blend", server.address, SPEAKER,
+                  server.queries)
+    try:
+        faiss = engine.PythonFaiss(voice)
+    except ImportError:
+        raise SystemExit("no faiss-cpu: nothing to compare with")
+    for nprobe in NPROBES:
+        yield measure_cpu(server, client, faiss, nprobe, rounds)
+    client.stdin.close()
+    client.wait()
+
+
+def load_parts(parts, seconds):
+    """Rows of what timbre load runs."""
+    if not parts & set(LOADS):
+        return
+    directory = engine.VOICES / "serving"
+    directory.mkdir(parents=True, exist_ok=True)
+    server = Server(directory, engine.Voice(100_000, 256, 1024))
+    try:
+        server.start()
+        for name, run in LOADS.items():
+            if name in parts:
+                yield from run(server, seconds)
+    finally:
+        server.stop()
+
+
+def main():
+    every = ["open", "start", "cpu", "worker", *LOADS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", help="write the rows to this file")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=int, default=30,
+                        help="of each measurement under load (default 30)")
+    parser.add_argument("--only", default=",".join(every),
+                        help="of " + ",".join(every))
+    options = parser.parse_args()
+    parts = set(options.only.split(","))
+    if not parts <= set(every):
+        parser.error(f"--only={options.only}: of {','.join(every)}")
+    rows = []
+    for row in [engine_parts(parts, options.rounds),
+                load_parts(parts, options.seconds)]:
+        for one in row:
+            rows.append(one)
+            print(line(one), flush=True)
     if options.json:
         document = {"command": " ".join(sys.argv), "rows": rows}
         pathlib.Path(options.json).write_text(json.dumps(document, indent=1))
