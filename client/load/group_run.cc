@@ -86,8 +86,10 @@ void GroupRun::Send(uint32_t stream, Clock::time_point due) {
     if (!group_.new_streams) streams_[stream] = exchange;
   }
   if (!exchange->Send(message)) {  // it has ended meanwhile
-    const std::lock_guard<std::mutex> lock(mutex_);
-    exchange = streams_[stream] = NewExchange(stream);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      exchange = streams_[stream] = NewExchange(stream);
+    }
     exchange->Send(message);
   }
   if (group_.new_streams) exchange->Close();

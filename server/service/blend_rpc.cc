@@ -95,6 +95,7 @@ class BlendHandler : public ExchangeHandler {
       const auto settings =
           budget.Next(frames.rows - first, frame_cost(), start);
       if (!settings) {
+        frame_cost().Relax();
         std::copy_n(frames.data.data() + first * n, rows * n,
                     scratch.out.data() + first * n);
         return absl::OkStatus();

@@ -16,6 +16,7 @@ constexpr double kPerCandidate = 0.06;  // and number of it
 
 // How fast the scale follows what is measured.
 constexpr double kFollow = 0.3;
+constexpr double kRelax = 0.95;
 constexpr double kLeastScale = 0.01;
 constexpr double kMostScale = 1000;
 
@@ -49,6 +50,8 @@ void FrameCost::Learn(const IndexShape& shape, const SearchSettings& settings,
   scale_ = std::clamp(scale_ + kFollow * (measured - scale_), kLeastScale,
                       kMostScale);
 }
+
+void FrameCost::Relax() { scale_ = std::max(kLeastScale, scale_ * kRelax); }
 
 bool LatencyBudget::StepDown() {
   if (shape_.kind != IndexKind::kFlat && settings_.nprobe > 1) {

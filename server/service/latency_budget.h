@@ -40,6 +40,9 @@ class FrameCost {
   }
   void Learn(const IndexShape& shape, const SearchSettings& settings,
              uint64_t frames, absl::Duration took);
+  // Frames were passed through, so nothing was learned: believes a little less
+  // in what was, until they are searched again.
+  void Relax();
 
  private:
   double scale_ = 1;

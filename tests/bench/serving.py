@@ -155,16 +155,17 @@ def measure_cpu(server, client, faiss, nprobe, rounds):
     }
 
 
-def timbre_load(server, scenario, *options):
+def timbre_load(server, scenario, *options, nprobe=4):
     """The report of one `timbre load`."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+    with tempfile.TemporaryDirectory() as directory:
+        report = pathlib.Path(directory) / "report.json"
         subprocess.run(
             [BIN / "timbre", "load", scenario, f"--server={server.address}",
-             "--voices=20", "--voice_frames=100000", "--nprobe=4",
-             f"--json={report.name}", *options],
+             "--voices=20", "--voice_frames=100000", f"--nprobe={nprobe}",
+             f"--json={report}", *options],
             check=True, stdout=subprocess.DEVNULL,
         )
-        return json.load(report)
+        return json.loads(report.read_text())
 
 
 def load_row(what, report, phase=-1):
@@ -181,15 +182,14 @@ def load_row(what, report, phase=-1):
 
 
 def load_roundtrip(server, seconds):
-    one = ("offline", "--streams=1", "--frames=16", "--nprobe=8",
-           f"--duration={seconds}s")
-    yield load_row("round trip", timbre_load(server, *one))
+    one = ("offline", "--streams=1", "--frames=16", f"--duration={seconds}s")
+    yield load_row("round trip", timbre_load(server, *one, nprobe=8))
     yield load_row("round trip, a stream each",
-                   timbre_load(server, *one, "--new_streams"))
+                   timbre_load(server, *one, "--new_streams", nprobe=8))
     yield load_row(
         "round trip after 2 s",
         timbre_load(server, "idle", "--streams=5", "--frames=16",
-                    "--nprobe=8", f"--duration={seconds}s"),
+                    f"--duration={seconds}s", nprobe=8),
     )
 
 

@@ -101,6 +101,21 @@ TEST(FrameCost, ComesToWhatIsMeasured) {
   EXPECT_NEAR(absl::ToDoubleMicroseconds(cost.Of(kCoded, settings)), 30, 0.1);
 }
 
+TEST(FrameCost, IsTriedAgainAfterFramesWerePassedThrough) {
+  const SearchSettings settings = Asked(4, 4).settings;
+  FrameCost cost;
+  cost.Learn(kCoded, settings, 1, absl::Seconds(1));  // something was amiss
+  const absl::Time deadline = absl::UnixEpoch() + absl::Milliseconds(5);
+  int passed = 0;
+  while (!LatencyBudget(Asked(4, 4), kCoded, deadline, true)
+              .Next(16, cost, absl::UnixEpoch())) {
+    cost.Relax();
+    ++passed;
+  }
+  EXPECT_GT(passed, 0);
+  EXPECT_LT(passed, 300);
+}
+
 TEST(EstimateFrame, GrowsWithWhatIsVisited) {
   const absl::Duration one = EstimateFrame(kCoded, Asked(1, 4).settings);
   const absl::Duration many = EstimateFrame(kCoded, Asked(64, 4).settings);
