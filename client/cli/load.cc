@@ -47,8 +47,9 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& name,
 
 absl::Status Write(const std::string& file, const std::string& text) {
   if (file.empty()) return absl::OkStatus();
-  return client::WriteWhole(file,
-                            [&](OutputFile& out) { return out.Append(text.data(), text.size()); });
+  return client::WriteWhole(file, [&](OutputFile& out) {
+    return out.Append(text.data(), text.size());
+  });
 }
 
 absl::Status RunScenario(const std::string& name, LoadArguments& a) {

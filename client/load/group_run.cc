@@ -15,7 +15,7 @@ constexpr uint32_t kVariants = 64;
 constexpr uint64_t kVariantBytes = 64 << 20;  // at most, of all together
 constexpr uint64_t kKeepEvery = 97;
 constexpr size_t kKeepAtMost = 100;
-constexpr auto kRetryAfter = std::chrono::milliseconds(100);
+constexpr std::chrono::nanoseconds kRetryAfter = std::chrono::milliseconds(100);
 
 uint32_t Variants(const Group& group, uint32_t dimension) {
   const uint64_t bytes =
@@ -47,6 +47,7 @@ GroupRun::GroupRun(const Group& group, uint32_t dimension, const Stubs& stubs,
       queue_(queue),
       payload_(group, dimension, Variants(group, dimension)),
       streams_(group.streams),
+      not_before_(group.streams),
       next_variant_(seed) {
   result_.name = group.name;
   result_.streams = group.streams;
@@ -78,6 +79,10 @@ void GroupRun::Send(uint32_t stream, Clock::time_point due) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (closing_) return;
+    if (due < not_before_[stream]) {
+      if (Measured(message)) ++result_.failed["BACKING_OFF"];
+      return;
+    }
     ++pending_;
     message.variant =
         static_cast<uint32_t>(next_variant_++ % payload_.variants());
@@ -146,12 +151,17 @@ void GroupRun::OnFailed(const Message& message, const grpc::Status& status) {
   const absl::Status error =
       status.ok() ? absl::UnknownError("the stream ended without an answer")
                   : client::FromGrpcStatus(status);
+  Clock::time_point at = Clock::now();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (Measured(message)) ++result_.failed[DetailsOf(error).reason];
+    const ErrorDetails details = DetailsOf(error);
+    if (Measured(message)) ++result_.failed[details.reason];
+    at += details.retry_after ? absl::ToChronoNanoseconds(*details.retry_after)
+                              : kRetryAfter;
+    if (details.retry_after) not_before_[message.stream] = at;
     if (--pending_ == 0) changed_.notify_all();
   }
-  Next(message, Clock::now() + kRetryAfter);
+  Next(message, at);
 }
 
 void GroupRun::Next(const Message& message, Clock::time_point at) {

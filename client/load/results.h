@@ -30,7 +30,9 @@ struct GroupResult {
   uint64_t passed_through = 0;
   uint64_t checked = 0;  // against a second search
   uint64_t wrong = 0;
-  std::map<std::string, uint64_t> failed;  // by status, "OVERLOADED" ...
+  // By reason: "OVERLOADED" ...; "BACKING_OFF" was not sent, because the server
+  // had asked the stream to wait.
+  std::map<std::string, uint64_t> failed;
 
   uint64_t failures() const {
     uint64_t sum = 0;

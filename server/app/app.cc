@@ -152,10 +152,16 @@ class RunningApp : public App {
     return absl::OkStatus();
   }
 
+  int Workers() const {
+    return config_.worker_threads != 0 ? config_.worker_threads
+                                       : AvailableCpus();
+  }
+
   void StartMetrics() {
     admission_ = std::make_unique<Admission>(
         AdmissionLimits{.frames = config_.max_queued_frames,
-                        .bytes = config_.max_queued_bytes});
+                        .bytes = config_.max_queued_bytes,
+                        .work = config_.max_queued_time * Workers()});
     metrics_ = std::make_unique<ServerMetrics>(
         ServerMetrics::BuildInfo{.version = kVersion,
                                  .faiss_version = FaissVersion(),
@@ -185,10 +191,8 @@ class RunningApp : public App {
 
   void StartPools() {
     const int cpus = AvailableCpus();
-    const int workers =
-        config_.worker_threads != 0 ? config_.worker_threads : cpus;
     ticker_ = std::make_unique<ProgressTicker>();
-    workers_ = std::make_unique<ThreadPool>("search", workers,
+    workers_ = std::make_unique<ThreadPool>("search", Workers(),
                                             ThreadPriority::kUrgent);
     io_ = std::make_unique<ThreadPool>("io", kIoThreads,
                                        ThreadPriority::kDeferred);

@@ -24,6 +24,7 @@ struct Config {
   uint64_t max_message_bytes = 0;
   uint64_t max_queued_frames = 0;  // 0: unlimited
   uint64_t max_queued_bytes = 0;   // 0: unlimited
+  absl::Duration max_queued_time;  // infinite: unlimited
   absl::Duration drain_timeout;
   absl::Duration max_connection_age;  // infinite: off
   absl::Duration max_connection_age_grace;

@@ -48,6 +48,10 @@ ABSL_FLAG(uint64_t, max_queued_frames, 65536,
           "RESOURCE_EXHAUSTED and a retry hint. 0: unlimited.");
 ABSL_FLAG(uint64_t, max_queued_bytes, uint64_t{256} << 20,
           "the same in bytes. 0: unlimited.");
+ABSL_FLAG(absl::Duration, max_queued_time, absl::Seconds(2),
+          "small messages (up to 256 KiB) that would wait longer, by what a "
+          "frame took lately, are refused like those; at least 1ms; inf: "
+          "never.");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(15),
           "after SIGTERM or SIGINT, how long calls may take to end before they "
           "are cut off, 0s..1h. Keep Kubernetes' "
@@ -167,6 +171,9 @@ absl::Status Check(const Config& config) {
       "max_message_bytes", config.max_message_bytes, 4096, 2147483647));
   TIMBRE_RETURN_IF_ERROR(InRange("drain_timeout", config.drain_timeout,
                                  absl::ZeroDuration(), absl::Hours(1)));
+  TIMBRE_RETURN_IF_ERROR(InRange("max_queued_time", config.max_queued_time,
+                                 absl::Milliseconds(1),
+                                 absl::InfiniteDuration()));
   TIMBRE_RETURN_IF_ERROR(InRange("max_connection_age",
                                  config.max_connection_age, absl::Seconds(1),
                                  absl::InfiniteDuration()));
@@ -196,6 +203,7 @@ absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
   config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
   config.max_queued_frames = absl::GetFlag(FLAGS_max_queued_frames);
   config.max_queued_bytes = absl::GetFlag(FLAGS_max_queued_bytes);
+  config.max_queued_time = absl::GetFlag(FLAGS_max_queued_time);
   config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
   config.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
   config.max_connection_age_grace =

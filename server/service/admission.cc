@@ -13,31 +13,47 @@ bool Exceeds(uint64_t before, uint64_t more, uint64_t limit) {
   return limit != 0 && before != 0 && before + more > limit;
 }
 
+bool Exceeds(absl::Duration before, absl::Duration more, absl::Duration limit) {
+  return before > absl::ZeroDuration() && before + more > limit;
+}
+
 }  // namespace
 
-absl::StatusOr<Admission::Ticket> Admission::Enter(uint64_t frames,
-                                                   uint64_t bytes) {
+absl::StatusOr<Admission::Ticket> Admission::Enter(const AdmissionLoad& load) {
   last_ns_.store(absl::GetCurrentTimeNanos(), std::memory_order_relaxed);
-  const uint64_t frames_before = frames_.fetch_add(frames);
-  const uint64_t bytes_before = bytes_.fetch_add(bytes);
+  const uint64_t frames_before = frames_.fetch_add(load.frames);
+  const uint64_t bytes_before = bytes_.fetch_add(load.bytes);
+  const absl::Duration work_before = absl::Nanoseconds(
+      work_ns_.fetch_add(absl::ToInt64Nanoseconds(load.work)));
   // From here on it is the ticket that gives them back.
-  Ticket ticket(this, frames, bytes);
-  if (!Exceeds(frames_before, frames, limits_.frames) &&
-      !Exceeds(bytes_before, bytes, limits_.bytes)) {
+  Ticket ticket(this, load);
+  if (!Exceeds(frames_before, load.frames, limits_.frames) &&
+      !Exceeds(bytes_before, load.bytes, limits_.bytes) &&
+      !Exceeds(work_before, load.work, limits_.work)) {
     return ticket;
   }
   return MakeRetryableError(
       absl::StatusCode::kResourceExhausted, "OVERLOADED",
       absl::StrCat("the server is busy: about ", frames_before, " frames in ",
-                   bytes_before,
-                   " bytes wait already; --max_queued_frames=", limits_.frames,
-                   ", --max_queued_bytes=", limits_.bytes, "; try again"),
+                   bytes_before, " bytes wait already, ",
+                   absl::FormatDuration(work_before),
+                   " of work; --max_queued_frames=", limits_.frames,
+                   ", --max_queued_bytes=", limits_.bytes,
+                   ", --max_queued_time; try again"),
       kRetryAfter);
 }
 
-void Admission::Leave(uint64_t frames, uint64_t bytes) {
-  frames_.fetch_sub(frames);
-  bytes_.fetch_sub(bytes);
+void Admission::Learn(absl::Duration frame_time) {
+  // A lost update does no harm.
+  const int64_t before = frame_time_ns_.load(std::memory_order_relaxed);
+  const int64_t now = absl::ToInt64Nanoseconds(frame_time);
+  frame_time_ns_.store(before + (now - before) / 8, std::memory_order_relaxed);
+}
+
+void Admission::Leave(const AdmissionLoad& load) {
+  frames_.fetch_sub(load.frames);
+  bytes_.fetch_sub(load.bytes);
+  work_ns_.fetch_sub(absl::ToInt64Nanoseconds(load.work));
 }
 
 }  // namespace timbre

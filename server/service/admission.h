@@ -15,6 +15,16 @@ namespace timbre {
 struct AdmissionLimits {
   uint64_t frames = 0;  // 0: unlimited
   uint64_t bytes = 0;   // 0: unlimited
+  // Of all workers together, for small messages: what waits is answered in
+  // 1 / workers of it.
+  absl::Duration work = absl::InfiniteDuration();
+};
+
+// What a message asks for.
+struct AdmissionLoad {
+  uint64_t frames = 0;
+  uint64_t bytes = 0;
+  absl::Duration work;  // of one worker, about; 0 for large messages
 };
 
 // Counts the messages of Search and Blend that are being answered or wait for
@@ -27,32 +37,35 @@ class Admission {
   class Ticket {
    public:
     Ticket() = default;
-    Ticket(Admission* admission, uint64_t frames, uint64_t bytes)
-        : admission_(admission), frames_(frames), bytes_(bytes) {}
+    Ticket(Admission* admission, const AdmissionLoad& load)
+        : admission_(admission), load_(load) {}
     Ticket(Ticket&& other) noexcept
         : admission_(std::exchange(other.admission_, nullptr)),
-          frames_(other.frames_),
-          bytes_(other.bytes_) {}
+          load_(other.load_) {}
     Ticket& operator=(Ticket&& other) noexcept {
       std::swap(admission_, other.admission_);
-      std::swap(frames_, other.frames_);
-      std::swap(bytes_, other.bytes_);
+      std::swap(load_, other.load_);
       return *this;
     }
     ~Ticket() {
-      if (admission_ != nullptr) admission_->Leave(frames_, bytes_);
+      if (admission_ != nullptr) admission_->Leave(load_);
     }
 
    private:
     Admission* admission_ = nullptr;
-    uint64_t frames_ = 0;
-    uint64_t bytes_ = 0;
+    AdmissionLoad load_;
   };
 
   explicit Admission(const AdmissionLimits& limits) : limits_(limits) {}
 
   // RESOURCE_EXHAUSTED with a retry hint where there is too much already.
-  absl::StatusOr<Ticket> Enter(uint64_t frames, uint64_t bytes);
+  absl::StatusOr<Ticket> Enter(const AdmissionLoad& load);
+
+  // A frame took so long: what is assumed of streams that are new.
+  void Learn(absl::Duration frame_time);
+  absl::Duration usual_frame_time() const {
+    return absl::Nanoseconds(frame_time_ns_.load(std::memory_order_relaxed));
+  }
 
   // When a message entered last.
   absl::Time last() const {
@@ -63,11 +76,13 @@ class Admission {
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
  private:
-  void Leave(uint64_t frames, uint64_t bytes);
+  void Leave(const AdmissionLoad& load);
 
   const AdmissionLimits limits_;
   std::atomic<uint64_t> frames_{0};
   std::atomic<uint64_t> bytes_{0};
+  std::atomic<int64_t> work_ns_{0};
+  std::atomic<int64_t> frame_time_ns_{10'000};
   std::atomic<int64_t> last_ns_{0};
 };
 

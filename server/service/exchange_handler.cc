@@ -44,14 +44,23 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   received_ = absl::Now();
   const size_t bytes = message.Length();
   context().metrics->AddBytes(rpc(), bytes, 0);
-  auto ticket = context().admission->Enter(FramesIn(message), bytes);
-  if (!ticket.ok()) return call().Finish(ticket.status());
-  ticket_ = *std::move(ticket);
   urgency_ = bytes <= kSmallBytes ? ThreadPool::Urgency::kUrgent
                                   : ThreadPool::Urgency::kBulk;
+  const uint64_t frames = FramesIn(message);
+  const bool known = frame_time_ != absl::InfiniteDuration();
+  const absl::Duration frame_time =
+      known ? frame_time_ : context().admission->usual_frame_time();
+  // Large messages may wait longer; small ones do not wait for them.
+  const bool urgent = urgency_ == ThreadPool::Urgency::kUrgent;
+  auto ticket = context().admission->Enter(
+      {.frames = frames,
+       .bytes = bytes,
+       .work = urgent ? frames * frame_time : absl::ZeroDuration()});
+  if (!ticket.ok()) return call().Finish(ticket.status());
+  ticket_ = *std::move(ticket);
   // A hand-over to a worker costs more than a few frames do.
   if (pin_.pinned() && !CallServer::MoreWaits() &&
-      FramesIn(message) * frame_time_ < kInlineTime) {
+      frames * frame_time_ < kInlineTime) {
     return Process(message);
   }
   context().workers->Submit(
@@ -106,7 +115,10 @@ void ExchangeHandler::Respond() {
   const absl::Time start = absl::Now();
   const absl::StatusOr<Answer> answer = Reply();
   if (!answer.ok()) return call().Finish(answer.status());
-  if (answer->rows > 0) frame_time_ = (absl::Now() - start) / answer->rows;
+  if (answer->rows > 0) {
+    frame_time_ = (absl::Now() - start) / answer->rows;
+    context().admission->Learn(frame_time_);
+  }
   context().metrics->ObserveMessage(rpc(), answer->nprobe_label, answer->rows,
                                     absl::Now() - received_);
   context().metrics->AddFrames(rpc(), answer->rows);

@@ -126,7 +126,8 @@ def test_overload_is_counted_by_its_reason(new_server, tmp_path):
     made = report(server, tmp_path, "live", "--streams=40", "--frames=50",
                   "--period=20ms", "--nprobe=1000")
     group = made["phases"][0]["groups"][0]
-    assert set(group["failed"]) == {"OVERLOADED"}
+    assert set(group["failed"]) <= {"OVERLOADED", "BACKING_OFF"}
+    assert group["failed"]["OVERLOADED"] > 0
     assert group["answered"] > 0
 
 
