@@ -22,9 +22,9 @@ struct Config {
   std::string simd_level;  // empty: the best that the CPU has
 
   uint64_t max_message_bytes = 0;
-  uint64_t max_queued_frames = 0;  // 0: unlimited
-  uint64_t max_queued_bytes = 0;   // 0: unlimited
-  absl::Duration max_queued_time;  // infinite: unlimited
+  uint64_t max_queued_frames = 0;                             // 0: unlimited
+  uint64_t max_queued_bytes = 0;                              // 0: unlimited
+  absl::Duration max_queued_time = absl::InfiniteDuration();  // unlimited
   absl::Duration drain_timeout;
   absl::Duration max_connection_age;  // infinite: off
   absl::Duration max_connection_age_grace;

@@ -16,6 +16,7 @@ and with 20 voices of 100,000 frames, by timbre load:
   offline    messages of 1,000 frames
   live       500, 1,000 and 2,000 streams of 16 frames every 250 ms, and how
              many hold a p99 of 10 ms
+  overload   ten times as many frames as the server can answer
   mixed      300 streams, alone and beside a Build and voices being opened
 
 Medians over rounds. Needs what script/bench engine needs. The voices of the
@@ -208,6 +209,22 @@ def load_live(server, seconds):
     yield load_row("capacity", report, phase=max(0, len(report["phases"]) - 2))
 
 
+def load_overload(server, seconds):
+    """Ten times what the server can do: with all lists probed, so that the
+    generator beside it needs little of the two cores."""
+    peak = load_row("peak, all lists", timbre_load(
+        server, "offline", "--streams=8", "--frames=16",
+        f"--duration={seconds}s", nprobe=1024))
+    yield peak
+    streams = round(10 * peak["frames_per_second"] / 16 / 4)
+    flood = load_row("ten times that", timbre_load(
+        server, "live", f"--streams={streams}", f"--duration={seconds}s",
+        "--warm_up=5s", nprobe=1024))
+    yield flood | {
+        "goodput": flood["frames_per_second"] / peak["frames_per_second"]
+    }
+
+
 def load_mixed(server, seconds):
     server.stop()  # so that voices are closed
     server.start()
@@ -225,7 +242,7 @@ def load_mixed(server, seconds):
 
 
 LOADS = {"roundtrip": load_roundtrip, "offline": load_offline,
-         "live": load_live, "mixed": load_mixed}
+         "live": load_live, "overload": load_overload, "mixed": load_mixed}
 
 
 def line(row):
@@ -242,7 +259,9 @@ def line(row):
             f"server {row['server_cores']:.2f} cores"
         )
         return text + (f"; p99 {row['ratio']:.1f} times that of live alone"
-                       if "ratio" in row else "")
+                       if "ratio" in row else "") + (
+            f"; goodput {row['goodput']:.0%} of the peak"
+            if "goodput" in row else "")
     if row["what"] == "cpu":
         return (
             f"nprobe {row['nprobe']}: server {row['server_cpu_us']:.1f} us of "

@@ -30,12 +30,16 @@ MAY_INCLUDE = {
     },
     "server": {"server/app", "server/base", "server/engine"},  # main.cc
     "client/cpp": {"server/base"},
-    "client/cli": {"server/base", "client/cpp"},
+    "client/load": {"server/base", "client/cpp"},
+    "client/cli": {"server/base", "client/cpp", "client/load"},
 }
 
 # Libraries that one folder alone may know.
 ONLY = {
-    r"grpcpp/|grpc/": {"server/service", "server/app", "client/cpp"},
+    r"grpcpp/|grpc/": {
+        "server/service", "server/app", "client/cpp", "client/load",
+    },
+    r"httplib": {"client/load"},
     r"faiss/|omp\.h": {"server/engine"},
     r"\w*mmintrin|immintrin": {"server/kernels"},
     r"prometheus/": {"server/metrics", "server/app"},
