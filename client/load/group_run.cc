@@ -70,6 +70,8 @@ std::shared_ptr<Exchange> GroupRun::NewExchange(uint32_t stream) {
                                              MethodName(group_.method), queue_,
                                              payload_, *this);
   exchange->Start(group_.voices[stream].speaker);
+  std::erase_if(calls_, [](const auto& call) { return call.expired(); });
+  calls_.push_back(exchange);
   return exchange;
 }
 
@@ -79,7 +81,9 @@ void GroupRun::Send(uint32_t stream, Clock::time_point due) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (closing_) return;
-    if (due < not_before_[stream]) {
+    const Clock::time_point not_before = not_before_[stream];
+    if (due < not_before) {
+      if (group_.period.count() == 0) return send_later_(not_before, stream);
       if (Measured(message)) ++result_.failed["BACKING_OFF"];
       return;
     }
@@ -186,9 +190,10 @@ void GroupRun::Close(std::chrono::milliseconds patience) {
   }
   lock.lock();
   changed_.wait_for(lock, patience, [this] { return open_ == 0; });
+  const auto calls = calls_;
   lock.unlock();
-  for (const auto& stream : streams) {
-    if (stream != nullptr) stream->Cancel();
+  for (const auto& call : calls) {
+    if (const auto left = call.lock()) left->Cancel();
   }
   lock.lock();
   changed_.wait(lock, [this] { return open_ == 0; });
@@ -196,20 +201,21 @@ void GroupRun::Close(std::chrono::milliseconds patience) {
 
 absl::Status GroupRun::CheckOne(client::Client& client, Kept& kept) {
   client::VoiceRef voice = group_.voices[kept.message.stream];
+  v1::BlendParams params = group_.params;
+  params.mutable_search()->clear_latency_budget();
   const client::FrameMatrix& frames = payload_.Frames(kept.message.variant);
   bool same = false;
   if (group_.method == Method::kBlend) {
     voice.version = kept.blend.version();
-    TIMBRE_ASSIGN_OR_RETURN(
-        const auto again,
-        client.Blend(voice, {.params = group_.params}, frames));
+    TIMBRE_ASSIGN_OR_RETURN(const auto again,
+                            client.Blend(voice, {.params = params}, frames));
     same = kept.blend.frames().data() ==
            std::string(reinterpret_cast<const char*>(again.frames.data.data()),
                        again.frames.data.size() * sizeof(float));
   } else {
     voice.version = kept.search.version();
-    TIMBRE_ASSIGN_OR_RETURN(
-        const auto again, client.Search(voice, group_.params.search(), frames));
+    TIMBRE_ASSIGN_OR_RETURN(const auto again,
+                            client.Search(voice, params.search(), frames));
     same = kept.search.neighbors().ids() ==
            std::string(reinterpret_cast<const char*>(again.ids.data.data()),
                        again.ids.data.size() * sizeof(int64_t));

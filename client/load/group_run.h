@@ -85,9 +85,10 @@ class GroupRun : public ExchangeListener {
   std::mutex mutex_;  // guards the rest
   std::condition_variable changed_;
   std::vector<std::shared_ptr<Exchange>> streams_;  // of open calls; or null
+  std::vector<std::weak_ptr<Exchange>> calls_;      // all that may be open
   // By stream: until then the server asked not to be tried again.
   std::vector<Clock::time_point> not_before_;
-  uint64_t open_ = 0;                               // calls that have not ended
+  uint64_t open_ = 0;     // calls that have not ended
   uint64_t pending_ = 0;  // messages without an answer
   uint64_t next_variant_ = 0;
   uint64_t answers_ = 0;

@@ -1,5 +1,7 @@
 #include "server/service/admission.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 
@@ -14,12 +16,15 @@ bool Exceeds(uint64_t before, uint64_t more, uint64_t limit) {
 }
 
 bool Exceeds(absl::Duration before, absl::Duration more, absl::Duration limit) {
-  return before > absl::ZeroDuration() && before + more > limit;
+  return before > absl::ZeroDuration() && more > absl::ZeroDuration() &&
+         before + more > limit;
 }
 
 }  // namespace
 
-absl::StatusOr<Admission::Ticket> Admission::Enter(const AdmissionLoad& load) {
+absl::StatusOr<Admission::Ticket> Admission::Enter(AdmissionLoad load) {
+  // One slow message is one worker's, and does not shut out all others.
+  load.work = std::min(load.work, limits_.work / 2);
   last_ns_.store(absl::GetCurrentTimeNanos(), std::memory_order_relaxed);
   const uint64_t frames_before = frames_.fetch_add(load.frames);
   const uint64_t bytes_before = bytes_.fetch_add(load.bytes);
@@ -44,6 +49,7 @@ absl::StatusOr<Admission::Ticket> Admission::Enter(const AdmissionLoad& load) {
 }
 
 void Admission::Learn(absl::Duration frame_time) {
+  if (frame_time <= absl::ZeroDuration()) return;  // the clock was set
   // A lost update does no harm.
   const int64_t before = frame_time_ns_.load(std::memory_order_relaxed);
   const int64_t now = absl::ToInt64Nanoseconds(frame_time);

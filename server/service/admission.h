@@ -59,7 +59,7 @@ class Admission {
   explicit Admission(const AdmissionLimits& limits) : limits_(limits) {}
 
   // RESOURCE_EXHAUSTED with a retry hint where there is too much already.
-  absl::StatusOr<Ticket> Enter(const AdmissionLoad& load);
+  absl::StatusOr<Ticket> Enter(AdmissionLoad load);
 
   // A frame took so long: what is assumed of streams that are new.
   void Learn(absl::Duration frame_time);

@@ -38,6 +38,7 @@ class BlendHandler : public ExchangeHandler {
     if (!request_.has_params()) return absl::OkStatus();
     TIMBRE_RETURN_IF_ERROR(CheckBlendParams(request_.params()));
     params_ = request_.params();
+    ForgetFrameTime();
     return absl::OkStatus();
   }
 

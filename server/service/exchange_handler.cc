@@ -13,6 +13,9 @@ namespace {
 constexpr size_t kSmallBytes = (size_t{256} << 10) + 1024;
 
 constexpr absl::Duration kInlineTime = absl::Microseconds(300);
+// At most assumed of a frame of a stream that is new: its voice may be another
+// one than those that set what is usual.
+constexpr absl::Duration kMostUnknown = absl::Milliseconds(1);
 constexpr absl::Duration kPieceTime = absl::Microseconds(500);
 
 thread_local bool interrupted = false;
@@ -49,7 +52,8 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   const uint64_t frames = FramesIn(message);
   const bool known = frame_time_ != absl::InfiniteDuration();
   const absl::Duration frame_time =
-      known ? frame_time_ : context().admission->usual_frame_time();
+      known ? frame_time_
+            : std::min(kMostUnknown, context().admission->usual_frame_time());
   // Large messages may wait longer; small ones do not wait for them.
   const bool urgent = urgency_ == ThreadPool::Urgency::kUrgent;
   auto ticket = context().admission->Enter(
@@ -59,13 +63,13 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   if (!ticket.ok()) return call().Finish(ticket.status());
   ticket_ = *std::move(ticket);
   // A hand-over to a worker costs more than a few frames do.
-  if (pin_.pinned() && !CallServer::MoreWaits() &&
+  if (urgent && pin_.pinned() && !CallServer::MoreWaits() &&
       frames * frame_time_ < kInlineTime) {
-    return Process(message);
+    return Process(message, true);
   }
   context().workers->Submit(
       [this, keep = call().shared_from_this(),
-       message = std::move(message)]() mutable { Process(message); },
+       message = std::move(message)]() mutable { Process(message, false); },
       urgency_);
 }
 
@@ -85,7 +89,7 @@ void ExchangeHandler::LetOthersPass() {
   context().workers->RunUrgent();
 }
 
-void ExchangeHandler::Process(grpc::ByteBuffer& message) {
+void ExchangeHandler::Process(grpc::ByteBuffer& message, bool polling) {
   if (call().cancelled()) return;
   const absl::Time start = absl::Now();
   const absl::Status status = Parse(message);
@@ -96,6 +100,11 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message) {
         context().catalog->FindLoaded(pin_.speaker(), pin_.wanted_version());
     if (lease == nullptr) return Open();
     pin_.Pin(std::move(lease));
+  }
+  if (polling && frame_time_ == absl::InfiniteDuration()) {
+    // New parameters: who knows what it takes.
+    return context().workers->Submit(
+        [this, keep = call().shared_from_this()] { Respond(); }, urgency_);
   }
   Respond();
 }
@@ -115,10 +124,7 @@ void ExchangeHandler::Respond() {
   const absl::Time start = absl::Now();
   const absl::StatusOr<Answer> answer = Reply();
   if (!answer.ok()) return call().Finish(answer.status());
-  if (answer->rows > 0) {
-    frame_time_ = (absl::Now() - start) / answer->rows;
-    context().admission->Learn(frame_time_);
-  }
+  LearnFrameTime(*answer, absl::Now() - start);
   context().metrics->ObserveMessage(rpc(), answer->nprobe_label, answer->rows,
                                     absl::Now() - received_);
   context().metrics->AddFrames(rpc(), answer->rows);
@@ -129,6 +135,17 @@ void ExchangeHandler::Respond() {
   context().metrics->AddBytes(rpc(), 0, answer->message.Length());
   ticket_ = {};
   call().Write(answer->message);
+}
+
+// Of small messages alone: large ones let others pass meanwhile.
+void ExchangeHandler::LearnFrameTime(const Answer& answer,
+                                     absl::Duration took) {
+  if (answer.rows == 0) return;
+  const bool telling = urgency_ == ThreadPool::Urgency::kUrgent &&
+                       answer.degradation == v1::DEGRADATION_UNSPECIFIED &&
+                       took > absl::ZeroDuration();
+  frame_time_ = telling ? took / answer.rows : absl::InfiniteDuration();
+  if (telling) context().admission->Learn(frame_time_);
 }
 
 absl::Status ExchangeHandler::Decode(const v1::Frames& frames,

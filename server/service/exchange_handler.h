@@ -121,6 +121,8 @@ class ExchangeHandler : public RpcHandler {
   }
 
   VoicePin& pin() { return pin_; }
+  // The parameters are others now: what a frame takes is unknown.
+  void ForgetFrameTime() { frame_time_ = absl::InfiniteDuration(); }
   // What the message in work must keep to.
   LatencyBudget BudgetOf(const ResolvedSearch& search, bool may_pass_through);
   FrameCost& frame_cost() { return frame_cost_; }
@@ -129,7 +131,9 @@ class ExchangeHandler : public RpcHandler {
  private:
   void LetOthersPass();
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
-  void Process(grpc::ByteBuffer& message);
+  // `polling`: on the thread that polls gRPC.
+  void Process(grpc::ByteBuffer& message, bool polling);
+  void LearnFrameTime(const Answer& answer, absl::Duration took);
   void Open();
   void Respond();
 
@@ -139,7 +143,8 @@ class ExchangeHandler : public RpcHandler {
   FrameCost frame_cost_;
   absl::Time received_;          // the message in work
   absl::Duration parsing_time_;  // of the message in work
-  absl::Duration frame_time_ = absl::InfiniteDuration();  // of the last one
+  // Of the last message; infinite: unknown.
+  absl::Duration frame_time_ = absl::InfiniteDuration();
 
   std::mutex mutex_;
   bool busy_ = false;      // a message is being answered; guarded by mutex_

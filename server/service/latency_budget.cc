@@ -16,7 +16,8 @@ constexpr double kPerCandidate = 0.06;  // and number of it
 
 // How fast the scale follows what is measured.
 constexpr double kFollow = 0.3;
-constexpr double kRelax = 0.95;
+constexpr double kMostAtOnce = 4;
+constexpr double kRelax = 0.7;
 constexpr double kLeastScale = 0.01;
 constexpr double kMostScale = 1000;
 
@@ -45,8 +46,10 @@ void FrameCost::Learn(const IndexShape& shape, const SearchSettings& settings,
                       uint64_t frames, absl::Duration took) {
   const absl::Duration estimate =
       EstimateFrame(shape, settings) * static_cast<double>(frames);
-  if (estimate <= absl::ZeroDuration()) return;
-  const double measured = absl::FDivDuration(took, estimate);
+  if (estimate <= absl::ZeroDuration() || took <= absl::ZeroDuration()) return;
+  // One hiccup (a page fault, another thread's slice) says little.
+  const double measured =
+      std::min(absl::FDivDuration(took, estimate), kMostAtOnce * scale_);
   scale_ = std::clamp(scale_ + kFollow * (measured - scale_), kLeastScale,
                       kMostScale);
 }

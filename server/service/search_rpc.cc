@@ -29,6 +29,7 @@ class SearchHandler : public ExchangeHandler {
     if (!request_.has_params()) return absl::OkStatus();
     TIMBRE_RETURN_IF_ERROR(CheckSearchParams(request_.params()));
     params_ = request_.params();
+    ForgetFrameTime();
     return absl::OkStatus();
   }
 
