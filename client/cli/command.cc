@@ -42,12 +42,16 @@ std::string Hint(const absl::Status& status, const Common& common) {
 
 }  // namespace
 
-void AddCommonOptions(CLI::App& command, Common& common) {
+void AddServerOption(CLI::App& command, Common& common) {
   command
       .add_option("--server", common.server,
                   "the server, HOST:PORT or unix:PATH")
       ->envname("TIMBRE_SERVER")
-      ->default_val(kDefaultServer);
+      ->default_val("127.0.0.1:7400");
+}
+
+void AddCommonOptions(CLI::App& command, Common& common) {
+  AddServerOption(command, common);
   command.add_flag("--json", common.json, "print JSON for scripts");
 }
 

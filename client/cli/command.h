@@ -21,10 +21,9 @@ struct Common {
   client::Client Connect() const { return client::Client(server); }
 };
 
-// Where --server points unless it is given.
-inline constexpr char kDefaultServer[] = "127.0.0.1:7400";
-
-// Adds --server (or TIMBRE_SERVER) and --json.
+// Adds --server (or TIMBRE_SERVER).
+void AddServerOption(CLI::App& command, Common& common);
+// Adds that and --json.
 void AddCommonOptions(CLI::App& command, Common& common);
 
 // Runs `body` when the subcommand is called; its status becomes the exit code.

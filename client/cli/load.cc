@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/cli/command.h"
+#include "client/cli/search_options.h"
 #include "client/cpp/output.h"
 #include "client/load/report.h"
 #include "client/load/scenario.h"
@@ -81,9 +82,7 @@ absl::Status RunScenario(const std::string& name, LoadArguments& a) {
 }
 
 void AddServerOptions(CLI::App& app, LoadArguments& a) {
-  app.add_option("--server", a.common.server, "HOST:PORT or unix:PATH")
-      ->envname("TIMBRE_SERVER")
-      ->capture_default_str();
+  AddServerOption(app, a.common);
   app.add_option("--metrics", a.scenario.metrics,
                  "HOST:PORT of the server's metrics; default: as it says");
   app.add_option("--json", a.json_file, "write every figure to this file");
@@ -126,15 +125,7 @@ void AddRunOptions(CLI::App& app, LoadArguments& a) {
   app.add_option("--rpc", a.rpc, "blend or search")
       ->check(CLI::IsMember({"blend", "search"}))
       ->capture_default_str();
-  v1::SearchParams& params = *group.params.mutable_search();
-  app.add_option_function<uint32_t>(
-      "--k", [&params](uint32_t k) { params.set_k(k); }, "neighbours");
-  app.add_option_function<uint32_t>(
-      "--nprobe", [&params](uint32_t n) { params.set_nprobe(n); },
-      "lists visited; default: the voice's");
-  app.add_option_function<float>(
-      "--k_factor", [&params](float f) { params.set_k_factor(f); },
-      "candidates per neighbour; default: the voice's");
+  AddSearchParams(app, *group.params.mutable_search());
   AddDuration(app, "--latency_budget", a.budget,
               "the server may degrade answers to keep it; 0: never");
   app.add_flag("--new_streams", group.new_streams,
@@ -168,7 +159,6 @@ std::shared_ptr<LoadArguments> Arguments(const std::string& command,
                                          std::chrono::nanoseconds period) {
   auto arguments = std::make_shared<LoadArguments>();
   arguments->command = command;
-  arguments->common.server = kDefaultServer;
   arguments->scenario.group.period = period;
   return arguments;
 }

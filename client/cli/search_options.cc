@@ -2,10 +2,7 @@
 
 namespace timbre::cli {
 
-void AddSearchOptions(CLI::App& command, client::VoiceRef& voice,
-                      v1::SearchParams& params) {
-  command.add_option("speaker", voice.speaker, "the voice")->required();
-  command.add_option("--version", voice.version, "default: the active one");
+void AddSearchParams(CLI::App& command, v1::SearchParams& params) {
   command.add_option_function<uint32_t>(
       "--k", [&params](uint32_t k) { params.set_k(k); },
       "neighbours per frame, 1..1024; 0 or left out: 8");
@@ -21,6 +18,13 @@ void AddSearchOptions(CLI::App& command, client::VoiceRef& voice,
       "--target_recall", [&params](float r) { params.set_target_recall(r); },
       "instead of nprobe and k_factor: the cheapest setting that is known to "
       "reach it");
+}
+
+void AddSearchOptions(CLI::App& command, client::VoiceRef& voice,
+                      v1::SearchParams& params) {
+  command.add_option("speaker", voice.speaker, "the voice")->required();
+  command.add_option("--version", voice.version, "default: the active one");
+  AddSearchParams(command, params);
 }
 
 }  // namespace timbre::cli

@@ -6,7 +6,10 @@
 
 namespace timbre::cli {
 
-// Adds --version, --k, --nprobe, --k_factor and --target_recall.
+// Adds --k, --nprobe, --k_factor and --target_recall.
+void AddSearchParams(CLI::App& command, v1::SearchParams& params);
+
+// Adds the speaker, --version and those of AddSearchParams.
 void AddSearchOptions(CLI::App& command, client::VoiceRef& voice,
                       v1::SearchParams& params);
 

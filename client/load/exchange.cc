@@ -40,11 +40,10 @@ void Exchange::WriteNext() {
     half_closed_ = true;
     return call_->WritesDone(closed_.Start());
   }
-  being_written_ = waiting_.front();
+  const Message message = waiting_.front();
   waiting_.pop_front();
-  unanswered_.push_back(being_written_);
+  unanswered_.push_back(message);
   ready_ = false;
-  const Message& message = being_written_;
   const grpc::ByteBuffer bytes =
       first_ ? payload_.First(message.stream, message.variant)
              : payload_.Later(message.variant);

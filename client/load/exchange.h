@@ -104,10 +104,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::mutex mutex_;                // guards the rest
   std::deque<Message> waiting_;     // not written yet
   std::deque<Message> unanswered_;  // written, or being written
-  Message being_written_;
-  bool ready_ = true;     // no write is under way
-  bool first_ = true;     // nothing was written yet
-  bool closing_ = false;  // Close was called
+  bool ready_ = true;               // no write is under way
+  bool first_ = true;               // nothing was written yet
+  bool closing_ = false;            // Close was called
   bool half_closed_ = false;
   bool ended_ = false;
 };

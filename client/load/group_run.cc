@@ -183,20 +183,23 @@ void GroupRun::Close(std::chrono::milliseconds patience) {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait_for(lock, patience, [this] { return pending_ == 0; });
   closing_ = true;
-  const auto streams = streams_;
   lock.unlock();
-  for (const auto& stream : streams) {
-    if (stream != nullptr) stream->Close();
-  }
+  ForEachCall([](Exchange& call) { call.Close(); });
   lock.lock();
   changed_.wait_for(lock, patience, [this] { return open_ == 0; });
+  lock.unlock();
+  ForEachCall([](Exchange& call) { call.Cancel(); });
+  lock.lock();
+  changed_.wait(lock, [this] { return open_ == 0; });
+}
+
+void GroupRun::ForEachCall(const std::function<void(Exchange&)>& act) {
+  std::unique_lock<std::mutex> lock(mutex_);
   const auto calls = calls_;
   lock.unlock();
   for (const auto& call : calls) {
-    if (const auto left = call.lock()) left->Cancel();
+    if (const auto open = call.lock()) act(*open);
   }
-  lock.lock();
-  changed_.wait(lock, [this] { return open_ == 0; });
 }
 
 absl::Status GroupRun::CheckOne(client::Client& client, Kept& kept) {

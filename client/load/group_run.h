@@ -63,6 +63,8 @@ class GroupRun : public ExchangeListener {
   };
 
   std::shared_ptr<Exchange> NewExchange(uint32_t stream);  // under mutex_
+  // Not under mutex_.
+  void ForEachCall(const std::function<void(Exchange&)>& act);
   bool Measured(const Message& message) const {
     return message.due >= window_.begin && message.due < window_.end;
   }

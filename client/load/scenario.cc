@@ -63,13 +63,15 @@ class Bench {
     return group;
   }
 
+  // Has the server open the voice.
+  absl::Status Open(size_t voice) {
+    const client::FrameMatrix none{{}, 0, voices_.dimension};
+    return client_.Blend(voices_.voices[voice], {}, none).status();
+  }
+
   // So that loading is no part of what is measured.
   absl::Status Warm(size_t count) {
-    const client::FrameMatrix none{{}, 0, voices_.dimension};
-    for (size_t i = 0; i < count; ++i) {
-      TIMBRE_RETURN_IF_ERROR(
-          client_.Blend(voices_.voices[i], {}, none).status());
-    }
+    for (size_t i = 0; i < count; ++i) TIMBRE_RETURN_IF_ERROR(Open(i));
     return absl::OkStatus();
   }
 
@@ -196,13 +198,12 @@ class Disturbance {
   }
 
   void Open(size_t first_cold) {
-    const auto& voices = bench_.voices().voices;
-    const auto pause = (options_.warm_up + options_.duration) /
-                       (voices.size() - first_cold + 1);
-    for (size_t i = first_cold; i < voices.size() && !stop_.load(); ++i) {
+    const size_t voices = bench_.voices().voices.size();
+    const auto pause =
+        (options_.warm_up + options_.duration) / (voices - first_cold + 1);
+    for (size_t i = first_cold; i < voices && !stop_.load(); ++i) {
       std::this_thread::sleep_for(pause);
-      const client::FrameMatrix none{{}, 0, bench_.voices().dimension};
-      Count(bench_.client().Blend(voices[i], {}, none).status(), opened_);
+      Count(bench_.Open(i), opened_);
     }
   }
 

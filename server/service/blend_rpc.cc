@@ -91,16 +91,14 @@ class BlendHandler : public ExchangeHandler {
     scratch.out.resize(frames.data.size());
     absl::Duration total;
     absl::Duration blending;
-    const auto piece = [&](uint64_t first, uint64_t rows) {
-      const absl::Time start = absl::Now();
-      const auto settings =
-          budget.Next(frames.rows - first, frame_cost(), start);
+    const auto piece = [&](uint64_t first, uint64_t rows,
+                           const std::optional<SearchSettings>& settings) {
       if (!settings) {
-        frame_cost().Relax();
         std::copy_n(frames.data.data() + first * n, rows * n,
                     scratch.out.data() + first * n);
         return absl::OkStatus();
       }
+      const absl::Time start = absl::Now();
       absl::Status status = index.Search(
           frames.data.data() + first * n, rows, *settings, scratch.search,
           [&](const FoundTile& tile) {
@@ -112,12 +110,10 @@ class BlendHandler : public ExchangeHandler {
                   scratch.out.data() + at * n, totals);
             blending += absl::Now() - found;
           });
-      const absl::Duration took = absl::Now() - start;
-      frame_cost().Learn(shape(), *settings, rows, took);
-      total += took;
+      total += absl::Now() - start;
       return status.ok() ? index.store().Check() : status;
     };
-    TIMBRE_RETURN_IF_ERROR(InPieces(frames.rows, piece));
+    TIMBRE_RETURN_IF_ERROR(InPieces(frames.rows, budget, piece));
     context().metrics->ObserveStage(Rpc::kBlend, Stage::kSearch,
                                     total - blending);
     context().metrics->ObserveStage(Rpc::kBlend, Stage::kBlend, blending);

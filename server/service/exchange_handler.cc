@@ -160,15 +160,12 @@ absl::Status ExchangeHandler::Decode(const v1::Frames& frames,
 
 LatencyBudget ExchangeHandler::BudgetOf(const ResolvedSearch& search,
                                         bool may_pass_through) {
-  return {search, shape(), received_ + search.budget, may_pass_through};
-}
-
-IndexShape ExchangeHandler::shape() const {
   const LoadedVersion& version = pin_.version();
-  return {.kind = version.record->spec.kind,
-          .rows = version.record->manifest.frames(),
-          .nlist = std::max(1U, version.record->spec.nlist),
-          .dimension = version.index->dimension()};
+  const IndexShape shape{.kind = version.record->spec.kind,
+                         .rows = version.record->manifest.frames(),
+                         .nlist = std::max(1U, version.record->spec.nlist),
+                         .dimension = version.index->dimension()};
+  return {search, shape, received_ + search.budget, may_pass_through};
 }
 
 void ExchangeHandler::OnWritten() {

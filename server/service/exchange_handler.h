@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -101,21 +102,30 @@ class ExchangeHandler : public RpcHandler {
   // Decodes the frames of the parsed message for the pinned version.
   absl::Status Decode(const v1::Frames& frames, FrameBatch& batch);
 
-  // Runs `work(first, rows)` over `rows` frames in pieces of up to half a
-  // millisecond, and between two of them one small message that waits: a large
-  // one holds nobody up. CANCELLED if nobody waits for the answer any more.
+  // Runs `work(first, rows, settings)` over `rows` frames in pieces of up to
+  // half a millisecond, and between two of them one small message that waits: a
+  // large one holds nobody up. `settings` are what `budget` leaves, nullopt:
+  // pass the frames through. CANCELLED if nobody waits for the answer any more.
   template <typename Work>
-  absl::Status InPieces(uint64_t rows, Work work) {
+  absl::Status InPieces(uint64_t rows, LatencyBudget& budget, Work work) {
     PieceSize size;
     for (uint64_t first = 0; first < rows;) {
       if (call().cancelled()) return absl::CancelledError("");
       if (first > 0) LetOthersPass();
       const absl::Time start = absl::Now();
       const uint64_t piece = std::min(size.rows(), rows - first);
-      absl::Status status = work(first, piece);
+      const std::optional<SearchSettings> settings =
+          budget.Next(rows - first, frame_cost_, start);
+      absl::Status status = work(first, piece, settings);
       if (!status.ok()) return status;
       first += piece;
-      size.Adapt(absl::Now() - start);
+      const absl::Duration took = absl::Now() - start;
+      size.Adapt(took);
+      if (settings) {
+        frame_cost_.Learn(budget.shape(), *settings, piece, took);
+      } else {
+        frame_cost_.Relax();
+      }
     }
     return absl::OkStatus();
   }
@@ -125,8 +135,6 @@ class ExchangeHandler : public RpcHandler {
   void ForgetFrameTime() { frame_time_ = absl::InfiniteDuration(); }
   // What the message in work must keep to.
   LatencyBudget BudgetOf(const ResolvedSearch& search, bool may_pass_through);
-  FrameCost& frame_cost() { return frame_cost_; }
-  IndexShape shape() const;
 
  private:
   void LetOthersPass();

@@ -66,6 +66,7 @@ class LatencyBudget {
   std::optional<SearchSettings> Next(uint64_t frames, const FrameCost& cost,
                                      absl::Time now);
 
+  const IndexShape& shape() const { return shape_; }
   v1::Degradation degradation() const { return degradation_; }
   const SearchSettings& settings() const { return settings_; }
   // The least that was used.

@@ -78,17 +78,16 @@ class SearchHandler : public ExchangeHandler {
         *response_.mutable_neighbors()->mutable_distances();
     ids.resize(frames.rows * k * sizeof(int64_t));
     distances.resize(frames.rows * k * sizeof(float));
-    return InPieces(frames.rows, [&](uint64_t first, uint64_t rows) {
-      const absl::Time start = absl::Now();
-      const SearchSettings settings =
-          *budget.Next(frames.rows - first, frame_cost(), start);
-      absl::Status status = index.Search(
-          frames.data.data() + first * index.dimension(), rows, settings,
-          scratch.search, reinterpret_cast<int64_t*>(ids.data()) + first * k,
-          reinterpret_cast<float*>(distances.data()) + first * k);
-      frame_cost().Learn(shape(), settings, rows, absl::Now() - start);
-      return status;
-    });
+    return InPieces(
+        frames.rows, budget,
+        [&](uint64_t first, uint64_t rows,
+            const std::optional<SearchSettings>& settings) {
+          return index.Search(
+              frames.data.data() + first * index.dimension(), rows, *settings,
+              scratch.search,
+              reinterpret_cast<int64_t*>(ids.data()) + first * k,
+              reinterpret_cast<float*>(distances.data()) + first * k);
+        });
   }
 
   v1::SearchRequest request_;

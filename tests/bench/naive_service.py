@@ -11,20 +11,14 @@ import faiss
 import grpc
 import numpy as np
 
+from rvc import mix
+
 sys.path.insert(0, sys.argv[1])
 
 from timbre.v1 import retrieval_pb2 as pb  # noqa: E402
 from timbre.v1 import retrieval_pb2_grpc as rpc  # noqa: E402
 
 K = 8
-
-
-def mix(frames, distances, rows, rate=0.75):
-    """RVC's formula."""
-    weights = np.square(1 / np.maximum(distances, 1e-6))
-    weights /= weights.sum(axis=1, keepdims=True)
-    mixed = np.sum(rows * weights[:, :, None], axis=1)
-    return rate * mixed + (1 - rate) * frames
 
 
 class Retrieval(rpc.RetrievalServicer):

@@ -5,32 +5,19 @@ import queue
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import numpy as np
 
 import engine
+import rvc
+
+sys.path.insert(0, str(engine.ROOT / "tests" / "support"))
+
+from stubs import generate_stubs  # noqa: E402
 
 K = 8
-RATE = 0.75
 RVC_LISTS = 2564  # of 100,000 frames: N / 39
-
-
-def stubs():
-    """Generated from the contract, into a directory of its own."""
-    directory = tempfile.mkdtemp(prefix="timbre-stubs-")
-    plugin = subprocess.run(
-        ["which", "grpc_python_plugin"], check=True, capture_output=True,
-        text=True,
-    ).stdout.strip()
-    subprocess.run(
-        ["protoc", f"-I{engine.ROOT / 'proto'}", f"--python_out={directory}",
-         f"--grpc_out={directory}", f"--plugin=protoc-gen-grpc={plugin}",
-         "timbre/v1/retrieval.proto"],
-        check=True,
-    )
-    return directory
 
 
 class Local:
@@ -55,13 +42,7 @@ class Local:
     def __call__(self, x):
         self._faiss.omp_set_num_threads(self._threads)
         distances, ids = self._index.search(x, K)
-        weights = np.square(1 / np.maximum(distances, 1e-6))
-        weights /= weights.sum(axis=1, keepdims=True)
-        mixed = np.sum(self._rows[ids] * weights[:, :, None], axis=1)
-        return RATE * mixed + (1 - RATE) * x
-
-    def ids(self, x):
-        return self._index.search(x, K)[1]
+        return rvc.mix(x, distances, self._rows[ids])
 
 
 class Remote:
@@ -83,7 +64,7 @@ class Remote:
         self._first = {
             "speaker": speaker,
             "params": pb.BlendParams(
-                index_rate=RATE, search=pb.SearchParams(k=K, nprobe=nprobe)
+                index_rate=rvc.RATE, search=pb.SearchParams(k=K, nprobe=nprobe)
             ),
         }
 
@@ -137,7 +118,7 @@ def check(contenders, x):
 
 
 def measure(voice, tcp, unix, speaker, rounds, nprobe=8):
-    directory = stubs()
+    directory = generate_stubs()
     sys.path.insert(0, directory)
     process, address = naive(directory, voice, nprobe)
     try:

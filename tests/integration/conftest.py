@@ -4,14 +4,11 @@ Run by `ctest -R integration` or script/test; TIMBRE_BIN names the directory of
 the binaries (default build/bin).
 """
 
-import atexit
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 
 import grpc
@@ -22,25 +19,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("TIMBRE_BIN", ROOT / "build" / "bin"))
 
 
-def _generate_stubs() -> str:
-    out = tempfile.mkdtemp(prefix="timbre-stubs-")
-    atexit.register(shutil.rmtree, out, ignore_errors=True)
-    subprocess.run(
-        [
-            "protoc",
-            f"-I{ROOT / 'proto'}",
-            f"--python_out={out}",
-            f"--grpc_out={out}",
-            f"--plugin=protoc-gen-grpc={shutil.which('grpc_python_plugin')}",
-            "timbre/v1/retrieval.proto",
-            "timbre/rpc/status.proto",
-        ],
-        check=True,
-    )
-    return out
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
+from stubs import generate_stubs  # noqa: E402
 
-sys.path.insert(0, _generate_stubs())
+sys.path.insert(0, generate_stubs())
 
 from timbre.rpc import status_pb2  # noqa: E402
 from timbre.v1 import retrieval_pb2 as pb  # noqa: E402
