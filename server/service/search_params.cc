@@ -30,30 +30,34 @@ bool IsPositive(const google::protobuf::Duration& duration) {
 
 }  // namespace
 
-absl::Status CheckSearchParams(const v1::SearchParams& params) {
+absl::Status CheckSearchParams(const v1::SearchParams& params,
+                               absl::string_view path) {
+  const auto field = [&](absl::string_view name) {
+    return absl::StrCat(path, ".", name);
+  };
   if (params.k() > kMaxK) {
-    return InvalidField("params.k", absl::StrCat(params.k()),
+    return InvalidField(field("k"), absl::StrCat(params.k()),
                         absl::StrCat("0 (default) or 1..", kMaxK));
   }
   if (params.k_factor() != 0 && !Within(params.k_factor(), 1, kMaxKFactor)) {
-    return InvalidField("params.k_factor", absl::StrCat(params.k_factor()),
+    return InvalidField(field("k_factor"), absl::StrCat(params.k_factor()),
                         absl::StrCat("0 (default) or 1..", kMaxKFactor));
   }
   if (params.target_recall() != 0) {
     if (!(params.target_recall() > 0) || !(params.target_recall() <= 1)) {
-      return InvalidField("params.target_recall",
+      return InvalidField(field("target_recall"),
                           absl::StrCat(params.target_recall()),
                           "0 (off) or above 0 and at most 1");
     }
     if (params.nprobe() != 0 || params.k_factor() != 0) {
-      return InvalidField("params.target_recall",
+      return InvalidField(field("target_recall"),
                           absl::StrCat(params.target_recall()),
                           "0 (off) where nprobe or k_factor is given");
     }
   }
   if (params.has_latency_budget() && !IsPositive(params.latency_budget())) {
     return InvalidField(
-        "params.latency_budget",
+        field("latency_budget"),
         absl::StrCat(params.latency_budget().seconds(), " s and ",
                      params.latency_budget().nanos(), " ns"),
         "above 0 and at most 10,000 years, 0..999,999,999 ns");
@@ -62,7 +66,7 @@ absl::Status CheckSearchParams(const v1::SearchParams& params) {
 }
 
 absl::Status CheckBlendParams(const v1::BlendParams& params) {
-  TIMBRE_RETURN_IF_ERROR(CheckSearchParams(params.search()));
+  TIMBRE_RETURN_IF_ERROR(CheckSearchParams(params.search(), "params.search"));
   if (params.rate_case() == v1::BlendParams::kIndexRate &&
       !Within(params.index_rate(), 0, 1)) {
     return InvalidField("params.index_rate", absl::StrCat(params.index_rate()),

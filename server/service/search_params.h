@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/catalog/lease.h"
 #include "server/engine/blender.h"
@@ -20,8 +21,9 @@ inline constexpr float kMaxKFactor = 1000;
 inline constexpr float kMaxAlpha = 64;
 
 // INVALID_ARGUMENT naming the field. What holds for every version is checked
-// here, before one is opened.
-absl::Status CheckSearchParams(const v1::SearchParams& params);
+// here, before one is opened. `path`: where in the request `params` are.
+absl::Status CheckSearchParams(const v1::SearchParams& params,
+                               absl::string_view path = "params");
 absl::Status CheckBlendParams(const v1::BlendParams& params);
 
 struct ResolvedSearch {

@@ -4,24 +4,19 @@ Run by `ctest -R integration` or script/test; TIMBRE_BIN names the directory of
 the binaries (default build/bin).
 """
 
-import os
 import pathlib
 import signal
-import subprocess
 import sys
-import threading
 
 import grpc
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("TIMBRE_BIN", ROOT / "build" / "bin"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 
-
-sys.path.insert(0, str(ROOT / "tests" / "support"))
-
+from features import exact, speech  # noqa: E402, F401
 from stubs import generate_stubs  # noqa: E402
+from timbred import BIN, ROOT, Timbred, wait_for  # noqa: E402, F401
 
 sys.path.insert(0, generate_stubs())
 
@@ -30,42 +25,13 @@ from timbre.v1 import retrieval_pb2 as pb  # noqa: E402
 from timbre.v1 import retrieval_pb2_grpc as rpc  # noqa: E402
 
 
-class Server:
-    """One timbred process; restartable on the same data directory."""
+class Server(Timbred):
+    """timbred with stubs of its services."""
 
-    def __init__(self, directory, *flags, env=None, listen="127.0.0.1:0"):
-        self.directory = pathlib.Path(directory)
-        self.flags = flags
-        self.env = env
-        self.listen = listen
-        self.process = None
-        self.channel = None
+    channel = None
 
     def start(self):
-        port_file = self.directory / "ports"
-        port_file.unlink(missing_ok=True)
-        self.log = open(self.directory / "log", "ab")
-        self.process = subprocess.Popen(
-            [
-                BIN / "timbred",
-                f"--data_dir={self.directory / 'data'}",
-                f"--listen={self.listen}",
-                "--metrics_listen=127.0.0.1:0",
-                f"--port_file={port_file}",
-                "--min_free_disk=0",
-                *self.flags,
-            ],
-            stderr=self.log,
-            env=self.env,
-        )
-        wait_for(lambda: port_file.exists() or self.process.poll() is not None)
-        if self.process.poll() is not None:
-            raise RuntimeError((self.directory / "log").read_text())
-        ports = dict(
-            line.split("=") for line in port_file.read_text().splitlines()
-        )
-        self.port = int(ports["grpc"])
-        self.metrics_port = int(ports["metrics"])
+        super().start()
         self.connect()
         return self
 
@@ -73,7 +39,7 @@ class Server:
         if self.channel:
             self.channel.close()
         self.channel = grpc.insecure_channel(
-            f"127.0.0.1:{self.port}",
+            self.address,
             options=[
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
@@ -83,16 +49,10 @@ class Server:
         self.catalog = rpc.CatalogStub(self.channel)
 
     def stop(self, sig=signal.SIGTERM):
-        if self.process is None:
-            return None
-        if self.process.poll() is None:
-            self.process.send_signal(sig)
-        code = self.process.wait(timeout=60)
-        self.process = None
+        code = super().stop(sig)
         if self.channel:
             self.channel.close()
             self.channel = None
-        self.log.close()
         return code
 
     def build(self, speaker, frames, chunk=1000, **options):
@@ -144,16 +104,6 @@ class Server:
         return [v.version for v in found.versions]
 
 
-def wait_for(condition, seconds=30):
-    """Polls a condition of another process."""
-    event = threading.Event()
-    for _ in range(int(seconds * 100)):
-        if condition():
-            return
-        event.wait(0.01)
-    raise AssertionError("waited in vain")
-
-
 def to_frames(array, element_type=None):
     array = np.ascontiguousarray(array)
     half = array.dtype == np.float16
@@ -186,25 +136,6 @@ def array_of(frames):
     return np.frombuffer(frames.data, "<f2" if half else "<f4").reshape(
         -1, frames.dimension
     )
-
-
-def speech(frames, dimension=32, seed=0):
-    """Clustered frames on the float16 grid, with drift and duplicates."""
-    random = np.random.default_rng(seed)
-    centers = np.random.default_rng(99).normal(size=(40, dimension)) * 2
-    phones = np.repeat(random.integers(0, 40, frames // 8 + 1), 8)[:frames]
-    x = centers[phones] + random.normal(size=(frames, dimension)) * 0.4
-    x[phones == 0] = centers[0]
-    return x.astype("f2").astype("f4")
-
-
-def exact(frames, queries, k=8):
-    """Ids and squared L2 distances of exact search, in double precision."""
-    a = queries.astype("f8")
-    b = frames.astype("f8")
-    d = ((a[:, None] - b[None]) ** 2).sum(-1)
-    order = np.argsort(d, axis=1, kind="stable")[:, :k]
-    return order, np.take_along_axis(d, order, 1)
 
 
 def details_of(error):

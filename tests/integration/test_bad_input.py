@@ -194,6 +194,10 @@ def test_search_params_out_of_range(server, voice, field, params):
             "params.index_rate",
             {"params": pb.BlendParams(index_rate=float("nan"))},
         ),
+        (
+            "params.search.k",
+            {"params": pb.BlendParams(search=pb.SearchParams(k=1025))},
+        ),
         ("params.alpha", {"params": pb.BlendParams(alpha=65)}),
         ("params.alpha", {"params": pb.BlendParams(alpha=float("nan"))}),
         ("params.weighting", {"params": pb.BlendParams(weighting=9)}),

@@ -1,0 +1,69 @@
+"""A timbred process of a test's own."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("TIMBRE_BIN", ROOT / "build" / "bin"))
+
+
+class Timbred:
+    """Restartable on the same data directory."""
+
+    def __init__(self, directory, *flags, env=None, listen="127.0.0.1:0"):
+        self.directory = pathlib.Path(directory)
+        self.flags = flags
+        self.env = env
+        self.listen = listen
+        self.process = None
+
+    def start(self):
+        port_file = self.directory / "ports"
+        port_file.unlink(missing_ok=True)
+        self.log = open(self.directory / "log", "ab")
+        self.process = subprocess.Popen(
+            [
+                BIN / "timbred",
+                f"--data_dir={self.directory / 'data'}",
+                f"--listen={self.listen}",
+                "--metrics_listen=127.0.0.1:0",
+                f"--port_file={port_file}",
+                "--min_free_disk=0",
+                *self.flags,
+            ],
+            stderr=self.log,
+            env=self.env,
+        )
+        wait_for(lambda: port_file.exists() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            raise RuntimeError((self.directory / "log").read_text())
+        ports = dict(
+            line.split("=") for line in port_file.read_text().splitlines()
+        )
+        self.port = int(ports["grpc"])
+        self.metrics_port = int(ports["metrics"])
+        self.address = f"127.0.0.1:{self.port}"
+        return self
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        code = self.process.wait(timeout=60)
+        self.process = None
+        self.log.close()
+        return code
+
+
+def wait_for(condition, seconds=30):
+    """Polls a condition of another process."""
+    event = threading.Event()
+    for _ in range(int(seconds * 100)):
+        if condition():
+            return
+        event.wait(0.01)
+    raise AssertionError("waited in vain")
