@@ -1,12 +1,14 @@
 """latency_budget_s: a live stream never waits longer."""
 
 import os
+import pathlib
 import signal
 import time
 
 import numpy as np
 import pytest
 import timbre
+from conftest import wait_for
 
 
 @pytest.fixture
@@ -17,7 +19,9 @@ def stopped(new_server, alice):
         client.build("alice", alice)
         voice = client.speaker("alice")
         voice.expected = voice.blend(alice[:16])
+        stat = pathlib.Path(f"/proc/{server.process.pid}/stat")
         os.kill(server.process.pid, signal.SIGSTOP)
+        wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
         yield voice, lambda: os.kill(server.process.pid, signal.SIGCONT)
         os.kill(server.process.pid, signal.SIGCONT)
 

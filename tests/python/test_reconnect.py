@@ -35,7 +35,7 @@ def test_frames_survive_connections_that_break_at_random(
     expected = np.tile(voice.blend(queries), (50, 1))
     for _ in range(5):
         assert np.array_equal(broken.blend(many), expected)
-    for first in range(0, len(many), 16):
+    for first in range(0, 4000, 16):
         block = slice(first, first + 16)
         assert np.array_equal(broken.blend(many[block]), expected[block])
     assert proxy.broken > 5

@@ -65,8 +65,8 @@ class Connection:
         if self._pid != os.getpid():
             raise errors.ForkError(
                 f"this client belongs to process {self._pid}: gRPC does not"
-                " survive a fork. Make the client in the child, before the"
-                " parent makes one, or start children by spawn",
+                " survive a fork. Make a client in the child, or start"
+                " children by spawn",
                 reason="FORKED",
             )
 
