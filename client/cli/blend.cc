@@ -1,12 +1,20 @@
 // timbre blend SPEAKER in.npy out.npy
+// timbre blend ALICE=0.7,BOB=0.3 in.npy out.npy
 #include <iostream>
 #include <memory>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "client/cli/command.h"
 #include "client/cli/search_options.h"
 #include "client/cli/version_json.h"
 #include "client/cpp/npy.h"
+#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::cli {
@@ -21,6 +29,23 @@ struct BlendArguments {
   std::string weighting = "inverse_square";
 };
 
+// "alice=0.7,bob=0.3", where the name of one speaker has no "=".
+absl::StatusOr<std::vector<client::WeightedVoice>> ParseMix(
+    const std::string& text) {
+  std::vector<client::WeightedVoice> voices;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    const std::pair<std::string, std::string> halves =
+        absl::StrSplit(part, absl::MaxSplits('=', 1));
+    client::WeightedVoice voice{.voice = {.speaker = halves.first}};
+    if (!absl::SimpleAtof(halves.second, &voice.weight)) {
+      return InvalidField("speaker", absl::StrCat("\"", part, "\""),
+                          "NAME, or NAME=WEIGHT,NAME=WEIGHT...");
+    }
+    voices.push_back(std::move(voice));
+  }
+  return voices;
+}
+
 absl::Status Run(BlendArguments& arguments) {
   arguments.params.set_weighting(
       arguments.weighting == "uniform"        ? v1::WEIGHTING_UNIFORM
@@ -29,9 +54,14 @@ absl::Status Run(BlendArguments& arguments) {
   TIMBRE_ASSIGN_OR_RETURN(const client::FrameMatrix frames,
                           client::ReadNpy(arguments.input));
   client::Client client = arguments.common.Connect();
-  TIMBRE_ASSIGN_OR_RETURN(
-      const client::BlendResult result,
-      client.Blend(arguments.voice, {.params = arguments.params}, frames));
+  client::BlendOptions options{.params = arguments.params};
+  client::VoiceRef voice = arguments.voice;
+  if (absl::StrContains(voice.speaker, '=')) {
+    TIMBRE_ASSIGN_OR_RETURN(options.voices, ParseMix(voice.speaker));
+    voice.speaker.clear();
+  }
+  TIMBRE_ASSIGN_OR_RETURN(const client::BlendResult result,
+                          client.Blend(voice, options, frames));
   TIMBRE_RETURN_IF_ERROR(client::WriteNpy(arguments.output, result.frames));
   if (arguments.common.json) {
     PrintJson({{"speaker", arguments.voice.speaker},
@@ -57,8 +87,11 @@ absl::Status Run(BlendArguments& arguments) {
 void AddBlend(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<BlendArguments>();
   BlendArguments& a = *arguments;
-  CLI::App& command = *app.add_subcommand(
-      "blend", "Mix every frame with its nearest training frames.");
+  CLI::App& command =
+      *app.add_subcommand("blend",
+                          "Mix every frame with its nearest training frames. "
+                          "SPEAKER is a voice, or\n"
+                          "several mixed into one: alice=0.7,bob=0.3.");
   AddCommonOptions(command, a.common);
   AddSearchOptions(command, a.voice, *a.params.mutable_search());
   command.add_option("input", a.input, "frames, .npy")->required();

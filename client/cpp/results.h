@@ -25,10 +25,18 @@ struct SearchResult {
   uint64_t version = 0;
 };
 
+// One of several voices that are mixed into one.
+struct WeightedVoice {
+  VoiceRef voice;
+  float weight = 1;  // >= 0; only the proportions matter
+};
+
 struct BlendOptions {
   std::optional<v1::BlendParams> params;
   // One per frame, 0..1, instead of params.index_rate; empty: none.
   std::vector<float> frame_index_rates;
+  // Instead of the call's VoiceRef: 1..16 of one dimension.
+  std::vector<WeightedVoice> voices;
   // On the wire; results are float all the same. FLOAT16 is half the bytes.
   v1::ElementType reply_element_type = v1::ELEMENT_TYPE_UNSPECIFIED;
 };

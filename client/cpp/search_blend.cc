@@ -111,11 +111,18 @@ absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
                         absl::StrCat(rates.size(), " rates"),
                         absl::StrCat(frames.rows, ", one per frame"));
   }
-  const auto context = NewContext(voice.speaker);
-  const auto stream = retrieval_->Blend(context.get());
   v1::BlendRequest request;
   request.set_speaker(voice.speaker);
   request.set_version(voice.version);
+  for (const WeightedVoice& each : options.voices) {
+    v1::VoiceWeight& message = *request.add_voices();
+    message.set_speaker(each.voice.speaker);
+    message.set_version(each.voice.version);
+    message.set_weight(each.weight);
+  }
+  const auto context = NewContext(
+      options.voices.empty() ? voice.speaker : options.voices[0].voice.speaker);
+  const auto stream = retrieval_->Blend(context.get());
   if (options.params) *request.mutable_params() = *options.params;
   BlendCollector collector(frames);
   TIMBRE_RETURN_IF_ERROR(Exchange(

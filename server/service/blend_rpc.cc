@@ -11,6 +11,7 @@
 #include "server/service/exchange_handler.h"
 #include "server/service/message_codec.h"
 #include "server/service/search_params.h"
+#include "server/service/voice_blend.h"
 
 namespace timbre {
 namespace {
@@ -24,14 +25,7 @@ class BlendHandler : public ExchangeHandler {
   absl::Status Parse(grpc::ByteBuffer& bytes) override {
     TIMBRE_RETURN_IF_ERROR(ParseMessage(
         bytes, request_, context().server_info.max_message_bytes()));
-    if (request_.voices_size() > 0) {
-      return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                       "voices: this server does not mix voices yet; name "
-                       "one speaker");
-    }
-    TIMBRE_RETURN_IF_ERROR(pin().Accept(call().Metadata("timbre-speaker"),
-                                        request_.speaker(),
-                                        request_.version()));
+    TIMBRE_RETURN_IF_ERROR(AcceptVoice());
     TIMBRE_RETURN_IF_ERROR(
         DecodeElementType(request_.reply_element_type(), "reply_element_type")
             .status());
@@ -43,27 +37,52 @@ class BlendHandler : public ExchangeHandler {
   }
 
   absl::StatusOr<Answer> Reply() override {
-    const LoadedVersion& version = pin().version();
     WorkerScratch& scratch = ThisWorkersScratch();
     const FrameBatch& frames = scratch.frames;
     TIMBRE_RETURN_IF_ERROR(Decode(request_.frames(), scratch.frames));
-    TIMBRE_ASSIGN_OR_RETURN(const ResolvedBlend blend,
-                            ResolveBlend(params_, version));
+    TIMBRE_RETURN_IF_ERROR(blend_.Begin(pin(), params_));
+    const ResolvedBlend& first = blend_.first();
     TIMBRE_RETURN_IF_ERROR(
-        FillRates(blend.index_rate, frames.rows, scratch.rates));
-    BlendTotals totals;
-    LatencyBudget budget = BudgetOf(blend.search, true);
+        FillRates(first.index_rate, frames.rows, scratch.rates));
+    scratch.out.resize(frames.data.size());
+    LatencyBudget budget = BudgetOf(first.search, true);
     TIMBRE_RETURN_IF_ERROR(
-        MixAll(*version.index, blend, budget, scratch, totals));
-    const StageTimer timer(*context().metrics, Rpc::kBlend, Stage::kEncode);
-    FillResponse(version, blend, budget, scratch, totals);
+        InPieces(frames.rows, budget,
+                 [&](uint64_t from, uint64_t rows,
+                     const std::optional<SearchSettings>& settings) {
+                   return blend_.Piece(from, rows, settings, scratch);
+                 }));
+    ServerMetrics& metrics = *context().metrics;
+    metrics.ObserveStage(Rpc::kBlend, Stage::kSearch, blend_.search_time());
+    metrics.ObserveStage(Rpc::kBlend, Stage::kBlend, blend_.blend_time());
+    const StageTimer timer(metrics, Rpc::kBlend, Stage::kEncode);
+    FillResponse(budget, scratch);
     return Answer{.message = SerializeMessage(response_),
                   .rows = frames.rows,
-                  .nprobe_label = LabelOf(blend.search, budget),
+                  .nprobe_label = LabelOf(first.search, budget),
                   .degradation = budget.degradation()};
   }
 
  private:
+  absl::Status AcceptVoice() {
+    const absl::string_view header = call().Metadata("timbre-speaker");
+    if (request_.voices_size() == 0) {
+      return pin().Accept(header, request_.speaker(), request_.version());
+    }
+    if (!request_.speaker().empty() || request_.version() != 0) {
+      return InvalidField("speaker",
+                          absl::StrCat("\"", request_.speaker(), "\" version ",
+                                       request_.version()),
+                          "empty where `voices` are given");
+    }
+    if (pin().pinned() && !pin().mixed()) {
+      return InvalidField("voices",
+                          absl::StrCat(request_.voices_size(), " voices"),
+                          "none: this stream has one speaker");
+    }
+    return pin().AcceptVoices(header, request_.voices());
+  }
+
   absl::Status FillRates(float index_rate, uint64_t rows,
                          std::vector<float>& rates) const {
     const std::string& sent = request_.frame_index_rates();
@@ -83,66 +102,26 @@ class BlendHandler : public ExchangeHandler {
     return absl::OkStatus();
   }
 
-  absl::Status MixAll(const SpeakerIndex& index, const ResolvedBlend& blend,
-                      LatencyBudget& budget, WorkerScratch& scratch,
-                      BlendTotals& totals) {
-    const FrameBatch& frames = scratch.frames;
-    const size_t n = index.dimension();
-    scratch.out.resize(frames.data.size());
-    absl::Duration total;
-    absl::Duration blending;
-    const auto piece = [&](uint64_t first, uint64_t rows,
-                           const std::optional<SearchSettings>& settings) {
-      if (!settings) {
-        std::copy_n(frames.data.data() + first * n, rows * n,
-                    scratch.out.data() + first * n);
-        return absl::OkStatus();
-      }
-      const absl::Time start = absl::Now();
-      absl::Status status = index.Search(
-          frames.data.data() + first * n, rows, *settings, scratch.search,
-          [&](const FoundTile& tile) {
-            const absl::Time found = absl::Now();
-            const size_t at = first + tile.first;
-            Blend(index, frames.data.data() + at * n, tile.count,
-                  {blend.search.settings.k, tile.ids, tile.distances},
-                  scratch.rates.data() + at, blend.settings, scratch.blend,
-                  scratch.out.data() + at * n, totals);
-            blending += absl::Now() - found;
-          });
-      total += absl::Now() - start;
-      return status.ok() ? index.store().Check() : status;
-    };
-    TIMBRE_RETURN_IF_ERROR(InPieces(frames.rows, budget, piece));
-    context().metrics->ObserveStage(Rpc::kBlend, Stage::kSearch,
-                                    total - blending);
-    context().metrics->ObserveStage(Rpc::kBlend, Stage::kBlend, blending);
-    return absl::OkStatus();
-  }
-
-  void FillResponse(const LoadedVersion& version, const ResolvedBlend& blend,
-                    const LatencyBudget& budget, const WorkerScratch& scratch,
-                    const BlendTotals& totals) {
+  void FillResponse(const LatencyBudget& budget, const WorkerScratch& scratch) {
     response_.Clear();
     ElementType type = scratch.frames.element_type;
     if (request_.reply_element_type() != v1::ELEMENT_TYPE_UNSPECIFIED) {
       type = *DecodeElementType(request_.reply_element_type(), "");
     }
     EncodeFrames(scratch.out.data(), scratch.frames.rows,
-                 version.index->dimension(), type, *context().kernels,
+                 pin().version().index->dimension(), type, *context().kernels,
                  *response_.mutable_frames());
-    response_.set_version(version.record->manifest.version());
-    if (totals.frames_with_neighbor > 0) {
-      response_.set_mean_distance(
-          static_cast<float>(totals.nearest_distance /
-                             static_cast<double>(totals.frames_with_neighbor)));
+    if (pin().mixed()) {
+      for (const Lease& lease : pin().leases()) {
+        response_.add_versions(lease->record->manifest.version());
+      }
+    } else {
+      response_.set_version(pin().version().record->manifest.version());
     }
-    if (totals.frames_with_norm > 0) {
-      response_.set_mean_shift(static_cast<float>(
-          totals.shift / static_cast<double>(totals.frames_with_norm)));
-    }
+    response_.set_mean_distance(blend_.mean_distance());
+    response_.set_mean_shift(blend_.mean_shift());
     response_.set_degradation(budget.degradation());
-    v1::BlendParams effective = blend.effective;
+    v1::BlendParams effective = blend_.first().effective;
     *effective.mutable_search() = budget.effective();
     if (!google::protobuf::util::MessageDifferencer::Equals(effective,
                                                             effective_)) {
@@ -151,6 +130,7 @@ class BlendHandler : public ExchangeHandler {
     }
   }
 
+  VoiceBlend blend_;
   v1::BlendRequest request_;
   v1::BlendParams params_;     // those that hold now
   v1::BlendParams effective_;  // as last reported

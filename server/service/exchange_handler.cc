@@ -78,7 +78,7 @@ uint64_t ExchangeHandler::FramesIn(const grpc::ByteBuffer& message) const {
   constexpr uint32_t kUsualDimension = 256;
   const uint32_t dimension =
       pin_.pinned() ? pin_.version().index->dimension() : kUsualDimension;
-  return message.Length() / (dimension * sizeof(float)) + 1;
+  return voices() * (message.Length() / (dimension * sizeof(float)) + 1);
 }
 
 void ExchangeHandler::LetOthersPass() {
@@ -96,10 +96,14 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, bool polling) {
   parsing_time_ = absl::Now() - start;
   if (!status.ok()) return call().Finish(status);
   if (!pin_.pinned()) {
-    Lease lease =
-        context().catalog->FindLoaded(pin_.speaker(), pin_.wanted_version());
-    if (lease == nullptr) return Open();
-    pin_.Pin(std::move(lease));
+    std::vector<Lease> leases;
+    for (const WantedVoice& voice : pin_.wanted()) {
+      Lease lease = context().catalog->FindLoaded(voice.speaker, voice.version);
+      if (lease == nullptr) return Open();
+      leases.push_back(std::move(lease));
+    }
+    const absl::Status pinned = pin_.Pin(std::move(leases));
+    if (!pinned.ok()) return call().Finish(pinned);
   }
   if (polling && frame_time_ == absl::InfiniteDuration()) {
     // New parameters: who knows what it takes.
@@ -111,10 +115,14 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, bool polling) {
 
 void ExchangeHandler::Open() {
   context().io->Submit([this, keep = call().shared_from_this()] {
-    auto lease =
-        context().catalog->Acquire(pin_.speaker(), pin_.wanted_version());
-    if (!lease.ok()) return call().Finish(lease.status());
-    pin_.Pin(*std::move(lease));
+    std::vector<Lease> leases;
+    for (const WantedVoice& voice : pin_.wanted()) {
+      auto lease = context().catalog->Acquire(voice.speaker, voice.version);
+      if (!lease.ok()) return call().Finish(lease.status());
+      leases.push_back(*std::move(lease));
+    }
+    const absl::Status pinned = pin_.Pin(std::move(leases));
+    if (!pinned.ok()) return call().Finish(pinned);
     context().workers->Submit([this, keep] { Respond(); }, urgency_);
   });
 }
@@ -144,7 +152,8 @@ void ExchangeHandler::LearnFrameTime(const Answer& answer,
   const bool telling = urgency_ == ThreadPool::Urgency::kUrgent &&
                        answer.degradation == v1::DEGRADATION_UNSPECIFIED &&
                        took > absl::ZeroDuration();
-  frame_time_ = telling ? took / answer.rows : absl::InfiniteDuration();
+  frame_time_ =
+      telling ? took / (answer.rows * voices()) : absl::InfiniteDuration();
   if (telling) context().admission->Learn(frame_time_);
 }
 

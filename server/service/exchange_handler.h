@@ -29,6 +29,7 @@ struct WorkerScratch {
   BlendScratch blend;
   std::vector<float> rates;
   std::vector<float> out;
+  std::vector<float> voice;  // one of several that are mixed
 };
 WorkerScratch& ThisWorkersScratch();
 
@@ -138,6 +139,10 @@ class ExchangeHandler : public RpcHandler {
 
  private:
   void LetOthersPass();
+  // Every one is searched for every frame.
+  uint64_t voices() const {
+    return std::max<uint64_t>(1, pin_.leases().size());
+  }
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
   // `polling`: on the thread that polls gRPC.
   void Process(grpc::ByteBuffer& message, bool polling);

@@ -1,40 +1,66 @@
-// The voice that a stream of Search or Blend belongs to.
+// The voice that a stream of Search or Blend belongs to, or the voices that it
+// mixes.
 #ifndef TIMBRE_SERVER_SERVICE_VOICE_PIN_H_
 #define TIMBRE_SERVER_SERVICE_VOICE_PIN_H_
 
+#include <google/protobuf/repeated_ptr_field.h>
+
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "server/catalog/lease.h"
+#include "timbre/v1/retrieval.pb.h"
 
 namespace timbre {
+
+inline constexpr int kMaxVoices = 16;  // mixed into one
 
 // INVALID_ARGUMENT unless `metadata` (the header timbre-speaker) is empty or
 // names `speaker`.
 absl::Status CheckSpeakerMetadata(absl::string_view metadata,
                                   const std::string& speaker);
 
-// The first request names the speaker and pins the version; later ones leave
-// both out or repeat them. Not thread-safe.
+// A version of a voice as a client names it; 0: the active one.
+struct WantedVoice {
+  std::string speaker;
+  uint64_t version = 0;
+};
+
+// The first request names the voice, or the voices to mix, and pins the
+// versions; later ones leave them out or repeat them. Not thread-safe.
 class VoicePin {
  public:
+  using Voices = google::protobuf::RepeatedPtrField<v1::VoiceWeight>;
+
   // Checks what the next request says. OK means: as before, or, on the first,
-  // that speaker() and wanted_version() are now what it named.
+  // that wanted() is now what it named.
   absl::Status Accept(absl::string_view metadata, const std::string& speaker,
                       uint64_t version);
-  void Pin(Lease lease) { lease_ = std::move(lease); }
+  // The same of a request with `voices`; weights() are theirs from then on.
+  absl::Status AcceptVoices(absl::string_view metadata, const Voices& voices);
+  // `leases` of wanted(), in its order. INVALID_ARGUMENT, and nothing pinned,
+  // where their dimensions differ.
+  absl::Status Pin(std::vector<Lease> leases);
 
-  bool pinned() const { return lease_ != nullptr; }
-  const LoadedVersion& version() const { return *lease_; }
-  const std::string& speaker() const { return speaker_; }
-  uint64_t wanted_version() const { return wanted_; }
+  bool pinned() const { return !leases_.empty(); }
+  // The voice; of mixed ones the first.
+  const LoadedVersion& version() const { return *leases_.front(); }
+  const std::vector<WantedVoice>& wanted() const { return wanted_; }
+  const std::vector<Lease>& leases() const { return leases_; }
+  bool mixed() const { return !weights_.empty(); }
+  // Of sum 1; empty: one voice that is not mixed.
+  const std::vector<float>& weights() const { return weights_; }
 
  private:
-  std::string speaker_;
-  uint64_t wanted_ = 0;
-  Lease lease_;
+  absl::Status CheckSame(size_t i, const std::string& prefix,
+                         const std::string& speaker, uint64_t version) const;
+
+  std::vector<WantedVoice> wanted_;
+  std::vector<Lease> leases_;
+  std::vector<float> weights_;
 };
 
 }  // namespace timbre

@@ -75,8 +75,6 @@ def test_dimensions_out_of_range(server, voice):
 
 def test_what_does_not_exist_yet_says_so(server, voice):
     unimplemented = grpc.StatusCode.UNIMPLEMENTED
-    mixed = pb.BlendRequest(voices=[pb.VoiceWeight(speaker="victim")])
-    refused(server.retrieval.Blend(iter([mixed])), unimplemented)
     refused(
         server.retrieval.Build(
             build_requests("victim", FRAMES, database_expansion_k=3)

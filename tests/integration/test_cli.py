@@ -220,3 +220,16 @@ def test_an_export_is_named_after_what_it_holds(run, tmp_path):
     run("export", "cli-flat", "--format=ivf_flat")
     (exported,) = tmp_path.glob("*.index")
     assert exported.name == "added_IVF1_Flat_nprobe_1_cli-flat_v1.index"
+
+
+def test_voices_are_mixed_by_name_and_weight(run, tmp_path):
+    for voice in ("1", "2"):
+        run("synth", f"v{voice}", "--frames=500", f"--voice={voice}")
+        run("build", f"cli-mix{voice}", f"v{voice}")
+        run("blend", f"cli-mix{voice}", "v1/000000.npy", f"{voice}.npy")
+    run("blend", "cli-mix1=3,cli-mix2=1", "v1/000000.npy", "mix.npy")
+    one, two, mix = (np.load(tmp_path / f"{n}.npy") for n in ("1", "2", "mix"))
+    assert np.allclose(mix, 0.75 * one + 0.25 * two, atol=1e-4)
+    refused = run("blend", "cli-mix1=3,cli-mix2", "v1/000000.npy", "x.npy",
+                  code=3)
+    assert "NAME=WEIGHT" in refused.stderr

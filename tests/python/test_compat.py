@@ -30,6 +30,13 @@ def test_rvcs_lines_run_unchanged(index, alice, voice, queries):
     assert np.allclose(old, new, rtol=1e-4, atol=1e-4)
 
 
+def test_rvcs_lines_make_no_nan_of_exact_matches(index, alice):
+    big_npy = index.reconstruct_n(0, index.ntotal)
+    with np.errstate(all="raise", under="ignore"):
+        out = rvc_pipeline(alice[:50], index, big_npy, 1.0)
+    assert np.allclose(out, alice[:50], atol=1e-5)
+
+
 def test_it_has_what_workers_look_at(index, alice):
     assert bool(index) and index.is_trained
     assert (index.ntotal, index.d) == alice.shape

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # What faiss has and a retrieval server does not need: accepted where it asks
 # for nothing, else an error rather than a search that does something else.
 _IGNORED = ("D", "I", "params")
+# Workers divide by the distance: an exact match made NaN of a frame. The same
+# clamp as in Applio's realtime pipeline.
+_LEAST_DISTANCE = np.float32(1e-8)
 
 
 class FaissIndex:
@@ -53,7 +56,9 @@ class FaissIndex:
         self, x: Any, k: int = 8, **faiss_keywords: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """As faiss: distances [n, k] float32 and ids [n, k] int64. Torch
-        tensors give torch tensors, as faiss.contrib.torch_utils does."""
+        tensors give torch tensors, as faiss.contrib.torch_utils does. Unlike
+        faiss, squared L2 distances are at least 1e-8: workers divide by
+        them."""
         for name, value in faiss_keywords.items():
             if name not in _IGNORED:
                 raise TypeError(f"search() has no argument {name!r}")
@@ -64,6 +69,8 @@ class FaissIndex:
                     reason="UNSUPPORTED",
                 )
         distances, ids = self._voice.search(x, k, nprobe=int(self.nprobe))
+        if self.metric_type == 1:
+            np.maximum(distances, _LEAST_DISTANCE, out=distances)
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(x, torch.Tensor):
             return tuple(

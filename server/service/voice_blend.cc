@@ -1,0 +1,130 @@
+#include "server/service/voice_blend.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/time/clock.h"
+#include "server/base/status_macros.h"
+
+namespace timbre {
+namespace {
+
+// What the budget took from the first voice is taken from every other one.
+SearchSettings Lowered(const SearchSettings& own, const SearchSettings& first,
+                       const SearchSettings& left) {
+  SearchSettings settings = own;
+  if (left.nprobe < first.nprobe) {
+    settings.nprobe = std::min(own.nprobe, left.nprobe);
+  }
+  if (left.candidates < first.candidates) {
+    settings.candidates = std::min(own.candidates, left.candidates);
+  }
+  return settings;
+}
+
+void AddShift(const KernelTable& kernels, const float* frames, uint64_t rows,
+              size_t n, const float* out, BlendTotals& totals) {
+  for (uint64_t i = 0; i < rows; ++i, frames += n, out += n) {
+    const double norm = std::sqrt(double{kernels.dot(frames, frames, n)});
+    if (!(norm > 0)) continue;
+    totals.shift +=
+        std::sqrt(double{kernels.squared_l2(frames, out, n)}) / norm;
+    ++totals.frames_with_norm;
+  }
+}
+
+}  // namespace
+
+absl::Status VoiceBlend::Begin(const VoicePin& pin,
+                               const v1::BlendParams& params) {
+  search_time_ = blend_time_ = absl::ZeroDuration();
+  mixed_ = {};
+  voices_.resize(pin.leases().size());
+  for (size_t i = 0; i < voices_.size(); ++i) {
+    const LoadedVersion& version = *pin.leases()[i];
+    voices_[i].index = version.index.get();
+    voices_[i].weight = pin.mixed() ? pin.weights()[i] : 1;
+    voices_[i].totals = {};
+    TIMBRE_ASSIGN_OR_RETURN(voices_[i].blend, ResolveBlend(params, version));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VoiceBlend::Piece(uint64_t first, uint64_t rows,
+                               const std::optional<SearchSettings>& settings,
+                               WorkerScratch& scratch) {
+  const size_t n = voices_.front().index->dimension();
+  const float* const frames = scratch.frames.data.data() + first * n;
+  const float* const rates = scratch.rates.data() + first;
+  float* const out = scratch.out.data() + first * n;
+  if (!settings) {
+    std::copy_n(frames, rows * n, out);
+    return absl::OkStatus();
+  }
+  const absl::Time start = absl::Now();
+  const absl::Duration blended_before = blend_time_;
+  absl::Status status =
+      voices_.size() == 1
+          ? BlendVoice(voices_[0], *settings, frames, rows, rates, scratch, out)
+          : MixVoices(settings, frames, rows, rates, scratch, out);
+  search_time_ += absl::Now() - start - (blend_time_ - blended_before);
+  return status;
+}
+
+absl::Status VoiceBlend::MixVoices(
+    const std::optional<SearchSettings>& settings, const float* frames,
+    uint64_t rows, const float* rates, WorkerScratch& scratch, float* out) {
+  const size_t n = voices_.front().index->dimension();
+  scratch.voice.resize(rows * n);
+  std::fill_n(out, rows * n, 0.0F);
+  for (Voice& voice : voices_) {
+    if (voice.weight == 0) continue;
+    const SearchSettings own = Lowered(voice.blend.search.settings,
+                                       first().search.settings, *settings);
+    TIMBRE_RETURN_IF_ERROR(BlendVoice(voice, own, frames, rows, rates, scratch,
+                                      scratch.voice.data()));
+    for (size_t j = 0; j < rows * n; ++j) {
+      out[j] += voice.weight * scratch.voice[j];
+    }
+  }
+  AddShift(voices_.front().index->kernels(), frames, rows, n, out, mixed_);
+  return absl::OkStatus();
+}
+
+absl::Status VoiceBlend::BlendVoice(Voice& voice,
+                                    const SearchSettings& settings,
+                                    const float* frames, uint64_t rows,
+                                    const float* rates, WorkerScratch& scratch,
+                                    float* out) {
+  const size_t n = voice.index->dimension();
+  absl::Status status = voice.index->Search(
+      frames, rows, settings, scratch.search, [&](const FoundTile& tile) {
+        const absl::Time found = absl::Now();
+        Blend(*voice.index, frames + tile.first * n, tile.count,
+              {settings.k, tile.ids, tile.distances}, rates + tile.first,
+              voice.blend.settings, scratch.blend, out + tile.first * n,
+              voice.totals);
+        blend_time_ += absl::Now() - found;
+      });
+  return status.ok() ? voice.index->store().Check() : status;
+}
+
+float VoiceBlend::mean_distance() const {
+  double mean = 0;
+  for (const Voice& voice : voices_) {
+    if (voice.totals.frames_with_neighbor == 0) continue;
+    mean += voice.weight * voice.totals.nearest_distance /
+            static_cast<double>(voice.totals.frames_with_neighbor);
+  }
+  return static_cast<float>(mean);
+}
+
+float VoiceBlend::mean_shift() const {
+  const BlendTotals& totals =
+      voices_.size() == 1 ? voices_.front().totals : mixed_;
+  if (totals.frames_with_norm == 0) return 0;
+  return static_cast<float>(totals.shift /
+                            static_cast<double>(totals.frames_with_norm));
+}
+
+}  // namespace timbre

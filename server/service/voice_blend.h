@@ -1,0 +1,70 @@
+// What the messages of a Blend stream are blended with: one voice, or several
+// mixed into one.
+#ifndef TIMBRE_SERVER_SERVICE_VOICE_BLEND_H_
+#define TIMBRE_SERVER_SERVICE_VOICE_BLEND_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/engine/blender.h"
+#include "server/engine/speaker_index.h"
+#include "server/kernels/kernels.h"
+#include "server/service/exchange_handler.h"
+#include "server/service/search_params.h"
+#include "server/service/voice_pin.h"
+#include "timbre/v1/retrieval.pb.h"
+
+namespace timbre {
+
+// One message: Begin, then Piece until all of its frames are blended, then what
+// it came to. With several voices, out = sum(weight * that voice's blend),
+// which is rate * sum(weight * its weighted mean) + (1 - rate) * frame. Keeps
+// its memory between messages. Not thread-safe.
+class VoiceBlend {
+ public:
+  // `pin` is pinned and outlives the message; `params` are checked.
+  absl::Status Begin(const VoicePin& pin, const v1::BlendParams& params);
+  // Of the first voice.
+  const ResolvedBlend& first() const { return voices_.front().blend; }
+
+  // Blends frames [first, first + rows) of scratch.frames, at scratch.rates,
+  // into scratch.out. `settings` are what a latency budget leaves of first()'s,
+  // for every voice; nullopt: the frames pass through.
+  absl::Status Piece(uint64_t first, uint64_t rows,
+                     const std::optional<SearchSettings>& settings,
+                     WorkerScratch& scratch);
+
+  // Over the message so far, as BlendResponse has them.
+  float mean_distance() const;
+  float mean_shift() const;
+  absl::Duration search_time() const { return search_time_; }
+  absl::Duration blend_time() const { return blend_time_; }
+
+ private:
+  struct Voice {
+    const SpeakerIndex* index = nullptr;
+    float weight = 1;
+    ResolvedBlend blend;
+    BlendTotals totals;
+  };
+
+  absl::Status BlendVoice(Voice& voice, const SearchSettings& settings,
+                          const float* frames, uint64_t rows,
+                          const float* rates, WorkerScratch& scratch,
+                          float* out);
+  absl::Status MixVoices(const std::optional<SearchSettings>& settings,
+                         const float* frames, uint64_t rows, const float* rates,
+                         WorkerScratch& scratch, float* out);
+
+  std::vector<Voice> voices_;
+  BlendTotals mixed_;  // shift of several voices mixed
+  absl::Duration search_time_;
+  absl::Duration blend_time_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_VOICE_BLEND_H_
