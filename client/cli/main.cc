@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   timbre::cli::AddBuild(app, &exit_code);
+  timbre::cli::AddImport(app, &exit_code);
+  timbre::cli::AddCompare(app, &exit_code);
   timbre::cli::AddSearch(app, &exit_code);
   timbre::cli::AddBlend(app, &exit_code);
   timbre::cli::AddList(app, &exit_code);

@@ -65,7 +65,7 @@ absl::StatusOr<double> MeasureRecall(client::Client& client,
   const auto frames = client::ReadNpy(path);
   std::filesystem::remove(path);
   if (!frames.ok()) return frames.status();
-  return RecallAgainstExact(*frames, queries, result);
+  return RecallOf(result, ExactSearch(*frames, queries, result.ids.columns));
 }
 
 void PrintHead(const client::SearchResult& result) {

@@ -31,7 +31,10 @@ MAY_INCLUDE = {
     "server": {"server/app", "server/base", "server/engine"},  # main.cc
     "client/cpp": {"server/base"},
     "client/load": {"server/base", "client/cpp"},
-    "client/cli": {"server/base", "client/cpp", "client/load"},
+    "client/faiss": {"server/base", "client/cpp"},
+    "client/cli": {
+        "server/base", "client/cpp", "client/faiss", "client/load",
+    },
 }
 
 # Libraries that one folder alone may know.
@@ -40,7 +43,7 @@ ONLY = {
         "server/service", "server/app", "client/cpp", "client/load",
     },
     r"httplib": {"client/load"},
-    r"faiss/|omp\.h": {"server/engine"},
+    r"faiss/|omp\.h": {"server/engine", "client/faiss"},
     r"\w*mmintrin|immintrin": {"server/kernels"},
     r"prometheus/": {"server/metrics", "server/app"},
     r"spdlog/": {"server/base"},
