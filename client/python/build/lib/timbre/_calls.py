@@ -1,0 +1,75 @@
+"""Calls with one answer, and streams of answers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Iterator
+
+import grpc
+
+from timbre import _contract, errors
+from timbre._exchange import Ended
+from timbre._patience import Patience
+from timbre._streams import Connection
+
+
+def unary(
+    connection: Connection,
+    method: str,
+    request: Any,
+    response: Any,
+    speaker: str = "",
+    once: bool = False,
+) -> Any:
+    """The answer of a Catalog method, of class `response`. `once`: the call
+    must not be repeated where it may have worked."""
+    patience = Patience(connection.timeout_s)
+    while True:
+        connection.check()
+        call = connection.channel.unary_unary(_contract.CATALOG + method)
+        try:
+            answer = call(
+                request.SerializeToString(),
+                metadata=connection.metadata(speaker),
+                timeout=connection.timeout_s,
+            )
+            return response.FromString(answer)
+        except grpc.RpcError as error:
+            ended = ended_by(error)
+            found = error_of(ended)
+            if once and not found.reason:
+                raise found from None
+            time.sleep(patience.after(ended, was_idle=False))
+
+
+def stream(
+    connection: Connection,
+    method: str,
+    request: Any,
+    response: Any,
+    speaker: str,
+) -> Iterator[Any]:
+    """The answers of a Catalog method; not repeated where it breaks."""
+    connection.check()
+    call = connection.channel.unary_stream(_contract.CATALOG + method)(
+        request.SerializeToString(), metadata=connection.metadata(speaker)
+    )
+    try:
+        for answer in call:
+            yield response.FromString(answer)
+    except grpc.RpcError as error:
+        raise error_of(ended_by(error)) from None
+    finally:
+        call.cancel()
+
+
+def ended_by(error: Any) -> Ended:
+    """How grpcio says that a call ended."""
+    return Ended(
+        error.code().name, error.details() or "", error.trailing_metadata()
+    )
+
+
+def error_of(ended: Ended) -> errors.Error:
+    """The exception for it."""
+    return errors.from_status(ended.code, ended.message, ended.metadata)

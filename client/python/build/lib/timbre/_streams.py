@@ -1,0 +1,213 @@
+"""The open streams of one voice and one method.
+
+Every thread that asks has a stream to itself while it does, so nobody waits
+for another's answer. A stream that ends is replaced: the new one names the
+voice and its version again, and asks again what was not answered.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import time
+import weakref
+from typing import Any, Callable, Optional
+
+import grpc
+
+from timbre import errors
+from timbre._exchange import Ended, open_exchange
+from timbre._patience import Patience
+from timbre._watchdog import Watchdog
+
+# Messages of one call on their way at once: enough to keep the server busy
+# while answers travel.
+WINDOW = 4
+
+
+class Connection:
+    """What all calls of a client share: channel, headers, watchdog."""
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        headers: tuple[tuple[str, str], ...],
+        timeout_s: float,
+    ) -> None:
+        self.channel = channel
+        self.timeout_s = timeout_s
+        self.watchdog = Watchdog()
+        self.pools: weakref.WeakSet[Streams] = weakref.WeakSet()
+        self._headers = headers
+        self._pid = os.getpid()
+        self.closed = False
+
+    def metadata(self, speaker: str = "") -> tuple[tuple[str, str], ...]:
+        """Of a call; the speaker is there for proxies."""
+        if not speaker:
+            return self._headers
+        if not (speaker.isascii() and speaker.isprintable()):
+            # No header can carry it; and no speaker is called so.
+            raise errors.InvalidArgument(
+                f'speaker "{speaker}": must be [a-z0-9], then up to 62 of'
+                " [a-z0-9._-]",
+                field="speaker",
+                reason="INVALID_FIELD",
+            )
+        return (*self._headers, ("timbre-speaker", speaker))
+
+    def check(self) -> None:
+        """Raises if this client must not be used (any more)."""
+        if self.closed:
+            raise errors.FailedPrecondition(
+                "the client is closed", reason="CLIENT_CLOSED"
+            )
+        if self._pid != os.getpid():
+            raise errors.ForkError(
+                f"this client belongs to process {self._pid}: gRPC does not"
+                " survive a fork. Make a client in the child, or start"
+                " children by spawn",
+                reason="FORKED",
+            )
+
+    def close(self) -> None:
+        """Ends all streams and the connection."""
+        if self.closed or self._pid != os.getpid():
+            return
+        self.closed = True
+        for pool in list(self.pools):
+            pool.close()
+        self.watchdog.close()
+        self.channel.close()
+
+
+class Stream:
+    """An open stream, and what has been said on it.
+
+    Attributes:
+      said: what the server keeps from earlier messages; empty on a new stream.
+      heard: the same of its answers.
+    """
+
+    def __init__(self, connection: Connection, method: str, speaker: str):
+        self.exchange = open_exchange(
+            connection.channel, method, connection.metadata(speaker)
+        )
+        self._watchdog = connection.watchdog
+        self.watch = self._watchdog.add(self.exchange)
+        self.used = False
+        self.said: dict[str, Any] = {}
+        self.heard: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Ends the stream well; within a second."""
+        self._watchdog.arm(self.watch, time.monotonic() + 1)
+        self.exchange.close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Ends the stream at once."""
+        self._watchdog.remove(self.watch)
+        self.exchange.abandon()
+
+
+# Makes the i-th message of a call for a stream.
+Encode = Callable[[int, Stream], bytes]
+# Takes the i-th answer.
+Take = Callable[[int, bytes, Stream], None]
+
+
+class Streams:
+    """Thread-safe."""
+
+    def __init__(
+        self, connection: Connection, method: str, speaker: str
+    ) -> None:
+        self._connection = connection
+        self._method = method
+        self._speaker = speaker
+        self._idle: collections.deque[Stream] = collections.deque()
+        self._closed = False
+        connection.pools.add(self)
+        # A pool that is forgotten leaves no stream open.
+        weakref.finalize(self, _abandon_all, self._idle).atexit = False
+
+    def ask(
+        self, count: int, encode: Encode, take: Take, patience: Patience
+    ) -> None:
+        """Has `count` messages answered, in order, each exactly once.
+
+        Raises:
+          Error: the server refused one, or patience ended. The answers before
+            have been taken.
+        """
+        answered = 0
+        while answered < count:
+            self._connection.check()
+            stream: Optional[Stream] = None
+            was_idle = False
+            try:
+                stream, was_idle = self._acquire()
+                for answer in self._answers(
+                    stream, answered, count, encode, patience
+                ):
+                    take(answered, answer, stream)
+                    answered += 1
+                    stream.used, was_idle = True, False
+                    patience.progress()
+            except Ended as ended:
+                if stream is not None:
+                    stream.abandon()
+                    if stream.watch.expired:
+                        raise patience.late() from None
+                self._connection.check()
+                time.sleep(patience.after(ended, was_idle))
+            except BaseException:
+                if stream is not None:
+                    stream.abandon()
+                raise
+            else:
+                self._release(stream)
+
+    def close(self) -> None:
+        """Ends the idle streams; busy ones end with their calls."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _answers(
+        self,
+        stream: Stream,
+        first: int,
+        count: int,
+        encode: Encode,
+        patience: Patience,
+    ) -> Any:
+        watchdog = self._connection.watchdog
+        watchdog.arm(stream.watch, patience.deadline)
+        if count - first == 1:
+            yield stream.exchange.ask(encode(first, stream))
+        else:
+            for answer in stream.exchange.pump(
+                (encode(i, stream) for i in range(first, count)), WINDOW
+            ):
+                yield answer
+                watchdog.arm(stream.watch, patience.deadline)
+        watchdog.disarm(stream.watch)
+
+    def _acquire(self) -> tuple[Stream, bool]:
+        try:
+            stream = self._idle.pop()
+        except IndexError:
+            return Stream(self._connection, self._method, self._speaker), False
+        return stream, True
+
+    def _release(self, stream: Stream) -> None:
+        self._idle.append(stream)
+        if self._closed or self._connection.closed:
+            self.close()
+
+
+def _abandon_all(idle: collections.deque[Stream]) -> None:
+    while idle:
+        idle.pop().abandon()

@@ -1,0 +1,441 @@
+"""The client of one server."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+import uuid
+from typing import Any, Callable, Iterator, Mapping, Optional, Union
+
+import grpc
+import numpy as np
+
+from timbre import _contract, _frames, errors
+from timbre._calls import ended_by, error_of, stream, unary
+from timbre._build import FrameSource, options_message
+from timbre._exchange import Ended
+from timbre._parameters import assign, check_choice
+from timbre._patience import Patience
+from timbre._streams import Connection
+from timbre.errors import InvalidArgument
+from timbre.mix import Mix
+from timbre.results import Progress, ServerInfo, Speaker, Version
+from timbre.voice import Voice
+
+Tls = Union[None, bool, str, bytes, os.PathLike, grpc.ChannelCredentials]
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A worker is back within this time of its server's return.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+# Rows per ReadFrames by ids.
+_MAX_IDS = 100_000
+
+
+class Client:
+    """A connection to a Timbre server. Make one per process and share it:
+    every method may be called from any thread. It connects when it is first
+    used, and again whenever that is needed.
+
+    gRPC does not survive a fork: in a child process that was forked after its
+    making, every call raises ForkError.
+
+    Args:
+      address: "host:port" or "unix:path".
+      token: sent as `authorization: Bearer ...`.
+      tls: None: plain text. True: TLS with the system's roots; or the roots
+        as PEM, bytes or a path; or grpc.ChannelCredentials.
+      timeout_s: how long a call goes on without any answer from the server,
+        reconnecting meanwhile, before it raises Unavailable.
+      options: further gRPC channel arguments.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: Optional[str] = None,
+        tls: Tls = None,
+        timeout_s: float = 30.0,
+        options: tuple[tuple[str, Any], ...] = (),
+    ) -> None:
+        self.address = address
+        credentials = _credentials(tls)
+        options = (*_OPTIONS, *options)
+        if credentials is None:
+            channel = grpc.insecure_channel(address, options=options)
+        else:
+            channel = grpc.secure_channel(
+                address, credentials, options=options
+            )
+        headers = (("authorization", f"Bearer {token}"),) if token else ()
+        self._connection = Connection(channel, headers, timeout_s)
+
+    def speaker(
+        self,
+        name: str,
+        *,
+        version: int = 0,
+        dimension: int = 0,
+        warm: bool = True,
+    ) -> Voice:
+        """A voice, pinned to the version that is active now.
+
+        Args:
+          name: of the speaker.
+          version: that one instead.
+          dimension: what the caller's frames have; 0: anything.
+          warm: have the server load the voice now, so that the first frames
+            need not wait for it.
+
+        Raises:
+          NotFound: no such speaker or version.
+          FailedPrecondition: no version is active.
+          InvalidArgument: the voice has another dimension.
+        """
+        info = self._version(name, version)
+        if dimension not in (0, info.dimension):
+            raise InvalidArgument(
+                f"speaker {name} version {info.version} has"
+                f" {info.dimension} dimensions, not {dimension}",
+                field="dimension",
+                reason="WRONG_DIMENSION",
+            )
+        voice = Voice(self, name, info)
+        if warm:
+            voice._retrieval.warm()
+        return voice
+
+    def mix(self, weights: Mapping[str, float], *, warm: bool = True) -> Mix:
+        """Voices mixed: {"alice": 0.7, "bob": 0.3}. 1 to 16 of one dimension.
+
+        Raises: as `speaker`.
+        """
+        if not 1 <= len(weights) <= 16:
+            raise InvalidArgument(
+                f"weights of {len(weights)} voices: must be 1..16",
+                field="weights",
+                reason="INVALID_FIELD",
+            )
+        infos = {name: self._version(name, 0) for name in weights}
+        dimensions = {info.dimension for info in infos.values()}
+        if len(dimensions) > 1:
+            each = ", ".join(f"{n}: {i.dimension}" for n, i in infos.items())
+            raise InvalidArgument(
+                f"weights: the voices have different dimensions ({each})",
+                field="weights",
+                reason="WRONG_DIMENSION",
+            )
+        mix = Mix(self, weights, infos)
+        if warm:
+            mix.warm()
+        return mix
+
+    def build(
+        self,
+        speaker: str,
+        frames: Any,
+        *,
+        progress: Optional[Callable[[Progress], None]] = None,
+        metric: Optional[str] = None,
+        index_factory: Optional[str] = None,
+        reduce_to_centroids: Optional[int] = None,
+        seed: Optional[int] = None,
+        keep_inactive: Optional[bool] = None,
+        target_recall: Optional[float] = None,
+        labels: Optional[Mapping[str, str]] = None,
+        storage: Optional[str] = None,
+        database_expansion_k: Optional[int] = None,
+        database_expansion_alpha: Optional[float] = None,
+        base_version: Optional[int] = None,
+        request_id: Optional[str] = None,
+    ) -> Version:
+        """Trains a new version of a speaker's index and makes it active.
+
+        Args:
+          frames: an array [n, dimension]; or the path of a .npy file or of a
+            directory of them (read in the order of their names); or a list of
+            these; or an iterable of arrays, read once.
+          progress: called with each Progress, on this thread.
+          others: see BuildOptions in the contract; None: the server's default.
+            metric: "l2", "inner_product" or "cosine". storage: "float32" or
+            "float16".
+          request_id: names this build, so that it is not done twice; one is
+            made up if there is none. A build whose connection breaks is
+            repeated under it, unless its frames can be read only once.
+
+        Returns:
+          The version, which is durable then.
+
+        Raises:
+          BadFrame: frames with NaN or infinity; nothing is left of the build.
+          Error: see timbre.errors.
+        """
+        source = FrameSource(frames)
+        options = options_message(
+            speaker,
+            source.count,
+            {
+                "metric": metric,
+                "index_factory": index_factory,
+                "reduce_to_centroids": reduce_to_centroids,
+                "seed": seed,
+                "keep_inactive": keep_inactive,
+                "target_recall": target_recall,
+                "labels": labels,
+                "storage": storage,
+                "database_expansion_k": database_expansion_k,
+                "database_expansion_alpha": database_expansion_alpha,
+                "base_version": base_version,
+                "request_id": request_id or uuid.uuid4().hex,
+            },
+        )
+        patience = Patience(self._connection.timeout_s)
+        while True:
+            try:
+                return self._build_once(options, source, progress, patience)
+            except Ended as ended:
+                if not source.repeatable:
+                    raise error_of(ended) from None
+                time.sleep(patience.after(ended, was_idle=False))
+
+    def list_speakers(self, prefix: str = "") -> Iterator[Speaker]:
+        """Speakers whose names begin with `prefix`, each with its active
+        version alone."""
+        request = _contract.ListSpeakersRequest()
+        assign(request, "prefix", prefix)
+        while True:
+            page = unary(
+                self._connection,
+                "ListSpeakers",
+                request,
+                _contract.ListSpeakersResponse,
+            )
+            for speaker in page.speakers:
+                yield Speaker._of(speaker)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def get_speaker(self, speaker: str) -> Speaker:
+        """A speaker with all its versions."""
+        request = _contract.GetSpeakerRequest()
+        return self._on_speaker("GetSpeaker", request, speaker)
+
+    def activate_version(self, speaker: str, version: int) -> Speaker:
+        """Makes another version the one that new streams get."""
+        request = _contract.ActivateVersionRequest()
+        assign(request, "version", version)
+        return self._on_speaker("ActivateVersion", request, speaker)
+
+    def delete_version(self, speaker: str, version: int) -> Speaker:
+        """Deletes a version that is not active."""
+        request = _contract.DeleteVersionRequest()
+        assign(request, "version", version)
+        return self._on_speaker("DeleteVersion", request, speaker, once=True)
+
+    def delete_speaker(self, speaker: str) -> None:
+        """Deletes a speaker with all its versions."""
+        request = _contract.DeleteSpeakerRequest()
+        assign(request, "speaker", speaker)
+        unary(
+            self._connection,
+            "DeleteSpeaker",
+            request,
+            _contract.DeleteSpeakerResponse,
+            speaker,
+            once=True,
+        )
+
+    def export(
+        self,
+        speaker: str,
+        path: Union[str, os.PathLike],
+        *,
+        format: str = "faiss_index",
+        version: int = 0,
+    ) -> None:
+        """Writes a version to a file, whole or not at all.
+
+        Args:
+          format: "faiss_index" (as built), "ivf_flat" (what RVC, Applio and
+            w-okada load) or "npy" (the stored frames).
+        """
+        check_choice("format", format, list(_contract.EXPORT_FORMATS)[1:])
+        request = _contract.ExportRequest(
+            format=_contract.EXPORT_FORMATS[format]
+        )
+        assign(request, "speaker", speaker)
+        assign(request, "version", version)
+        target = pathlib.Path(path)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with open(partial, "wb") as out:
+                for answer in stream(
+                    self._connection,
+                    "Export",
+                    request,
+                    _contract.ExportResponse,
+                    speaker,
+                ):
+                    out.write(answer.chunk)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def server_info(self) -> ServerInfo:
+        """What the server is and what it has."""
+        return ServerInfo._of(
+            unary(
+                self._connection,
+                "GetServerInfo",
+                _contract.GetServerInfoRequest(),
+                _contract.ServerInfo,
+            )
+        )
+
+    def close(self) -> None:
+        """Ends all streams and the connection. Idempotent."""
+        self._connection.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<timbre.Client {self.address}>"
+
+    def _version(self, name: str, version: int) -> Version:
+        speaker = self.get_speaker(name)
+        if version == 0:
+            version = speaker.active_version
+            if version == 0:
+                raise errors.FailedPrecondition(
+                    f"speaker {name} has no active version",
+                    reason="NO_ACTIVE_VERSION",
+                )
+        for found in speaker.versions:
+            if found.version == version:
+                return found
+        raise errors.NotFound(
+            f"speaker {name} has no version {version}",
+            reason="VERSION_NOT_FOUND",
+            field="version",
+        )
+
+    def _on_speaker(
+        self, method: str, request: Any, speaker: str, once: bool = False
+    ) -> Speaker:
+        assign(request, "speaker", speaker)
+        return Speaker._of(
+            unary(
+                self._connection,
+                method,
+                request,
+                _contract.Speaker,
+                speaker,
+                once,
+            )
+        )
+
+    def _read_frames(
+        self,
+        voice: Voice,
+        first_id: int,
+        count: int,
+        ids: Optional[Any],
+        dtype: np.dtype,
+    ) -> np.ndarray:
+        check_choice("dtype", dtype.name, ("float32", "float16"))
+        parts = [np.empty((0, voice.dimension), dtype)]
+        wanted: list[Any] = [None]
+        if ids is not None:
+            ids = np.asarray(ids, np.uint64).ravel()
+            wanted = [
+                ids[first : first + _MAX_IDS]
+                for first in range(0, len(ids), _MAX_IDS)
+            ]
+        for some in wanted:
+            request = _contract.ReadFramesRequest(
+                version=voice.version,
+                element_type=_contract.ELEMENT_TYPES[dtype.name],
+            )
+            request.speaker = voice.speaker
+            assign(request, "first_id", first_id)
+            assign(request, "count", count)
+            if some is not None:
+                request.ids.extend(some.tolist())
+            for answer in stream(
+                self._connection,
+                "ReadFrames",
+                request,
+                _contract.ReadFramesResponse,
+                voice.speaker,
+            ):
+                parts.append(_frames.read(answer.frames))
+        return np.concatenate(parts)
+
+    def _build_once(
+        self,
+        options: Any,
+        source: FrameSource,
+        progress: Optional[Callable[[Progress], None]],
+        patience: Patience,
+    ) -> Version:
+        connection = self._connection
+        connection.check()
+        broken: list[BaseException] = []
+
+        def messages() -> Iterator[bytes]:
+            try:
+                yield _contract.BuildRequest(
+                    options=options
+                ).SerializeToString()
+                yield from source.messages()
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                # Raised again in the caller's thread. Cancelled first: the
+                # half-close that follows must not publish.
+                broken.append(error)
+                call.cancel()
+
+        call = connection.channel.stream_stream(_contract.BUILD)(
+            messages(), metadata=connection.metadata(options.speaker)
+        )
+        try:
+            for answer in call:
+                response = _contract.BuildResponse.FromString(answer)
+                patience.progress()
+                if response.WhichOneof("event") == "version":
+                    return Version._of(response.version)
+                if progress is not None:
+                    progress(Progress._of(response.progress))
+        except grpc.RpcError as error:
+            if broken:
+                raise broken[0] from None
+            raise ended_by(error) from None
+        finally:
+            call.cancel()
+        raise broken[0] if broken else Ended("INTERNAL", "no version", ())
+
+
+def _credentials(tls: Tls) -> Optional[grpc.ChannelCredentials]:
+    if tls is None or tls is False:
+        return None
+    if isinstance(tls, grpc.ChannelCredentials):
+        return tls
+    if tls is True:
+        return grpc.ssl_channel_credentials()
+    if isinstance(tls, bytes):
+        return grpc.ssl_channel_credentials(tls)
+    return grpc.ssl_channel_credentials(pathlib.Path(tls).read_bytes())

@@ -1,0 +1,101 @@
+"""so-vits-svc's files become speakers; the comparison in Python."""
+
+import pickle
+
+import numpy as np
+import pytest
+import timbre
+from conftest import DIMENSION, exact, speech
+from timbre import compare, importers
+
+ROWS = {0: speech(300, DIMENSION, seed=41), 1: speech(200, DIMENSION, seed=42)}
+
+
+@pytest.fixture
+def pickled(tmp_path):
+    faiss = pytest.importorskip("faiss")
+    indices = {}
+    for name, rows in ROWS.items():
+        index = faiss.index_factory(DIMENSION, "IVF4,Flat")
+        index.train(rows)
+        index.add(rows)
+        indices[name] = index
+    path = tmp_path / "feature_and_index.pkl"
+    path.write_bytes(pickle.dumps(indices))
+    return path
+
+
+def test_a_pickle_of_indices_becomes_a_speaker_each(
+    server, client, pickled, capsys
+):
+    importers.main(
+        ["so_vits", str(pickled), "--server", server.address,
+         "--name", "1=so-vits-one"]
+    )
+    assert "'0' is speaker 0, version 1: 300 frames" in capsys.readouterr().out
+    assert np.array_equal(client.speaker("0").frames(), ROWS[0])
+    assert np.array_equal(client.speaker("so-vits-one").frames(), ROWS[1])
+    assert client.get_speaker("so-vits-one").active.labels == {
+        "original_name": "1"
+    }
+
+
+def test_what_is_no_pickle_of_indices_is_refused(tmp_path):
+    path = tmp_path / "list.pkl"
+    path.write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(timbre.InvalidArgument, match="not a dictionary"):
+        list(importers.so_vits(str(path)))
+
+
+def test_tensors_become_frames(client, tmp_path):
+    torch = pytest.importorskip("torch")
+    for i, part in enumerate(np.split(ROWS[0], 3)):
+        torch.save(
+            torch.from_numpy(part.T.copy())[None], tmp_path / f"{i}.soft.pt"
+        )
+    ((name, frames),) = importers.soft(str(tmp_path))
+    assert name == tmp_path.name and np.array_equal(frames, ROWS[0])
+    torch.save(
+        {"Anna": {"cluster_centers_": ROWS[1]}}, tmp_path / "kmeans.pt"
+    )
+    found = importers.import_entries(
+        client, importers.kmeans(str(tmp_path / "kmeans.pt"))
+    )
+    assert [(n, s) for n, s, _ in found] == [("Anna", "anna")]
+    assert np.array_equal(client.speaker("anna").frames(), ROWS[1])
+
+
+def test_two_names_never_become_one_speaker(client):
+    entries = iter([("A b", ROWS[0]), ("a-B", ROWS[1])])
+    with pytest.raises(timbre.InvalidArgument, match="both be called a-b"):
+        list(importers.import_entries(client, entries))
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [("Alice", "alice"), ("..x", "x"), ("日本", "speaker"), ("a" * 90, "a" * 63)],
+)
+def test_slugs_are_names_that_the_server_takes(name, expected):
+    assert importers.slug(name) == expected
+
+
+def test_exact_search_is_exact(alice, queries):
+    distances, ids = compare.exact_search(alice, queries, 8)
+    _, true_distances = exact(alice, queries)
+    assert np.allclose(distances, true_distances)
+    wide = alice[ids].astype("f8") - queries[:, None]
+    assert np.allclose(np.square(wide).sum(axis=2), true_distances)
+
+
+def test_the_comparison_tells_the_coarse_from_the_exact(
+    client, queries, alice
+):
+    index = timbre.compat.faiss_index("alice", client)
+    index.nprobe = 1
+    local, remote = compare.compare(
+        client.speaker("alice"), index, queries, nprobe=16, name="coarse"
+    )
+    assert local.name == "coarse" and local.recall <= remote.recall
+    assert local.shift == pytest.approx(remote.shift, rel=0.2)
+    assert local.block_us > 0 and remote.whole_us > 0
+    assert "coarse" in compare.table([local, remote])
