@@ -156,7 +156,8 @@ void Print(const CompareArguments& arguments, uint64_t frames,
   std::cout << absl::StrFormat(
       "%d frames. Recall and blend error are against exact search among each "
       "one's own frames;\nshift at index_rate %g. Local times: one thread, "
-      "with the faiss of this machine's packages, which\nmay be slower than the "
+      "with the faiss of this machine's packages, which\nmay be slower than "
+      "the "
       "worker's own. Timbre's: the calls, with all that they wait.\n",
       frames, arguments.rate);
 }

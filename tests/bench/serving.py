@@ -251,7 +251,8 @@ LOADS = {"roundtrip": load_roundtrip, "offline": load_offline,
 def line(row):
     if row["what"] == "worker":
         return (f"{row['frames']} frames, {row['contender']}: "
-                f"{row['ms']:.2f} ms, {row['of_local']:.2f} of local")
+                f"{row['ms']:.2f} ms, {row['of_local']:.2f} of local; "
+                f"client's CPU {row['cpu_ms']:.2f} ms")
     if "latency_ms" in row:
         ms = row["latency_ms"]
         text = (

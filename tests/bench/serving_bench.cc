@@ -6,12 +6,15 @@
 //       from the start to the answer.
 //   serving_bench blend SERVER SPEAKER QUERIES
 //       blends on demand, over one stream. A command is a JSON object a line:
-//       nprobe, batch (frames a message), messages; the answer one too:
-//       microseconds a frame of wall time.
+//       nprobe, batch (frames a message), messages, whole (each over a stream
+//       of its own, cut and pipelined); the answer one too: us, microseconds a
+//       frame of wall time; median_us and cpu_us, of a message: its wall time,
+//       and the client's processor time.
 //
 // tests/bench/serving.py runs it.
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +24,7 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,6 +40,21 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kStartTimeout = std::chrono::seconds(30);
+
+double Microseconds(Clock::duration duration) {
+  return std::chrono::duration<double, std::micro>(duration).count();
+}
+
+// Of this process, all threads.
+double CpuMicroseconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto micros = [](const timeval& time) {
+    return 1e6 * static_cast<double>(time.tv_sec) +
+           static_cast<double>(time.tv_usec);
+  };
+  return micros(usage.ru_utime) + micros(usage.ru_stime);
+}
 
 [[noreturn]] void Fail(const std::string& what) {
   std::cerr << "serving_bench: " << what << "\n";
@@ -112,21 +131,31 @@ absl::StatusOr<double> Start(const std::string& port_file,
       .count();
 }
 
-json Blend(client::BlendStream& stream, const FrameMatrix& queries,
-           const json& command) {
+json Blend(client::Client& client, client::BlendStream& stream,
+           const FrameMatrix& queries, const json& command) {
   client::BlendOptions options;
   options.params.emplace().mutable_search()->set_nprobe(command["nprobe"]);
   const size_t batch = command["batch"];
   const size_t messages = command["messages"];
-  std::chrono::nanoseconds total{0};
+  const bool whole = command.value("whole", false);
+  std::vector<double> times;
+  const double cpu_before = CpuMicroseconds();
   for (size_t i = 0; i < messages; ++i) {
     const FrameMatrix frames = Rows(queries, i * batch, batch);
     const auto start = Clock::now();
-    OrFail(stream.Blend(frames, options));
-    total += Clock::now() - start;
+    if (whole) {
+      OrFail(client.Blend({command["speaker"]}, options, frames));
+    } else {
+      OrFail(stream.Blend(frames, options));
+    }
+    times.push_back(Microseconds(Clock::now() - start));
   }
-  return {{"us", 1e-3 * static_cast<double>(total.count()) /
-                     static_cast<double>(batch * messages)}};
+  const double cpu = CpuMicroseconds() - cpu_before;
+  const double sum = std::accumulate(times.begin(), times.end(), 0.0);
+  std::sort(times.begin(), times.end());
+  return {{"us", sum / static_cast<double>(batch * messages)},
+          {"median_us", times[times.size() / 2]},
+          {"cpu_us", cpu / static_cast<double>(messages)}};
 }
 
 int Main(const std::vector<std::string>& args) {
@@ -146,7 +175,7 @@ int Main(const std::vector<std::string>& args) {
   client::Client client(args[1]);
   client::BlendStream stream = client.OpenBlend({args[2]});
   for (std::string line; std::getline(std::cin, line);) {
-    std::cout << Blend(stream, queries, json::parse(line)) << std::endl;
+    std::cout << Blend(client, stream, queries, json::parse(line)) << std::endl;
   }
   return 0;
 }

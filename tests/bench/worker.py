@@ -1,20 +1,28 @@
-"""What a conversion worker waits for a block: its own faiss and numpy, as RVC
-has them, or a server. All of it in one Python process, in turns."""
+"""What a conversion worker waits for a block, and what it computes: its own
+faiss and numpy, as RVC has them, or a server. All of it in one Python process,
+in turns; the C++ client in one of its own."""
 
+import contextlib
+import json
 import queue
 import statistics
 import subprocess
 import sys
 import time
 
+import grpc
 import numpy as np
 
 import engine
 import rvc
 
+sys.path.insert(0, str(engine.ROOT / "client" / "python"))
+
 sys.path.insert(0, str(engine.ROOT / "tests" / "support"))
 
+import timbre  # noqa: E402
 from stubs import generate_stubs  # noqa: E402
+from timbre import _contract as pb  # noqa: E402
 
 K = 8
 RVC_LISTS = 2564  # of 100,000 frames: N / 39
@@ -45,22 +53,34 @@ class Local:
         return rvc.mix(x, distances, self._rows[ids])
 
 
-class Remote:
-    """One open stream of Python's grpcio."""
+class Package:
+    """timbre's own package."""
 
     def __init__(self, address, speaker, nprobe):
-        import grpc
-        from timbre.v1 import retrieval_pb2 as pb
-        from timbre.v1 import retrieval_pb2_grpc as rpc
+        self._client = timbre.Client(address)
+        self._voice = self._client.speaker(speaker)
+        self._nprobe = nprobe
 
-        self._pb = pb
+    def __call__(self, x):
+        return self._voice.blend(x, rvc.RATE, K, nprobe=self._nprobe)
+
+    def close(self):
+        self._client.close()
+
+
+class Grpcio:
+    """One open stream, as grpcio's tutorials have it."""
+
+    def __init__(self, address, speaker, nprobe):
         self._channel = grpc.insecure_channel(
             address, options=[("grpc.max_receive_message_length", -1)]
         )
         self._requests = queue.SimpleQueue()
-        self._answers = rpc.RetrievalStub(self._channel).Blend(
-            iter(self._requests.get, None)
-        )
+        self._answers = self._channel.stream_stream(
+            pb.BLEND,
+            request_serializer=pb.BlendRequest.SerializeToString,
+            response_deserializer=pb.BlendResponse.FromString,
+        )(iter(self._requests.get, None))
         self._first = {
             "speaker": speaker,
             "params": pb.BlendParams(
@@ -69,8 +89,8 @@ class Remote:
         }
 
     def __call__(self, x):
-        frames = self._pb.Frames(data=x.tobytes(), dimension=x.shape[1])
-        self._requests.put(self._pb.BlendRequest(frames=frames, **self._first))
+        frames = pb.Frames(data=x.tobytes(), dimension=x.shape[1])
+        self._requests.put(pb.BlendRequest(frames=frames, **self._first))
         self._first = {}
         answer = next(self._answers)
         return np.frombuffer(answer.frames.data, np.float32).reshape(x.shape)
@@ -81,16 +101,43 @@ class Remote:
         self._channel.close()
 
 
+class Cpp:
+    """The C++ client, measured by itself in the same turns."""
+
+    def __init__(self, address, speaker, queries, nprobe):
+        self._process = subprocess.Popen(
+            [engine.ROOT / "build" / "bin" / "serving_bench", "blend", address, speaker, queries],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        self._speaker, self._nprobe = speaker, nprobe
+
+    def block(self, frames, blocks):
+        command = {"nprobe": self._nprobe, "batch": frames,
+                   "messages": blocks, "whole": frames > 1000,
+                   "speaker": self._speaker}
+        print(json.dumps(command), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        return 1e-3 * answer["median_us"], 1e-3 * answer["cpu_us"]
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
 def block_ms(call, queries, frames, blocks):
-    """Median of the wall time of a block."""
+    """Medians of a block's wall time, and this process's CPU for it."""
+    if isinstance(call, Cpp):
+        return call.block(frames, blocks)
     times = []
+    cpu = time.process_time()
     for i in range(blocks):
         first = i * frames % (len(queries) - frames + 1)
         x = np.ascontiguousarray(queries[first : first + frames])
         start = time.perf_counter()
         call(x)
         times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
+    cpu = time.process_time() - cpu
+    return 1e3 * statistics.median(times), 1e3 * cpu / blocks
 
 
 def naive(directory, voice, nprobe):
@@ -118,41 +165,52 @@ def check(contenders, x):
 
 
 def measure(voice, tcp, unix, speaker, rounds, nprobe=8):
-    directory = generate_stubs()
-    sys.path.insert(0, directory)
-    process, address = naive(directory, voice, nprobe)
-    try:
+    process, address = naive(generate_stubs(), voice, nprobe)
+    queries = str(voice.directory / "queries.npy")
+    with contextlib.ExitStack() as stack:
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+
+        def opened(call):
+            stack.callback(call.close)
+            return call
+
         contenders = {
             "local, nprobe 1, 1 thread": Local(voice, 1),
             "local, nprobe 1, 2 threads": Local(voice, 2),
-            "timbre, TCP, nprobe 8": Remote(tcp, speaker, nprobe),
-            "timbre, unix, nprobe 8": Remote(unix, speaker, nprobe),
-            "Python service, nprobe 8": Remote(address, speaker, nprobe),
+            "timbre, TCP, nprobe 8": opened(Package(tcp, speaker, nprobe)),
+            "timbre, unix, nprobe 8": opened(Package(unix, speaker, nprobe)),
+            "timbre, TCP, C++ client": opened(
+                Cpp(tcp, speaker, queries, nprobe)
+            ),
+            "timbre, TCP, plain grpcio": opened(Grpcio(tcp, speaker, nprobe)),
+            "Python service, nprobe 8": opened(
+                Grpcio(address, speaker, nprobe)
+            ),
         }
         check(contenders, np.ascontiguousarray(voice.queries[:500]))
-        rows = []
-        for frames, blocks in ((16, 200), (3000, 5)):
-            queries = voice.queries
-            while len(queries) < frames:
-                queries = np.concatenate([queries, voice.queries])
-            times = {name: [] for name in contenders}
-            for _ in range(rounds):
-                for name, call in contenders.items():
-                    block_ms(call, queries, frames, max(1, blocks // 10))
-                    times[name].append(block_ms(call, queries, frames, blocks))
-            best = min(
-                statistics.median(times[name]) for name in times
-                if name.startswith("local")
-            )
-            for name, took in times.items():
-                median = statistics.median(took)
-                rows.append({"what": "worker", "contender": name,
-                             "frames": frames, "ms": median,
-                             "of_local": median / best})
+        return [
+            row
+            for frames, blocks in ((16, 200), (3000, 5))
+            for row in turns(contenders, voice.queries, frames, blocks, rounds)
+        ]
+
+
+def turns(contenders, queries, frames, blocks, rounds):
+    while len(queries) < frames:
+        queries = np.concatenate([queries, queries])
+    figures = {name: [] for name in contenders}
+    for _ in range(rounds):
         for name, call in contenders.items():
-            if isinstance(call, Remote):
-                call.close()
-        return rows
-    finally:
-        process.terminate()
-        process.wait()
+            block_ms(call, queries, frames, max(1, blocks // 10))
+            figures[name].append(block_ms(call, queries, frames, blocks))
+    medians = {
+        name: [statistics.median(each) for each in zip(*found)]
+        for name, found in figures.items()
+    }
+    best = min(
+        wall for name, (wall, _) in medians.items() if name.startswith("local")
+    )
+    for name, (wall, cpu) in medians.items():
+        yield {"what": "worker", "contender": name, "frames": frames,
+               "ms": wall, "cpu_ms": cpu, "of_local": wall / best}

@@ -68,7 +68,7 @@ class FrameSource:
 
 def _rows_of(name: str, x: Any) -> Iterator[np.ndarray]:
     """Checked pieces of one array."""
-    shape = getattr(x, "shape", ())
+    shape: Any = getattr(x, "shape", ())
     if len(shape) != 2 or shape[1] == 0:
         raise InvalidArgument(
             f"{name} has shape {tuple(shape)}: must be [frames, dimension]",

@@ -277,11 +277,11 @@ def open_exchange(
 def _name_of(code: Any) -> str:
     for status in grpc.StatusCode:
         if status.value[0] == code:
-            return status.name
+            return str(status.name)
     return "UNKNOWN"
 
 
 def _text_of(details: Any) -> str:
     if isinstance(details, bytes):
         return details.decode("utf-8", "replace")
-    return details or ""
+    return str(details or "")

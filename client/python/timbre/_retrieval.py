@@ -125,7 +125,7 @@ class Retrieval:
             alpha,
         )
         out = batch.rows.copy()
-        if not np.any(rate):
+        if rate == 0 if rates is None else not rates.any():
             return batch.restore(out), BlendInfo()
         rows = batch.rows if good is None else batch.rows[good]
         if rates is not None and good is not None:

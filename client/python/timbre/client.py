@@ -12,8 +12,8 @@ import grpc
 import numpy as np
 
 from timbre import _contract, _frames, errors
-from timbre._calls import ended_by, error_of, stream, unary
 from timbre._build import FrameSource, options_message
+from timbre._calls import ended_by, error_of, stream, unary
 from timbre._exchange import Ended
 from timbre._parameters import assign, check_choice
 from timbre._patience import Patience
@@ -23,7 +23,8 @@ from timbre.mix import Mix
 from timbre.results import Progress, ServerInfo, Speaker, Version
 from timbre.voice import Voice
 
-Tls = Union[None, bool, str, bytes, os.PathLike, grpc.ChannelCredentials]
+Path = Union[str, "os.PathLike[str]"]
+Tls = Union[None, bool, bytes, Path, grpc.ChannelCredentials]
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -257,7 +258,7 @@ class Client:
     def export(
         self,
         speaker: str,
-        path: Union[str, os.PathLike],
+        path: Path,
         *,
         format: str = "faiss_index",
         version: int = 0,

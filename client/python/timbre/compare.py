@@ -91,8 +91,9 @@ def compare(
 
     distances, ids, info = voice.search(x, k, nprobe=nprobe, info=True)
     shown = f"timbre, nprobe {info.nprobe}, k_factor {info.k_factor:g}"
+    found = index.search(x, k)
     return [
-        _judge(name, x, big_npy, *index.search(x, k), rate, local),
+        _judge(name, x, big_npy, found[0], found[1], rate, local),
         _judge(shown, x, voice.frames(), distances, ids, rate, remote),
     ]
 

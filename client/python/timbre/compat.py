@@ -100,8 +100,10 @@ class FaissIndex:
         if not 0 <= key < self.ntotal:
             raise IndexError(f"row {key} of {self.ntotal}")
         if self._rows is not None:
-            return self._rows[key].copy()
-        return self._voice.frames(int(key), 1)[0].copy()
+            row = self._rows[key]
+        else:
+            row = self._voice.frames(int(key), 1)[0]
+        return np.array(row)
 
     def __bool__(self) -> bool:
         return True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
 from timbre._retrieval import Retrieval
 from timbre.errors import InvalidArgument
-from timbre.results import BlendInfo, SearchInfo, Version
+from timbre.results import Version
 
 if TYPE_CHECKING:
     from timbre.client import Client
@@ -53,15 +53,6 @@ class Voice:
             identify,
             _FLT_MAX if info.metric in ("l2", "unspecified") else -_FLT_MAX,
         )
-
-    @overload
-    def search(
-        self, x: Any, k: int = 8, *, info: Literal[False] = False, **rest: Any
-    ) -> tuple[np.ndarray, np.ndarray]: ...
-    @overload
-    def search(
-        self, x: Any, k: int = 8, *, info: Literal[True], **rest: Any
-    ) -> tuple[np.ndarray, np.ndarray, SearchInfo]: ...
 
     def search(
         self,
@@ -108,27 +99,6 @@ class Voice:
             on_bad_frame,
         )
         return found if info else found[:2]
-
-    @overload
-    def blend(
-        self,
-        x: Any,
-        rate: Union[float, np.ndarray] = 0.75,
-        k: int = 8,
-        *,
-        info: Literal[False] = False,
-        **rest: Any,
-    ) -> Any: ...
-    @overload
-    def blend(
-        self,
-        x: Any,
-        rate: Union[float, np.ndarray] = 0.75,
-        k: int = 8,
-        *,
-        info: Literal[True],
-        **rest: Any,
-    ) -> tuple[Any, BlendInfo]: ...
 
     def blend(
         self,
