@@ -16,6 +16,7 @@ struct BuildArguments {
   v1::BuildOptions options;
   std::string speaker;
   std::string metric = "l2";
+  bool metric_given = false;
   std::string storage = "auto";
   std::vector<std::string> labels;
 };

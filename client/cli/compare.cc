@@ -90,6 +90,9 @@ absl::StatusOr<Contender> Local(const CompareArguments& arguments, uint32_t k,
         "index_file", absl::StrCat(index.dimension()),
         absl::StrCat(queries.columns, " dimensions, those of the queries"));
   }
+  if (index.inner_product()) {
+    return InvalidField("index_file", "an inner-product index", "an L2 one");
+  }
   Contender contender{.name = "local: " + index.Describe()};
   TIMBRE_ASSIGN_OR_RETURN(const FrameMatrix rows, index.Read(0, index.rows()));
   TIMBRE_ASSIGN_OR_RETURN(const client::SearchResult found,

@@ -1,6 +1,7 @@
 // timbre import SPEAKER FILE
 #include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <memory>
 
 #include "client/cli/build_command.h"
@@ -29,7 +30,15 @@ absl::Status ImportNpy(BuildArguments& arguments, const std::string& path) {
 absl::Status ImportIndex(BuildArguments& arguments, const std::string& path) {
   TIMBRE_ASSIGN_OR_RETURN(const client::IndexFile index,
                           client::IndexFile::Open(path));
-  if (index.inner_product()) arguments.metric = "inner_product";
+  if (index.inner_product() && !arguments.metric_given) {
+    arguments.metric = "inner_product";
+  }
+  if (index.lossy()) {
+    std::cerr << "timbre: warning: " << path
+              << ": this kind of index keeps codes of its frames; what is "
+                 "taken over are approximations. Build from the features "
+                 "themselves where they exist\n";
+  }
   arguments.options.set_expected_frames(index.rows());
   uint64_t next = 0;
   return BuildAndPrint(
@@ -63,8 +72,11 @@ void AddImport(CLI::App& app, int* exit_code) {
                   "added_*.index of RVC, MODEL.index of Applio, another faiss "
                   "index that gives its frames back, or total_fea.npy")
       ->required();
-  SetBody(command, exit_code, arguments->common,
-          [arguments, path] { return Run(*arguments, *path); });
+  const CLI::Option* const metric = command.get_option("--metric");
+  SetBody(command, exit_code, arguments->common, [arguments, path, metric] {
+    arguments->metric_given = metric->count() > 0;
+    return Run(*arguments, *path);
+  });
 }
 
 }  // namespace timbre::cli

@@ -1,8 +1,11 @@
 #include "client/faiss/index_file.h"
 
 #include <faiss/Index.h>
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
 #include <faiss/IndexIDMap.h>
 #include <faiss/IndexIVF.h>
+#include <faiss/IndexIVFFlat.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/index_io.h>
@@ -120,6 +123,20 @@ uint32_t IndexFile::dimension() const {
 }
 bool IndexFile::inner_product() const {
   return index_->metric_type == faiss::METRIC_INNER_PRODUCT;
+}
+
+bool IndexFile::lossy() const {
+  const faiss::Index* index = index_.get();
+  if (const auto* refine = dynamic_cast<const faiss::IndexRefine*>(index)) {
+    index = refine->refine_index;
+  }
+  if (const auto* chain =
+          dynamic_cast<const faiss::IndexPreTransform*>(index)) {
+    index = chain->index;
+  }
+  return dynamic_cast<const faiss::IndexFlat*>(index) == nullptr &&
+         dynamic_cast<const faiss::IndexIVFFlat*>(index) == nullptr &&
+         dynamic_cast<const faiss::IndexHNSWFlat*>(index) == nullptr;
 }
 
 std::string IndexFile::Describe() const {

@@ -31,6 +31,8 @@ class IndexFile {
   uint64_t rows() const;
   uint32_t dimension() const;
   bool inner_product() const;
+  // Whether Read gives approximations: the index keeps codes, not frames.
+  bool lossy() const;
   // "IndexIVFFlat, 2564 lists, nprobe 1".
   std::string Describe() const;
 

@@ -41,11 +41,12 @@ class BlendHandler : public ExchangeHandler {
     const FrameBatch& frames = scratch.frames;
     TIMBRE_RETURN_IF_ERROR(Decode(request_.frames(), scratch.frames));
     TIMBRE_RETURN_IF_ERROR(blend_.Begin(pin(), params_));
-    const ResolvedBlend& first = blend_.first();
+    const ResolvedBlend& leading = blend_.leading();
     TIMBRE_RETURN_IF_ERROR(
-        FillRates(first.index_rate, frames.rows, scratch.rates));
+        FillRates(leading.index_rate, frames.rows, scratch.rates));
     scratch.out.resize(frames.data.size());
-    LatencyBudget budget = BudgetOf(first.search, true);
+    LatencyBudget budget =
+        BudgetOf(leading.search, *pin().leases()[blend_.leading_voice()], true);
     TIMBRE_RETURN_IF_ERROR(
         InPieces(frames.rows, budget,
                  [&](uint64_t from, uint64_t rows,
@@ -59,7 +60,7 @@ class BlendHandler : public ExchangeHandler {
     FillResponse(budget, scratch);
     return Answer{.message = SerializeMessage(response_),
                   .rows = frames.rows,
-                  .nprobe_label = LabelOf(first.search, budget),
+                  .nprobe_label = LabelOf(leading.search, budget),
                   .degradation = budget.degradation()};
   }
 
@@ -121,7 +122,7 @@ class BlendHandler : public ExchangeHandler {
     response_.set_mean_distance(blend_.mean_distance());
     response_.set_mean_shift(blend_.mean_shift());
     response_.set_degradation(budget.degradation());
-    v1::BlendParams effective = blend_.first().effective;
+    v1::BlendParams effective = blend_.leading().effective;
     *effective.mutable_search() = budget.effective();
     if (!google::protobuf::util::MessageDifferencer::Equals(effective,
                                                             effective_)) {

@@ -168,8 +168,8 @@ absl::Status ExchangeHandler::Decode(const v1::Frames& frames,
 }
 
 LatencyBudget ExchangeHandler::BudgetOf(const ResolvedSearch& search,
+                                        const LoadedVersion& version,
                                         bool may_pass_through) {
-  const LoadedVersion& version = pin_.version();
   const IndexShape shape{.kind = version.record->spec.kind,
                          .rows = version.record->manifest.frames(),
                          .nlist = std::max(1U, version.record->spec.nlist),

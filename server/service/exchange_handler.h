@@ -135,13 +135,17 @@ class ExchangeHandler : public RpcHandler {
   // The parameters are others now: what a frame takes is unknown.
   void ForgetFrameTime() { frame_time_ = absl::InfiniteDuration(); }
   // What the message in work must keep to.
-  LatencyBudget BudgetOf(const ResolvedSearch& search, bool may_pass_through);
+  LatencyBudget BudgetOf(const ResolvedSearch& search,
+                         const LoadedVersion& version, bool may_pass_through);
 
  private:
   void LetOthersPass();
-  // Every one is searched for every frame.
+  // Each is searched for every frame.
   uint64_t voices() const {
-    return std::max<uint64_t>(1, pin_.leases().size());
+    const auto heard =
+        std::count_if(pin_.weights().begin(), pin_.weights().end(),
+                      [](float weight) { return weight > 0; });
+    return std::max<uint64_t>(1, static_cast<uint64_t>(heard));
   }
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
   // `polling`: on the thread that polls gRPC.

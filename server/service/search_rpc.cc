@@ -41,7 +41,7 @@ class SearchHandler : public ExchangeHandler {
                             ResolveSearch(params_, version));
     TIMBRE_RETURN_IF_ERROR(CheckSize(search.settings.k, scratch.frames.rows));
     response_.Clear();
-    LatencyBudget budget = BudgetOf(search, false);
+    LatencyBudget budget = BudgetOf(search, version, false);
     {
       const StageTimer timer(*context().metrics, Rpc::kSearch, Stage::kSearch);
       TIMBRE_RETURN_IF_ERROR(Search(budget, scratch));

@@ -9,17 +9,19 @@
 namespace timbre {
 namespace {
 
-// What the budget took from the first voice is taken from every other one.
-SearchSettings Lowered(const SearchSettings& own, const SearchSettings& first,
+// `own` times left / asked, at least `least`.
+uint32_t Scaled(uint32_t own, uint32_t asked, uint32_t left, uint32_t least) {
+  if (left >= asked) return own;
+  return std::max(least, static_cast<uint32_t>(uint64_t{own} * left / asked));
+}
+
+// What the budget took from the leading voice it takes from every one.
+SearchSettings Lowered(const SearchSettings& own, const SearchSettings& asked,
                        const SearchSettings& left) {
-  SearchSettings settings = own;
-  if (left.nprobe < first.nprobe) {
-    settings.nprobe = std::min(own.nprobe, left.nprobe);
-  }
-  if (left.candidates < first.candidates) {
-    settings.candidates = std::min(own.candidates, left.candidates);
-  }
-  return settings;
+  return {.k = own.k,
+          .nprobe = Scaled(own.nprobe, asked.nprobe, left.nprobe, 1),
+          .candidates =
+              Scaled(own.candidates, asked.candidates, left.candidates, own.k)};
 }
 
 void AddShift(const KernelTable& kernels, const float* frames, uint64_t rows,
@@ -40,12 +42,22 @@ absl::Status VoiceBlend::Begin(const VoicePin& pin,
   search_time_ = blend_time_ = absl::ZeroDuration();
   mixed_ = {};
   voices_.resize(pin.leases().size());
+  leading_ = 0;
+  bool leading_has_lists = false;
   for (size_t i = 0; i < voices_.size(); ++i) {
     const LoadedVersion& version = *pin.leases()[i];
     voices_[i].index = version.index.get();
     voices_[i].weight = pin.mixed() ? pin.weights()[i] : 1;
     voices_[i].totals = {};
     TIMBRE_ASSIGN_OR_RETURN(voices_[i].blend, ResolveBlend(params, version));
+    // A voice without lists has nothing to give way with.
+    const bool heard = voices_[i].weight > 0;
+    const bool lists = version.record->spec.kind != IndexKind::kFlat;
+    const bool leads = voices_[leading_].weight > 0;
+    if (i == 0 || (heard && (!leads || (lists && !leading_has_lists)))) {
+      leading_ = i;
+      leading_has_lists = lists && heard;
+    }
   }
   return absl::OkStatus();
 }
@@ -80,7 +92,7 @@ absl::Status VoiceBlend::MixVoices(
   for (Voice& voice : voices_) {
     if (voice.weight == 0) continue;
     const SearchSettings own = Lowered(voice.blend.search.settings,
-                                       first().search.settings, *settings);
+                                       leading().search.settings, *settings);
     TIMBRE_RETURN_IF_ERROR(BlendVoice(voice, own, frames, rows, rates, scratch,
                                       scratch.voice.data()));
     for (size_t j = 0; j < rows * n; ++j) {

@@ -27,12 +27,14 @@ class VoiceBlend {
  public:
   // `pin` is pinned and outlives the message; `params` are checked.
   absl::Status Begin(const VoicePin& pin, const v1::BlendParams& params);
-  // Of the first voice.
-  const ResolvedBlend& first() const { return voices_.front().blend; }
+  // Of the voice whose settings are reported, and give way first: the first
+  // with a weight and lists, if there is one.
+  const ResolvedBlend& leading() const { return voices_[leading_].blend; }
+  size_t leading_voice() const { return leading_; }
 
   // Blends frames [first, first + rows) of scratch.frames, at scratch.rates,
-  // into scratch.out. `settings` are what a latency budget leaves of first()'s,
-  // for every voice; nullopt: the frames pass through.
+  // into scratch.out. `settings` are what a latency budget leaves of
+  // leading()'s, for every voice; nullopt: the frames pass through.
   absl::Status Piece(uint64_t first, uint64_t rows,
                      const std::optional<SearchSettings>& settings,
                      WorkerScratch& scratch);
@@ -60,6 +62,7 @@ class VoiceBlend {
                          WorkerScratch& scratch, float* out);
 
   std::vector<Voice> voices_;
+  size_t leading_ = 0;
   BlendTotals mixed_;  // shift of several voices mixed
   absl::Duration search_time_;
   absl::Duration blend_time_;

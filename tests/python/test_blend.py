@@ -1,5 +1,7 @@
 """Blend against RVC's formula in plain numpy."""
 
+import pickle
+
 import numpy as np
 import pytest
 import timbre
@@ -130,6 +132,8 @@ def test_bad_frames_raise_before_anything_is_sent(voice, queries):
     with pytest.raises(timbre.BadFrame, match="frames 3 hold") as caught:
         voice.blend(x)
     assert caught.value.rows == [3] and caught.value.field == "frames"
+    copied = pickle.loads(pickle.dumps(caught.value))  # as multiprocessing does
+    assert copied.rows == [3] and str(copied) == str(caught.value)
     assert np.isfinite(voice.blend(queries)).all()
 
 

@@ -55,6 +55,19 @@ def test_after_a_late_answer_the_next_is_right(stopped, alice, queries):
     assert np.array_equal(voice.blend(alice[:16]), voice.expected)
 
 
+def test_what_is_wrong_is_never_late(client, voice, queries):
+    """An error that trying again does not mend is raised, also where it came
+    after the budget."""
+    from timbre._exchange import Ended
+    from timbre._patience import Patience
+
+    patience = Patience(30, budget_s=0.0)
+    with pytest.raises(timbre.DataLoss):
+        patience.after(Ended("DATA_LOSS", "damaged", ()), was_idle=False)
+    with pytest.raises(timbre.Late):
+        patience.after(Ended("UNAVAILABLE", "gone", ()), was_idle=False)
+
+
 def test_without_a_budget_silence_ends_at_the_timeout(stopped, queries):
     voice, _ = stopped
     with pytest.raises(timbre.Unavailable, match="no answer for 0.5 s"):

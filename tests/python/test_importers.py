@@ -30,10 +30,10 @@ def test_a_pickle_of_indices_becomes_a_speaker_each(
 ):
     importers.main(
         ["so_vits", str(pickled), "--server", server.address,
-         "--name", "1=so-vits-one"]
+         "--name", "1=so-vits-one", "--prefix", "model-"]
     )
-    assert "'0' is speaker 0, version 1: 300 frames" in capsys.readouterr().out
-    assert np.array_equal(client.speaker("0").frames(), ROWS[0])
+    assert "'0' is speaker model-0, version 1: 300 frames" in capsys.readouterr().out
+    assert np.array_equal(client.speaker("model-0").frames(), ROWS[0])
     assert np.array_equal(client.speaker("so-vits-one").frames(), ROWS[1])
     assert client.get_speaker("so-vits-one").active.labels == {
         "original_name": "1"
@@ -65,6 +65,11 @@ def test_tensors_become_frames(client, tmp_path):
     assert np.array_equal(client.speaker("anna").frames(), ROWS[1])
 
 
+def test_a_number_is_no_name(client):
+    with pytest.raises(timbre.InvalidArgument, match="--prefix"):
+        list(importers.import_entries(client, iter([("0", ROWS[0])])))
+
+
 def test_two_names_never_become_one_speaker(client):
     entries = iter([("A b", ROWS[0]), ("a-B", ROWS[1])])
     with pytest.raises(timbre.InvalidArgument, match="both be called a-b"):
@@ -73,10 +78,17 @@ def test_two_names_never_become_one_speaker(client):
 
 @pytest.mark.parametrize(
     "name, expected",
-    [("Alice", "alice"), ("..x", "x"), ("日本", "speaker"), ("a" * 90, "a" * 63)],
+    [
+        ("Alice", "alice"),
+        ("..x", "x"),
+        ("[Kit] v2", "kit-v2"),
+        ("日本", "speaker-cf2abf0c"),
+        ("a" * 90, "a" * 63),
+        ("...", "speaker"),
+    ],
 )
 def test_slugs_are_names_that_the_server_takes(name, expected):
-    assert importers.slug(name) == expected
+    assert timbre.slug(name) == expected
 
 
 def test_exact_search_is_exact(alice, queries):

@@ -13,6 +13,7 @@
 """
 
 from timbre import compat, errors
+from timbre._names import slug
 from timbre.aio import AsyncClient, AsyncMix, AsyncVoice
 from timbre.client import Client
 from timbre.errors import (
@@ -73,4 +74,5 @@ __all__ = [
     "Voice",
     "compat",
     "errors",
+    "slug",
 ]

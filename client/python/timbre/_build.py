@@ -47,7 +47,9 @@ class FrameSource:
                 reason="INVALID_FIELD",
             )
         self.repeatable = self._sources is not None
-        self.count = sum(len(open_()) for _, open_ in self._sources or ())
+        self.count = sum(
+            (_shape_of(name, open_())[0] for name, open_ in self._sources or ())
+        )
 
     def messages(self) -> Iterator[bytes]:
         """BuildRequests, serialized."""
@@ -66,8 +68,7 @@ class FrameSource:
             yield f"frames[{i}]", x
 
 
-def _rows_of(name: str, x: Any) -> Iterator[np.ndarray]:
-    """Checked pieces of one array."""
+def _shape_of(name: str, x: Any) -> Any:
     shape: Any = getattr(x, "shape", ())
     if len(shape) != 2 or shape[1] == 0:
         raise InvalidArgument(
@@ -75,6 +76,12 @@ def _rows_of(name: str, x: Any) -> Iterator[np.ndarray]:
             field="frames",
             reason="INVALID_FIELD",
         )
+    return shape
+
+
+def _rows_of(name: str, x: Any) -> Iterator[np.ndarray]:
+    """Checked pieces of one array."""
+    shape = _shape_of(name, x)
     itemsize = 2 if "float16" in str(x.dtype) else 4
     step = max(1, _frames.MESSAGE_BYTES // (shape[1] * itemsize))
     for first in range(0, shape[0], step):

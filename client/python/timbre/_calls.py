@@ -31,13 +31,13 @@ def unary(
             answer = call(
                 request.SerializeToString(),
                 metadata=connection.metadata(speaker),
-                timeout=connection.timeout_s,
+                timeout=max(0.001, patience.deadline - time.monotonic()),
             )
             return response.FromString(answer)
         except grpc.RpcError as error:
             ended = ended_by(error)
             found = error_of(ended)
-            if once and not found.reason:
+            if once and found.code != "DEADLINE_EXCEEDED" and not found.reason:
                 raise found from None
             time.sleep(patience.after(ended, was_idle=False))
 
@@ -54,12 +54,21 @@ def stream(
     call = connection.channel.unary_stream(_contract.CATALOG + method)(
         request.SerializeToString(), metadata=connection.metadata(speaker)
     )
+    patience = Patience(connection.timeout_s)
+    watchdog = connection.watchdog
+    watch = watchdog.add(call)
     try:
+        watchdog.arm(watch, patience.deadline)
         for answer in call:
+            watchdog.disarm(watch)  # the caller takes its time
             yield response.FromString(answer)
+            patience.progress()
+            watchdog.arm(watch, patience.deadline)
     except grpc.RpcError as error:
-        raise error_of(ended_by(error)) from None
+        found = error_of(ended_by(error))
+        raise (patience.late(found) if watch.expired else found) from None
     finally:
+        watchdog.remove(watch)
         call.cancel()
 
 

@@ -36,6 +36,10 @@ class Ended(Exception):
         self.message = message
         self.metadata = metadata
 
+    def anew(self) -> Ended:
+        """One to raise: without a traceback, which would keep frames alive."""
+        return Ended(self.code, self.message, self.metadata)
+
 
 class Segregated:
     """Over grpcio's own lower layer; no thread but the caller's."""
@@ -142,7 +146,7 @@ class Segregated:
 
     def _operate(self, tag: int, *operations: Any) -> None:
         if self._ended is not None:
-            raise self._ended
+            raise self._ended.anew()
         try:
             started = self._call.operate(operations, tag)
         except ValueError as error:  # the channel is closed
@@ -165,7 +169,7 @@ class Segregated:
         """Raises Ended."""
         while self._ended is None or self._sending or self._receiving:
             self._await_event()
-        raise self._ended
+        raise self._ended.anew()
 
     def _await_event(self) -> None:
         event = self._call.next_event()

@@ -51,10 +51,12 @@ class Patience:
         """
         error = errors.from_status(ended.code, ended.message, ended.metadata)
         left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise self.late(error) from None
-        if not may_retry(error):
+        # A call's own deadline counts as silence.
+        silent = error.code == "DEADLINE_EXCEEDED"
+        if not (may_retry(error) or silent):
             raise error from None
+        if left <= 0 or silent:
+            raise self.late(error) from None
         if was_idle and error.code != "RESOURCE_EXHAUSTED":
             return 0
         delay = error.retry_after_s

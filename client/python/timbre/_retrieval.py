@@ -76,6 +76,12 @@ class Retrieval:
     ) -> tuple[np.ndarray, np.ndarray, SearchInfo]:
         """See Voice.search. `search`: the arguments of search_params."""
         params = search_params(*search)
+        if params.k > 1024:  # before room is made for the answer
+            raise InvalidArgument(
+                f"k {params.k}: must be 1..1024",
+                field="k",
+                reason="INVALID_FIELD",
+            )
         good, batch = self._good_rows(x, on_bad_frame)
         rows = batch.rows if good is None else batch.rows[good]
         k = params.k or 8

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import os
+import threading
 import time
 import weakref
 from typing import Any, Callable, Optional
@@ -37,10 +38,15 @@ class Connection:
         self.channel = channel
         self.timeout_s = timeout_s
         self.watchdog = Watchdog()
-        self.pools: weakref.WeakSet[Streams] = weakref.WeakSet()
         self._headers = headers
         self._pid = os.getpid()
         self.closed = False
+        # Streams of pools that were forgotten: the next call ends them. Not
+        # the garbage collector, which may run on any thread, inside any lock.
+        self.forgotten: collections.deque[Stream] = collections.deque()
+        self._pools: weakref.WeakSet[Streams] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        weakref.finalize(self, self.watchdog.close).atexit = False
 
     def metadata(self, speaker: str = "") -> tuple[tuple[str, str], ...]:
         """Of a call; the speaker is there for proxies."""
@@ -62,7 +68,7 @@ class Connection:
             raise errors.FailedPrecondition(
                 "the client is closed", reason="CLIENT_CLOSED"
             )
-        if self._pid != os.getpid():
+        if not self.is_ours():
             raise errors.ForkError(
                 f"this client belongs to process {self._pid}: gRPC does not"
                 " survive a fork. Make a client in the child, or start"
@@ -70,15 +76,35 @@ class Connection:
                 reason="FORKED",
             )
 
+    def add(self, pool: Streams) -> None:
+        """Closes `pool` with the connection."""
+        with self._lock:
+            self._pools.add(pool)
+
+    def is_ours(self) -> bool:
+        """Whether this process made it; else it must not be touched."""
+        return self._pid == os.getpid()
+
+    def bury(self) -> None:
+        """Ends the streams that were forgotten."""
+        while self.forgotten:
+            try:
+                self.forgotten.pop().abandon()
+            except IndexError:  # another thread was faster
+                return
+
     def close(self) -> None:
         """Ends all streams and the connection."""
-        if self.closed or self._pid != os.getpid():
+        if self.closed or not self.is_ours():
             return
         self.closed = True
-        for pool in list(self.pools):
+        with self._lock:
+            pools = list(self._pools)
+        for pool in pools:
             pool.close()
-        self.watchdog.close()
+        self.bury()
         self.channel.close()
+        self.watchdog.close()
 
 
 class Stream:
@@ -99,9 +125,9 @@ class Stream:
         self.said: dict[str, Any] = {}
         self.heard: dict[str, Any] = {}
 
-    def close(self) -> None:
-        """Ends the stream well; within a second."""
-        self._watchdog.arm(self.watch, time.monotonic() + 1)
+    def close(self, deadline: float) -> None:
+        """Ends the stream well; at `deadline` (time.monotonic) it is cut."""
+        self._watchdog.arm(self.watch, deadline)
         self.exchange.close()
         self.abandon()
 
@@ -128,9 +154,11 @@ class Streams:
         self._speaker = speaker
         self._idle: collections.deque[Stream] = collections.deque()
         self._closed = False
-        connection.pools.add(self)
+        connection.add(self)
         # A pool that is forgotten leaves no stream open.
-        weakref.finalize(self, _abandon_all, self._idle).atexit = False
+        weakref.finalize(
+            self, connection.forgotten.extend, self._idle
+        ).atexit = False
 
     def ask(
         self, count: int, encode: Encode, take: Take, patience: Patience
@@ -144,6 +172,7 @@ class Streams:
         answered = 0
         while answered < count:
             self._connection.check()
+            self._connection.bury()
             stream: Optional[Stream] = None
             was_idle = False
             try:
@@ -167,13 +196,24 @@ class Streams:
                     stream.abandon()
                 raise
             else:
-                self._release(stream)
+                if stream.watch.expired:  # in the moment of its answer
+                    stream.abandon()
+                else:
+                    self._release(stream)
 
     def close(self) -> None:
-        """Ends the idle streams; busy ones end with their calls."""
+        """Ends the idle streams, within a second; busy ones end with their
+        calls."""
+        if not self._connection.is_ours():
+            return
         self._closed = True
+        deadline = time.monotonic() + 1
         while self._idle:
-            self._idle.pop().close()
+            try:
+                stream = self._idle.pop()
+            except IndexError:  # another thread was faster
+                return
+            stream.close(deadline)
 
     def _answers(
         self,
@@ -206,8 +246,3 @@ class Streams:
         self._idle.append(stream)
         if self._closed or self._connection.closed:
             self.close()
-
-
-def _abandon_all(idle: collections.deque[Stream]) -> None:
-    while idle:
-        idle.pop().abandon()

@@ -68,10 +68,12 @@ class Watchdog:
             else:
                 self._condition.notify()
 
-    def disarm(self, watch: Watch) -> None:
-        """The call was answered."""
+    def disarm(self, watch: Watch) -> bool:
+        """The call was answered. Whether it is still of use: the watchdog may
+        have ended it at the same moment."""
         with self._condition:
             watch.deadline = math.inf
+            return not watch.expired
 
     def close(self) -> None:
         """Ends the thread."""
@@ -80,18 +82,24 @@ class Watchdog:
             self._condition.notify()
 
     def _run(self) -> None:
-        with self._condition:
-            while not self._closed:
+        while True:
+            with self._condition:
+                if self._closed:
+                    return
                 now = time.monotonic()
-                self._next_look = math.inf
-                for watch in self._watches:
-                    if watch.deadline <= now:
-                        watch.deadline = math.inf
-                        watch.expired = True
-                        watch.call.cancel()
-                    self._next_look = min(self._next_look, watch.deadline)
-                self._condition.wait(
-                    None
-                    if self._next_look == math.inf
-                    else self._next_look - now
+                due = [w for w in self._watches if w.deadline <= now]
+                for watch in due:
+                    watch.deadline = math.inf
+                    watch.expired = True
+                self._next_look = min(
+                    (w.deadline for w in self._watches), default=math.inf
                 )
+                if not due:
+                    self._condition.wait(
+                        None
+                        if self._next_look == math.inf
+                        else self._next_look - now
+                    )
+            # Without the lock: grpcio has locks of its own.
+            for watch in due:
+                watch.call.cancel()

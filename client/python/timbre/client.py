@@ -49,7 +49,8 @@ class Client:
     making, every call raises ForkError.
 
     Args:
-      address: "host:port" or "unix:path".
+      address: "host:port" or "unix:path"; "": the environment's
+        TIMBRE_SERVER, else 127.0.0.1:7400.
       token: sent as `authorization: Bearer ...`.
       tls: None: plain text. True: TLS with the system's roots; or the roots
         as PEM, bytes or a path; or grpc.ChannelCredentials.
@@ -60,13 +61,15 @@ class Client:
 
     def __init__(
         self,
-        address: str,
+        address: str = "",
         *,
         token: Optional[str] = None,
         tls: Tls = None,
         timeout_s: float = 30.0,
         options: tuple[tuple[str, Any], ...] = (),
     ) -> None:
+        address = address or os.environ.get("TIMBRE_SERVER", "")
+        address = address or "127.0.0.1:7400"
         self.address = address
         credentials = _credentials(tls)
         options = (*_OPTIONS, *options)
@@ -234,7 +237,9 @@ class Client:
         """Makes another version the one that new streams get."""
         request = _contract.ActivateVersionRequest()
         assign(request, "version", version)
-        return self._on_speaker("ActivateVersion", request, speaker)
+        return self._on_speaker(
+            "ActivateVersion", request, speaker, once=True
+        )
 
     def delete_version(self, speaker: str, version: int) -> Speaker:
         """Deletes a version that is not active."""

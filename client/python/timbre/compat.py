@@ -50,7 +50,7 @@ class FaissIndex:
         self.ntotal = voice.frames_count
         self.d = voice.dimension
         # faiss.METRIC_L2 is 1, METRIC_INNER_PRODUCT 0.
-        self.metric_type = 1 if voice.info.metric == "l2" else 0
+        self.metric_type = int(voice.info.metric in ("l2", "unspecified"))
 
     def search(
         self, x: Any, k: int = 8, **faiss_keywords: Any

@@ -7,7 +7,7 @@ server's advice where trying again helps.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Optional
+from typing import Any, Iterable, Optional, Sequence
 
 from timbre import _contract
 
@@ -70,9 +70,9 @@ class BadFrame(InvalidArgument):
       rows: the numbers of the bad frames.
     """
 
-    def __init__(self, message: str, rows: list[int]) -> None:
+    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
         super().__init__(message, reason="BAD_FRAME", field="frames")
-        self.rows = rows
+        self.rows = list(rows)
 
 
 class NotFound(Error, LookupError):

@@ -5,8 +5,9 @@
     python -m timbre.importers soft dataset/44k/alice
 
 needs `pip install timbre[importers]` (faiss-cpu, torch). Each entry becomes one
-speaker, called by a slug of its name, with the name itself in the label
-`original_name`; `--name old=new` chooses another.
+speaker, called by a slug of its name (so-vits-svc's are numbers: they need a --prefix),
+with the name itself in the label `original_name`; `--name old=new` chooses
+another.
 
 Unpickling runs whatever code is in the file. It happens here, on your own
 machine, never in the server: open only files that you trust.
@@ -17,13 +18,13 @@ from __future__ import annotations
 import argparse
 import pathlib
 import pickle
-import re
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 
+from timbre._names import slug
 from timbre.client import Client
-from timbre.errors import InvalidArgument
+from timbre.errors import Error, InvalidArgument
 from timbre.results import Version
 
 # Original name, frames [n, dimension].
@@ -86,23 +87,17 @@ def soft(path: str) -> Iterator[Entry]:
 _KINDS = {"so_vits": so_vits, "kmeans": kmeans, "soft": soft}
 
 
-def slug(name: str) -> str:
-    """A speaker name as the server takes it: [a-z0-9] then up to 62 of
-    [a-z0-9._-]."""
-    cleaned = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")
-    return cleaned[:63] or "speaker"
-
-
 def import_entries(
     client: Client,
     entries: Iterator[Entry],
     names: Optional[Mapping[str, str]] = None,
+    prefix: str = "",
     **options: Any,
 ) -> Iterator[tuple[str, str, Version]]:
     """Builds one speaker per entry; yields original name, speaker, version.
 
     Args:
-      names: speakers for original names; else `slug`.
+      names: speakers for original names; else `slug` of prefix and name.
       options: as in Client.build.
 
     Raises:
@@ -112,7 +107,14 @@ def import_entries(
     used: dict[str, str] = {}
     common = options.pop("labels", None) or {}
     for name, frames in entries:
-        speaker = (names or {}).get(name) or slug(name)
+        speaker = (names or {}).get(name) or slug(prefix + name)
+        if speaker.isdigit():
+            raise InvalidArgument(
+                f"{name!r} is a number, which another model has too: choose"
+                f" with --name {name}=... or --prefix",
+                field="name",
+                reason="NUMBER_AS_NAME",
+            )
         if speaker in used:
             raise InvalidArgument(
                 f"{name!r} and {used[speaker]!r} would both be called"
@@ -136,9 +138,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     )
     parser.add_argument("kind", choices=sorted(_KINDS))
     parser.add_argument("path")
-    parser.add_argument("--server", default="127.0.0.1:7400")
+    parser.add_argument("--server", default="", help="HOST:PORT")
     parser.add_argument(
         "--name", action="append", default=[], metavar="OLD=NEW"
+    )
+    parser.add_argument(
+        "--prefix", default="", help="of the names, such as my-model-"
     )
     given = parser.parse_args(arguments)
     names = {}
@@ -147,14 +152,20 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         if not equals:
             parser.error(f"--name {pair}: must be OLD=NEW")
         names[old] = new
-    with Client(given.server) as client:
-        for name, speaker, version in import_entries(
-            client, _KINDS[given.kind](given.path), names
-        ):
-            print(
-                f"{name!r} is speaker {speaker}, version {version.version}:"
-                f" {version.frames} frames of {version.dimension}"
-            )
+    try:
+        with Client(given.server) as client:
+            for name, speaker, version in import_entries(
+                client, _KINDS[given.kind](given.path), names, given.prefix
+            ):
+                print(
+                    f"{name!r} is speaker {speaker}, version"
+                    f" {version.version}: {version.frames} frames of"
+                    f" {version.dimension}"
+                )
+    except ImportError as error:
+        parser.exit(3, f"{error}: pip install timbre[importers]\n")
+    except (Error, OSError, pickle.UnpicklingError) as error:
+        parser.exit(3, f"timbre.importers: {error}\n")
 
 
 if __name__ == "__main__":
