@@ -159,7 +159,8 @@ TEST(BlendParamsTest, ValuesOutOfRangeAreRefusedByTheirField) {
           {"params.alpha", [](auto& p) { p.set_alpha(NAN); }},
           {"params.weighting",
            [](auto& p) { p.set_weighting(static_cast<v1::Weighting>(4)); }},
-          {"params.k", [](auto& p) { p.mutable_search()->set_k(2000); }}};
+          {"params.search.k",
+           [](auto& p) { p.mutable_search()->set_k(2000); }}};
   for (const auto& [field, change] : cases) {
     v1::BlendParams params;
     change(params);
