@@ -9,11 +9,11 @@ import uuid
 from typing import Any, Callable, Iterator, Mapping, Optional, Union
 
 import grpc
-import numpy as np
 
-from timbre import _contract, _frames, errors
+from timbre import _contract, errors
 from timbre._build import FrameSource, options_message
 from timbre._calls import ended_by, error_of, stream, unary
+from timbre._closing import Closing
 from timbre._exchange import Ended
 from timbre._parameters import assign, check_choice
 from timbre._patience import Patience
@@ -36,11 +36,9 @@ _OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-# Rows per ReadFrames by ids.
-_MAX_IDS = 100_000
 
 
-class Client:
+class Client(Closing):
     """A connection to a Timbre server. Make one per process and share it:
     every method may be called from any thread. It connects when it is first
     used, and again whenever that is needed.
@@ -112,7 +110,7 @@ class Client:
                 field="dimension",
                 reason="WRONG_DIMENSION",
             )
-        voice = Voice(self, name, info)
+        voice = Voice(self._connection, name, info)
         if warm:
             voice._retrieval.warm()
         return voice
@@ -137,7 +135,7 @@ class Client:
                 field="weights",
                 reason="WRONG_DIMENSION",
             )
-        mix = Mix(self, weights, infos)
+        mix = Mix(self._connection, weights, infos)
         if warm:
             mix.warm()
         return mix
@@ -311,12 +309,6 @@ class Client:
         """Ends all streams and the connection. Idempotent."""
         self._connection.close()
 
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<timbre.Client {self.address}>"
 
@@ -352,43 +344,6 @@ class Client:
                 once,
             )
         )
-
-    def _read_frames(
-        self,
-        voice: Voice,
-        first_id: int,
-        count: int,
-        ids: Optional[Any],
-        dtype: np.dtype,
-    ) -> np.ndarray:
-        check_choice("dtype", dtype.name, ("float32", "float16"))
-        parts = [np.empty((0, voice.dimension), dtype)]
-        wanted: list[Any] = [None]
-        if ids is not None:
-            ids = np.asarray(ids, np.uint64).ravel()
-            wanted = [
-                ids[first : first + _MAX_IDS]
-                for first in range(0, len(ids), _MAX_IDS)
-            ]
-        for some in wanted:
-            request = _contract.ReadFramesRequest(
-                version=voice.version,
-                element_type=_contract.ELEMENT_TYPES[dtype.name],
-            )
-            request.speaker = voice.speaker
-            assign(request, "first_id", first_id)
-            assign(request, "count", count)
-            if some is not None:
-                request.ids.extend(some.tolist())
-            for answer in stream(
-                self._connection,
-                "ReadFrames",
-                request,
-                _contract.ReadFramesResponse,
-                voice.speaker,
-            ):
-                parts.append(_frames.read(answer.frames))
-        return np.concatenate(parts)
 
     def _build_once(
         self,

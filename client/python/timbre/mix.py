@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
+from typing import Any, Mapping, Optional, Union
 
 import numpy as np
 
+from timbre._closing import Closing
 from timbre._retrieval import Retrieval, Voices
+from timbre._streams import Connection
 from timbre.errors import InvalidArgument
 from timbre.results import Version
 
-if TYPE_CHECKING:
-    from timbre.client import Client
 
-
-class Mix:
+class Mix(Closing):
     """Made by Client.mix: every frame is mixed with the weighted sum of what
     each voice would mix it with. Versions are pinned as in Voice.
     Thread-safe.
@@ -27,7 +26,7 @@ class Mix:
 
     def __init__(
         self,
-        client: Client,
+        connection: Connection,
         weights: Mapping[str, float],
         infos: Mapping[str, Version],
     ) -> None:
@@ -35,7 +34,7 @@ class Mix:
         self.versions = {name: infos[name].version for name in weights}
         self.dimension = next(iter(infos.values())).dimension
         self._retrieval = Retrieval(
-            client._connection,
+            connection,
             next(iter(weights)),
             self.dimension,
             lambda request: None,  # every message may name the voices
@@ -100,12 +99,6 @@ class Mix:
     def close(self) -> None:
         """Ends the open streams. The mix can still be used."""
         self._retrieval.close()
-
-    def __enter__(self) -> Mix:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         parts = ", ".join(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
+from timbre._closing import Closing
 from timbre._retrieval import Retrieval
+from timbre._stored import read_frames
+from timbre._streams import Connection
 from timbre.errors import InvalidArgument
 from timbre.results import Version
-
-if TYPE_CHECKING:
-    from timbre.client import Client
 
 _FLT_MAX = float(np.finfo(np.float32).max)
 
 
-class Voice:
+class Voice(Closing):
     """A speaker at one version, made by Client.speaker.
 
     The version stays the same for the life of the object, also when another
@@ -34,8 +34,10 @@ class Voice:
       info: all that the server says of the version.
     """
 
-    def __init__(self, client: Client, speaker: str, info: Version) -> None:
-        self._client = client
+    def __init__(
+        self, connection: Connection, speaker: str, info: Version
+    ) -> None:
+        self._connection = connection
         self.speaker = speaker
         self.info = info
         self.version = info.version
@@ -47,7 +49,7 @@ class Voice:
             request.version = info.version
 
         self._retrieval = Retrieval(
-            client._connection,
+            connection,
             speaker,
             info.dimension,
             identify,
@@ -175,19 +177,20 @@ class Voice:
                 field="ids",
                 reason="INVALID_FIELD",
             )
-        return self._client._read_frames(
-            self, first_id, count, ids, np.dtype(dtype)
+        return read_frames(
+            self._connection,
+            self.speaker,
+            self.version,
+            self.dimension,
+            first_id,
+            count,
+            ids,
+            np.dtype(dtype),
         )
 
     def close(self) -> None:
         """Ends the open streams. The voice can still be used."""
         self._retrieval.close()
-
-    def __enter__(self) -> Voice:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return (
