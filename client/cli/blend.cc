@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/command.h"
 #include "client/cli/search_options.h"
@@ -66,6 +67,7 @@ absl::Status Run(BlendArguments& arguments) {
   if (arguments.common.json) {
     PrintJson({{"speaker", arguments.voice.speaker},
                {"version", result.version},
+               {"versions", result.versions},
                {"frames", frames.rows},
                {"effective", ToJson(result.effective)},
                {"mean_distance", result.mean_distance},
@@ -74,9 +76,11 @@ absl::Status Run(BlendArguments& arguments) {
   }
   const v1::SearchParams& search = result.effective.search();
   std::cout << absl::StrFormat(
-      "%s: %d frames, version %d, index_rate %g, k %d, nprobe %d, k_factor "
+      "%s: %d frames, version %s, index_rate %g, k %d, nprobe %d, k_factor "
       "%g\nmean distance of the nearest frame %.2f, mean shift %.1f %%\n",
-      arguments.output, frames.rows, result.version,
+      arguments.output, frames.rows,
+      result.versions.empty() ? absl::StrCat(result.version)
+                              : absl::StrJoin(result.versions, ", "),
       result.effective.index_rate(), search.k(), search.nprobe(),
       search.k_factor(), result.mean_distance, result.mean_shift * 100);
   return absl::OkStatus();

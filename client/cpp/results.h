@@ -44,8 +44,9 @@ struct BlendOptions {
 struct BlendResult {
   FrameMatrix frames;  // of the shape that was sent
   v1::BlendParams effective;
-  uint64_t version = 0;
-  double mean_distance = 0;  // over all frames
+  uint64_t version = 0;            // 0 with several voices
+  std::vector<uint64_t> versions;  // of these, in their order
+  double mean_distance = 0;        // over all frames
   double mean_shift = 0;
 };
 

@@ -54,6 +54,8 @@ class BlendCollector {
     result_.mean_shift += rows * response.mean_shift();
     if (response.has_effective()) result_.effective = response.effective();
     result_.version = response.version();
+    result_.versions.assign(response.versions().begin(),
+                            response.versions().end());
   }
 
   BlendResult Finish(uint64_t rows) {

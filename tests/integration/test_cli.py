@@ -227,7 +227,8 @@ def test_voices_are_mixed_by_name_and_weight(run, tmp_path):
         run("synth", f"v{voice}", "--frames=500", f"--voice={voice}")
         run("build", f"cli-mix{voice}", f"v{voice}")
         run("blend", f"cli-mix{voice}", "v1/000000.npy", f"{voice}.npy")
-    run("blend", "cli-mix1=3,cli-mix2=1", "v1/000000.npy", "mix.npy")
+    mixed = run("blend", "cli-mix1=3,cli-mix2=1", "v1/000000.npy", "mix.npy")
+    assert "version 1, 1," in mixed.stdout
     one, two, mix = (np.load(tmp_path / f"{n}.npy") for n in ("1", "2", "mix"))
     assert np.allclose(mix, 0.75 * one + 0.25 * two, atol=1e-4)
     refused = run("blend", "cli-mix1=3,cli-mix2", "v1/000000.npy", "x.npy",
