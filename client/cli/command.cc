@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cpp/output.h"
 #include "server/base/errors.h"
 
 namespace timbre::cli {
@@ -117,6 +118,13 @@ void PrintJson(const nlohmann::json& value) {
   std::cout << value.dump(2, ' ', false,
                           nlohmann::json::error_handler_t::replace)
             << "\n";
+}
+
+absl::Status WriteText(const std::string& path, const std::string& text) {
+  if (path.empty()) return absl::OkStatus();
+  return client::WriteWhole(path, [&](OutputFile& out) {
+    return out.Append(text.data(), text.size());
+  });
 }
 
 std::string HumanBytes(uint64_t bytes) {

@@ -42,6 +42,9 @@ void PrintTable(const std::vector<std::vector<std::string>>& rows);
 
 void PrintJson(const nlohmann::json& value);
 
+// Writes a file whole or not at all; nothing where `path` is empty.
+absl::Status WriteText(const std::string& path, const std::string& text);
+
 // "1.5 MB"
 std::string HumanBytes(uint64_t bytes);
 

@@ -1,6 +1,5 @@
 // timbre compare SPEAKER INDEX_FILE queries.npy
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <vector>
@@ -177,15 +176,10 @@ absl::Status Run(const CompareArguments& arguments) {
   TIMBRE_ASSIGN_OR_RETURN(contenders[0], Local(arguments, k, queries));
   TIMBRE_ASSIGN_OR_RETURN(contenders[1], Remote(arguments, queries));
   Print(arguments, queries.rows, contenders);
-  if (arguments.html.empty()) return absl::OkStatus();
-  std::ofstream page(arguments.html);
-  page << ComparisonHtml(
-      absl::StrCat(arguments.voice.speaker, ": local faiss and Timbre"),
-      contenders);
-  page.close();
-  if (page) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kInvalidArgument, "CANNOT_WRITE",
-                   absl::StrCat(arguments.html, ": cannot be written"));
+  return WriteText(arguments.html,
+                   ComparisonHtml(absl::StrCat(arguments.voice.speaker,
+                                               ": local faiss and Timbre"),
+                                  contenders));
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
+#include "client/load/report.h"
 
 namespace timbre::cli {
 namespace {
@@ -30,11 +30,6 @@ std::string Shown(const Column& column, const Contender& contender) {
   return absl::StrFormat("%.*f", column.digits, value);
 }
 
-std::string Escape(const std::string& text) {
-  return absl::StrReplaceAll(text,
-                             {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}});
-}
-
 // One row of bars per contender.
 std::string Bars(const Column& column,
                  const std::vector<Contender>& contenders) {
@@ -55,8 +50,8 @@ std::string Bars(const Column& column,
         "<text x=\"0\" y=\"%d\">%s</text>"
         "<rect x=\"300\" y=\"%d\" width=\"%.1f\" height=\"18\" "
         "fill=\"%s\"/><text x=\"%.1f\" y=\"%d\">%s</text>",
-        y + 15, Escape(each.name), y + 2, width, y == 0 ? "#999" : "#1f77b4",
-        306 + width, y + 15, Shown(column, each));
+        y + 15, load::EscapeHtml(each.name), y + 2, width,
+        y == 0 ? "#999" : "#1f77b4", 306 + width, y + 15, Shown(column, each));
     y += kRow;
   }
   return svg + "</svg>";
@@ -86,16 +81,17 @@ double MeanRelativeError(const client::FrameMatrix& a,
 std::string ComparisonHtml(const std::string& title,
                            const std::vector<Contender>& contenders) {
   std::string page = absl::StrCat(
-      "<!doctype html><meta charset=\"utf-8\"><title>", Escape(title),
+      "<!doctype html><meta charset=\"utf-8\"><title>", load::EscapeHtml(title),
       "</title><style>body{font:15px sans-serif;max-width:60em;margin:2em "
       "auto}text{font:13px sans-serif}td,th{padding:4px 12px;text-align:right}"
       "td:first-child{text-align:left}</style><h1>",
-      Escape(title), "</h1><table><tr><th></th>");
+      load::EscapeHtml(title), "</h1><table><tr><th></th>");
   for (const Column& column : kColumns) {
     absl::StrAppend(&page, "<th>", column.title, "</th>");
   }
   for (const Contender& each : contenders) {
-    absl::StrAppend(&page, "</tr><tr><td>", Escape(each.name), "</td>");
+    absl::StrAppend(&page, "</tr><tr><td>", load::EscapeHtml(each.name),
+                    "</td>");
     for (const Column& column : kColumns) {
       absl::StrAppend(&page, "<td>", Shown(column, each), "</td>");
     }

@@ -7,7 +7,6 @@
 #include "absl/time/time.h"
 #include "client/cli/command.h"
 #include "client/cli/search_options.h"
-#include "client/cpp/output.h"
 #include "client/load/report.h"
 #include "client/load/scenario.h"
 #include "server/base/errors.h"
@@ -46,13 +45,6 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& name,
                    absl::FormatDuration(absl::FromChrono(value))));
 }
 
-absl::Status Write(const std::string& file, const std::string& text) {
-  if (file.empty()) return absl::OkStatus();
-  return client::WriteWhole(file, [&](OutputFile& out) {
-    return out.Append(text.data(), text.size());
-  });
-}
-
 absl::Status RunScenario(const std::string& name, LoadArguments& a) {
   load::ScenarioOptions& scenario = a.scenario;
   scenario.server = a.common.server;
@@ -77,8 +69,8 @@ absl::Status RunScenario(const std::string& name, LoadArguments& a) {
   report->command = a.command;
   std::cout << load::ToText(*report);
   TIMBRE_RETURN_IF_ERROR(
-      Write(a.json_file, load::ToJson(*report).dump(1) + "\n"));
-  return Write(a.html_file, load::ToHtml(*report));
+      WriteText(a.json_file, load::ToJson(*report).dump(1) + "\n"));
+  return WriteText(a.html_file, load::ToHtml(*report));
 }
 
 void AddServerOptions(CLI::App& app, LoadArguments& a) {

@@ -23,11 +23,6 @@ constexpr char kStyle[] =
     "svg{display:block;margin:1em 0}text{font:12px sans-serif}"
     "h2{margin-top:2em}";
 
-std::string Escape(const std::string& text) {
-  return absl::StrReplaceAll(
-      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
-}
-
 struct Line {
   std::string name;
   std::vector<std::pair<double, double>> points;
@@ -54,7 +49,7 @@ class Chart {
   std::string Svg() const {
     std::string svg = absl::StrFormat(
         "<svg width='%g' height='%g' role='img'><text x='%g' y='16'>%s</text>",
-        kWidth, kHeight, kLeft, Escape(title_));
+        kWidth, kHeight, kLeft, EscapeHtml(title_));
     AppendAxes(svg);
     for (size_t i = 0; i < lines_.size(); ++i) AppendLine(svg, i);
     return svg + "</svg>\n";
@@ -82,7 +77,7 @@ class Chart {
     for (const auto& [x, label] : ticks_) {
       absl::StrAppendFormat(
           &svg, "<text x='%.1f' y='%g' text-anchor='middle'>%s</text>", X(x),
-          kHeight - kBottom + 18, Escape(label));
+          kHeight - kBottom + 18, EscapeHtml(label));
     }
   }
 
@@ -97,7 +92,7 @@ class Chart {
     absl::StrAppendFormat(
         &svg, "'/><text x='%g' y='%g' fill='%s' text-anchor='end'>%s</text>",
         kWidth - 24, kTop + 14 + 16.0 * static_cast<double>(i), color,
-        Escape(lines_[i].name));
+        EscapeHtml(lines_[i].name));
   }
 
   const std::string title_;
@@ -171,23 +166,29 @@ std::string StepChart(const Report& report) {
 
 }  // namespace
 
+std::string EscapeHtml(const std::string& text) {
+  return absl::StrReplaceAll(
+      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
+}
+
 std::string ToHtml(const Report& report) {
   std::string page = absl::StrCat(
       "<!doctype html><html lang='en'><meta charset='utf-8'><title>timbre "
       "load ",
-      Escape(report.scenario), "</title><style>", kStyle, "</style>\n<h1>",
-      "timbre load ", Escape(report.scenario), "</h1>\n<p><code>",
-      Escape(report.command), "</code></p><p>timbred ",
-      Escape(report.server_version), ", ", Escape(report.simd_level), "</p>\n");
+      EscapeHtml(report.scenario), "</title><style>", kStyle, "</style>\n<h1>",
+      "timbre load ", EscapeHtml(report.scenario), "</h1>\n<p><code>",
+      EscapeHtml(report.command), "</code></p><p>timbred ",
+      EscapeHtml(report.server_version), ", ", EscapeHtml(report.simd_level),
+      "</p>\n");
   if (report.phases.size() > 2) absl::StrAppend(&page, StepChart(report));
   for (const Phase& phase : report.phases) {
-    absl::StrAppend(&page, "<h2>", Escape(phase.name), "</h2>\n",
+    absl::StrAppend(&page, "<h2>", EscapeHtml(phase.name), "</h2>\n",
                     TailChart(phase));
     for (const GroupResult& group : phase.groups) {
       absl::StrAppend(&page, TimeChart(group));
     }
   }
-  return absl::StrCat(page, "<h2>Figures</h2><pre>", Escape(ToText(report)),
+  return absl::StrCat(page, "<h2>Figures</h2><pre>", EscapeHtml(ToText(report)),
                       "</pre></html>\n");
 }
 

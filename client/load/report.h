@@ -41,6 +41,8 @@ struct Report {
 
 std::string ToText(const Report& report);
 nlohmann::json ToJson(const Report& report);
+// `text` between tags or inside of quotes.
+std::string EscapeHtml(const std::string& text);
 // Self-contained: no script, no link.
 std::string ToHtml(const Report& report);
 

@@ -46,7 +46,7 @@ class BlendHandler : public ExchangeHandler {
         FillRates(leading.index_rate, frames.rows, scratch.rates));
     scratch.out.resize(frames.data.size());
     LatencyBudget budget =
-        BudgetOf(leading.search, *pin().leases()[blend_.leading_voice()], true);
+        BudgetOf(leading.search, blend_.leading_version(), true);
     TIMBRE_RETURN_IF_ERROR(
         InPieces(frames.rows, budget,
                  [&](uint64_t from, uint64_t rows,
@@ -75,11 +75,6 @@ class BlendHandler : public ExchangeHandler {
                           absl::StrCat("\"", request_.speaker(), "\" version ",
                                        request_.version()),
                           "empty where `voices` are given");
-    }
-    if (pin().pinned() && !pin().mixed()) {
-      return InvalidField("voices",
-                          absl::StrCat(request_.voices_size(), " voices"),
-                          "none: this stream has one speaker");
     }
     return pin().AcceptVoices(header, request_.voices());
   }

@@ -42,24 +42,30 @@ absl::Status VoiceBlend::Begin(const VoicePin& pin,
   search_time_ = blend_time_ = absl::ZeroDuration();
   mixed_ = {};
   voices_.resize(pin.leases().size());
-  leading_ = 0;
-  bool leading_has_lists = false;
   for (size_t i = 0; i < voices_.size(); ++i) {
     const LoadedVersion& version = *pin.leases()[i];
+    voices_[i].version = &version;
     voices_[i].index = version.index.get();
     voices_[i].weight = pin.mixed() ? pin.weights()[i] : 1;
     voices_[i].totals = {};
     TIMBRE_ASSIGN_OR_RETURN(voices_[i].blend, ResolveBlend(params, version));
-    // A voice without lists has nothing to give way with.
-    const bool heard = voices_[i].weight > 0;
-    const bool lists = version.record->spec.kind != IndexKind::kFlat;
-    const bool leads = voices_[leading_].weight > 0;
-    if (i == 0 || (heard && (!leads || (lists && !leading_has_lists)))) {
-      leading_ = i;
-      leading_has_lists = lists && heard;
-    }
   }
+  leading_ = Leading();
   return absl::OkStatus();
+}
+
+size_t VoiceBlend::Leading() const {
+  size_t leading = 0;
+  for (size_t i = voices_.size(); i-- > 0;) {
+    if (voices_[i].weight > 0) leading = i;
+  }
+  for (size_t i = leading; i < voices_.size(); ++i) {
+    // One without lists has nothing to give way with.
+    const bool lists =
+        voices_[i].version->record->spec.kind != IndexKind::kFlat;
+    if (voices_[i].weight > 0 && lists) return i;
+  }
+  return leading;
 }
 
 absl::Status VoiceBlend::Piece(uint64_t first, uint64_t rows,
@@ -78,21 +84,22 @@ absl::Status VoiceBlend::Piece(uint64_t first, uint64_t rows,
   absl::Status status =
       voices_.size() == 1
           ? BlendVoice(voices_[0], *settings, frames, rows, rates, scratch, out)
-          : MixVoices(settings, frames, rows, rates, scratch, out);
+          : MixVoices(*settings, frames, rows, rates, scratch, out);
   search_time_ += absl::Now() - start - (blend_time_ - blended_before);
   return status;
 }
 
-absl::Status VoiceBlend::MixVoices(
-    const std::optional<SearchSettings>& settings, const float* frames,
-    uint64_t rows, const float* rates, WorkerScratch& scratch, float* out) {
+absl::Status VoiceBlend::MixVoices(const SearchSettings& settings,
+                                   const float* frames, uint64_t rows,
+                                   const float* rates, WorkerScratch& scratch,
+                                   float* out) {
   const size_t n = voices_.front().index->dimension();
   scratch.voice.resize(rows * n);
   std::fill_n(out, rows * n, 0.0F);
   for (Voice& voice : voices_) {
     if (voice.weight == 0) continue;
     const SearchSettings own = Lowered(voice.blend.search.settings,
-                                       leading().search.settings, *settings);
+                                       leading().search.settings, settings);
     TIMBRE_RETURN_IF_ERROR(BlendVoice(voice, own, frames, rows, rates, scratch,
                                       scratch.voice.data()));
     for (size_t j = 0; j < rows * n; ++j) {

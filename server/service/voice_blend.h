@@ -30,7 +30,9 @@ class VoiceBlend {
   // Of the voice whose settings are reported, and give way first: the first
   // with a weight and lists, if there is one.
   const ResolvedBlend& leading() const { return voices_[leading_].blend; }
-  size_t leading_voice() const { return leading_; }
+  const LoadedVersion& leading_version() const {
+    return *voices_[leading_].version;
+  }
 
   // Blends frames [first, first + rows) of scratch.frames, at scratch.rates,
   // into scratch.out. `settings` are what a latency budget leaves of
@@ -47,6 +49,7 @@ class VoiceBlend {
 
  private:
   struct Voice {
+    const LoadedVersion* version = nullptr;
     const SpeakerIndex* index = nullptr;
     float weight = 1;
     ResolvedBlend blend;
@@ -57,8 +60,9 @@ class VoiceBlend {
                           const float* frames, uint64_t rows,
                           const float* rates, WorkerScratch& scratch,
                           float* out);
-  absl::Status MixVoices(const std::optional<SearchSettings>& settings,
-                         const float* frames, uint64_t rows, const float* rates,
+  size_t Leading() const;
+  absl::Status MixVoices(const SearchSettings& settings, const float* frames,
+                         uint64_t rows, const float* rates,
                          WorkerScratch& scratch, float* out);
 
   std::vector<Voice> voices_;

@@ -41,11 +41,8 @@ absl::StatusOr<std::vector<float>> Normalised(const VoicePin::Voices& voices) {
 absl::StatusOr<std::vector<WantedVoice>> Named(const VoicePin::Voices& voices) {
   std::vector<WantedVoice> wanted;
   for (int i = 0; i < voices.size(); ++i) {
-    if (!CheckSpeakerName(voices[i].speaker()).ok()) {
-      return InvalidField(VoiceField(i, "speaker"),
-                          absl::StrCat("\"", voices[i].speaker(), "\""),
-                          "[a-z0-9] then up to 62 of [a-z0-9._-]");
-    }
+    TIMBRE_RETURN_IF_ERROR(
+        CheckSpeakerName(voices[i].speaker(), VoiceField(i, "speaker")));
     wanted.push_back({voices[i].speaker(), voices[i].version()});
   }
   return wanted;
@@ -77,6 +74,10 @@ absl::Status VoicePin::Accept(absl::string_view metadata,
 
 absl::Status VoicePin::AcceptVoices(absl::string_view metadata,
                                     const Voices& voices) {
+  if (pinned() && !mixed()) {
+    return InvalidField("voices", absl::StrCat(voices.size(), " voices"),
+                        "none: this stream has one speaker");
+  }
   if (voices.size() > kMaxVoices) {
     return InvalidField("voices", absl::StrCat(voices.size(), " voices"),
                         absl::StrCat("1..", kMaxVoices));

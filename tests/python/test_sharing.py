@@ -95,33 +95,32 @@ def test_a_forked_child_gets_a_clear_error(client, alice, queries):
     assert voice.blend(queries).shape == queries.shape
 
 
-def test_spawned_children_have_clients_of_their_own(server, alice):
-    code = (
-        "import timbre, sys; c = timbre.Client(sys.argv[1]);"
-        "print(c.speaker('alice').frames_count); c.close()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, server.address],
+def run_worker(code, server):
+    """Another Python process; `c` is its client."""
+    return subprocess.run(
+        [
+            sys.executable, "-c",
+            "import timbre, sys, numpy as np;"
+            f"c = timbre.Client(sys.argv[1]); {code}",
+            server.address,
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def test_spawned_children_have_clients_of_their_own(server, alice):
+    done = run_worker("print(c.speaker('alice').frames_count); c.close()", server)
     assert done.stdout.strip() == str(len(alice)), done.stderr
 
 
 def test_a_worker_that_forgets_to_close_exits(server, alice):
-    code = (
-        "import timbre, sys, numpy as np; c = timbre.Client(sys.argv[1]);"
+    done = run_worker(
         "v = c.speaker('alice'); v.blend(np.zeros((16, v.dimension), 'f4'),"
-        " latency_budget_s=1.0); print('done')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, server.address],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
+        " latency_budget_s=1.0); print('done')",
+        server,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 

@@ -2,8 +2,8 @@
 
 grpcio's public API serves such a call with two threads of its own: one takes
 requests out of an iterator, one waits for events; each message passes through
-both. Twice the processor time and 100 us more for a live block (script/bench
-worker). `Segregated` does what grpcio itself does for calls with one answer:
+both: half as much processor time again for a live block (script/bench serving
+--only=worker). `Segregated` does what grpcio itself does for calls with one answer:
 a completion queue of the call's own, polled by the thread that waits. grpcio
 keeps that below its public API, so the tests run with its oldest and newest
 version, and `Public` takes over where it is not as expected, or where

@@ -9,10 +9,9 @@ from typing import Optional
 from timbre import errors
 from timbre._exchange import Ended
 
-# A stream that breaks says one of these, the last three where a proxy or the
-# connection broke it. Search and Blend change nothing, so that asking again is
-# always safe.
-_BROKEN = {"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN"}
+# What a stream says that a proxy or the connection broke, beside UNAVAILABLE.
+# Search and Blend change nothing, so that asking again is always safe.
+_BROKEN = {"CANCELLED", "INTERNAL", "UNKNOWN"}
 _FIRST_DELAY_S = 0.05
 _LONGEST_DELAY_S = 2.0
 

@@ -52,9 +52,8 @@ class Retrieval:
         self._search.close()
         self._blend.close()
 
-    def warm(self, voices: Voices = ()) -> Any:
-        """Has the server load the voice: the answer without frames."""
-        found: list[Any] = []
+    def warm(self, voices: Voices = ()) -> None:
+        """Has the server load the voice: a message without frames."""
 
         def encode(_: int, stream: Stream) -> bytes:
             request = _contract.BlendRequest()
@@ -62,14 +61,11 @@ class Retrieval:
             return self._request(request, stream, None)
 
         def take(_: int, answer: bytes, stream: Stream) -> None:
-            response = _contract.BlendResponse.FromString(answer)
-            _Info(None).take(response, stream)
-            found.append(response)
+            _Info(None).take(_contract.BlendResponse.FromString(answer), stream)
 
         self._blend.ask(
             1, encode, take, Patience(self._connection.timeout_s)
         )
-        return found[0]
 
     def search(
         self, x: Any, search: tuple[Any, ...], on_bad_frame: str

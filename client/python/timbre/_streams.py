@@ -121,7 +121,6 @@ class Stream:
         )
         self._watchdog = connection.watchdog
         self.watch = self._watchdog.add(self.exchange)
-        self.used = False
         self.said: dict[str, Any] = {}
         self.heard: dict[str, Any] = {}
 
@@ -182,7 +181,7 @@ class Streams:
                 ):
                     take(answered, answer, stream)
                     answered += 1
-                    stream.used, was_idle = True, False
+                    was_idle = False
                     patience.progress()
             except Ended as ended:
                 if stream is not None:

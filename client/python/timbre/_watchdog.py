@@ -68,12 +68,11 @@ class Watchdog:
             else:
                 self._condition.notify()
 
-    def disarm(self, watch: Watch) -> bool:
-        """The call was answered. Whether it is still of use: the watchdog may
-        have ended it at the same moment."""
+    def disarm(self, watch: Watch) -> None:
+        """The call was answered; `watch.expired` where it was ended in the
+        same moment."""
         with self._condition:
             watch.deadline = math.inf
-            return not watch.expired
 
     def close(self) -> None:
         """Ends the thread."""
