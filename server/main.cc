@@ -8,7 +8,6 @@
 #include "server/app/app.h"
 #include "server/app/flags.h"
 #include "server/base/log.h"
-#include "server/engine/passive_openmp.h"
 
 namespace {
 
@@ -21,7 +20,6 @@ int Fail(const absl::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  timbre::RestartWithPassiveOpenMp(argv);
   // Blocked in every thread, taken by sigwait below: draining happens in main,
   // not in a signal handler.
   sigset_t signals;

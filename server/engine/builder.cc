@@ -7,11 +7,13 @@
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
+#include "server/engine/build_team.h"
+#include "server/engine/coded_file.h"
 #include "server/engine/exact_scorer.h"
 #include "server/engine/faiss_export.h"
-#include "server/engine/faiss_train.h"
 #include "server/engine/frame_store.h"
 #include "server/engine/frame_writer.h"
+#include "server/engine/training.h"
 
 namespace timbre {
 namespace {
@@ -25,7 +27,10 @@ class Build {
  public:
   Build(const BuildPlan& plan, const KernelTable& kernels,
         BuildObserver& observer)
-      : plan_(plan), kernels_(kernels), observer_(observer) {
+      : plan_(plan),
+        kernels_(kernels),
+        observer_(observer),
+        team_(plan.threads, observer) {
     source_ = plan.frames_path;
     result_.rows = plan.rows;
     fits_half_ = plan.fits_half;
@@ -49,29 +54,24 @@ class Build {
                             plan_.dimension, kernels_);
   }
 
-  TrainingInput Input(const FrameStore& store) const {
-    return {.frames = reinterpret_cast<const float*>(store.RawRow(0)),
-            .rows = store.rows(),
-            .dimension = plan_.dimension,
-            .metric = plan_.metric,
+  TrainingInput Input(const FrameStore& store, Metric metric) {
+    return {.frames = store,
+            .metric = metric,
             .seed = plan_.seed,
-            .threads = plan_.threads,
-            .observer = &observer_,
-            .release = [&store](uint64_t first, uint64_t count) {
-              store.Release(first, count);
-            }};
+            .kernels = kernels_,
+            .team = team_};
   }
 
   // Replaces the frames by k-means centres.
   absl::Status Reduce() {
     const uint64_t k = plan_.reduce_to_centroids;
     if (k == 0 || k >= result_.rows) return absl::OkStatus();
-    observer_.OnProgress(BuildStage::kReducing, 0);
+    team_.Enter(BuildStage::kReducing);
     TIMBRE_ASSIGN_OR_RETURN(const FrameStore store, OpenSource());
-    TrainingInput input = Input(store);
-    input.metric = Metric::kL2;  // as RVC does, whatever the index's metric
-    TIMBRE_ASSIGN_OR_RETURN(const std::vector<float> centers,
-                            TrainCenters(input, k, BuildStage::kReducing));
+    // L2 as RVC does, whatever the index's metric.
+    TIMBRE_ASSIGN_OR_RETURN(
+        const std::vector<float> centers,
+        TrainCenters(Input(store, Metric::kL2), static_cast<uint32_t>(k)));
     TIMBRE_RETURN_IF_ERROR(store.Check());
     TIMBRE_ASSIGN_OR_RETURN(
         FrameWriter writer,
@@ -118,9 +118,11 @@ class Build {
     const std::string index_path = Path(kIndexFile);
     const uint32_t nprobe = DefaultNprobe(result_.spec);
     if (result_.spec.kind == IndexKind::kIvfPq) {
-      TIMBRE_RETURN_IF_ERROR(
-          TrainCodedIndex(Input(store), result_.spec, nprobe, index_path));
-      return store.Check();
+      TIMBRE_ASSIGN_OR_RETURN(
+          const CodedLists lists,
+          TrainCodedLists(Input(store, plan_.metric), result_.spec));
+      TIMBRE_RETURN_IF_ERROR(store.Check());
+      return WriteCodedFile(lists, plan_.metric, nprobe, index_path);
     }
     // The rows of `store` are normalised already: L2 and inner product write
     // them as they are.
@@ -131,8 +133,9 @@ class Build {
       ByteSource file = FlatFile(store, metric, kernels_);
       return WriteToFile(file, index_path);
     }
-    TIMBRE_ASSIGN_OR_RETURN(const IvfParts parts,
-                            TrainLists(Input(store), result_.spec.nlist));
+    TIMBRE_ASSIGN_OR_RETURN(
+        const IvfParts parts,
+        TrainLists(Input(store, plan_.metric), result_.spec));
     ByteSource file = IvfFlatFile(store, metric, &parts, nprobe, kernels_);
     return WriteToFile(file, index_path);
   }
@@ -185,6 +188,7 @@ class Build {
   const BuildPlan& plan_;
   const KernelTable& kernels_;
   BuildObserver& observer_;
+  BuildTeam team_;
   std::string source_;  // float32 frames as they are now
   bool fits_half_ = false;
   BuildResult result_;

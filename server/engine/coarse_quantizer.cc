@@ -22,7 +22,7 @@ constexpr double kRounding = 0x1p-20;
 // more, may be nearer, all of them are compared; else as many of the nearest.
 constexpr size_t kFewMore = 16;
 
-std::vector<float> MeanOf(const std::vector<float>& vectors, size_t n) {
+std::vector<float> MeanOf(std::span<const float> vectors, size_t n) {
   std::vector<double> sum(n);
   for (size_t i = 0; i < vectors.size(); i += n) {
     for (size_t j = 0; j < n; ++j) sum[j] += vectors[i + j];
@@ -39,33 +39,44 @@ size_t PaddedDimension(size_t dimension) {
 
 }  // namespace
 
+// Empty lists are never visited: where all frames are alike, dozens of them may
+// be as near as the full one.
 CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
                                  const KernelTable& kernels)
-    : parts_(parts),
+    : CoarseQuantizer(
+          parts.centroids, parts.dimension,
+          [&parts](uint32_t list) { return !parts.List(list).empty(); }, metric,
+          kernels) {}
+
+CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
+                                 uint32_t dimension,
+                                 absl::FunctionRef<bool(uint32_t list)> visited,
+                                 Metric metric, const KernelTable& kernels)
+    : centroids_(centroids),
+      dimension_(dimension),
       kernels_(kernels),
       metric_(metric),
-      padded_dimension_(PaddedDimension(parts.dimension)),
-      center_(MeanOf(parts.centroids, parts.dimension)),
+      padded_dimension_(PaddedDimension(dimension)),
+      center_(MeanOf(centroids, dimension)),
       vectors_(0, 0) {
   const std::vector<float> centered = CenteredCentroids();
-  auto reduced = Reduction::Find(centered, parts.dimension, kernels);
+  auto reduced = Reduction::Find(centered, dimension, kernels);
   if (reduced) reduction_ = std::move(reduced->reduction);
   const std::vector<float>& points = reduced ? reduced->vectors : centered;
   const size_t n = coordinates();
   origin_.resize(n);
-  vectors_ = QuantizedVectors(parts.nlist, n);
-  for (uint32_t list = 0; list < parts.nlist; ++list) {
-    // Never visited: where all frames are alike, dozens of empty lists may be
-    // as near as the full one.
-    if (parts.List(list).empty()) continue;
+  const size_t lists = centroids.size() / dimension;
+  vectors_ = QuantizedVectors(lists, n);
+  for (uint32_t list = 0; list < lists; ++list) {
+    if (!visited(list)) continue;
     vectors_.Set(list, &points[list * n], origin_.data(),
-                 BiasOf(&centered[size_t{list} * parts.dimension]), kernels);
+                 BiasOf(&centered[size_t{list} * dimension]), kernels);
   }
 }
 
 std::vector<float> CoarseQuantizer::CenteredCentroids() const {
-  std::vector<float> centered = parts_.centroids;
-  const size_t n = parts_.dimension;
+  std::vector<float> centered(centroids_.begin(), centroids_.end());
+  const size_t n = dimension_;
   for (size_t i = 0; i < centered.size(); i += n) {
     for (size_t j = 0; j < n; ++j) centered[i + j] -= center_[j];
   }
@@ -77,7 +88,7 @@ std::vector<float> CoarseQuantizer::CenteredCentroids() const {
 // -<q, c> = -<center, c'> - <q', c'>.
 float CoarseQuantizer::BiasOf(const float* centered) const {
   double bias = 0;
-  for (size_t j = 0; j < parts_.dimension; ++j) {
+  for (size_t j = 0; j < dimension_; ++j) {
     const double x = centered[j];
     bias += metric_ == Metric::kL2 ? 0.5 * x * x : -double{center_[j]} * x;
   }
@@ -114,7 +125,7 @@ void CoarseQuantizer::Relate(const float* frame,
   const bool l2 = metric_ == Metric::kL2;
   const double shift =
       l2 ? -0.5 * quantized.squared_norm
-         : double{kernels_.dot(frame, center_.data(), parts_.dimension)};
+         : double{kernels_.dot(frame, center_.data(), dimension_)};
   scoring.exact_scale = l2 ? 0.5 * scale : scale;
   scoring.exact_offset = shift * scale + scoring.query.offset;
 }
@@ -126,11 +137,10 @@ void CoarseQuantizer::Prepare(const float* const* frames, size_t count,
   scratch.frames.resize(kFramesPerTile * padded_dimension_);
   for (size_t i = 0; i < count; ++i) {
     int8_t* const values = scratch.frames.data() + i * padded_dimension_;
-    quantized[i] = kernels_.quantize(
-        frames[i], center_.data(), parts_.dimension, padded_dimension_, values);
+    quantized[i] = kernels_.quantize(frames[i], center_.data(), dimension_,
+                                     padded_dimension_, values);
     if (reduction_) continue;
-    scorings[i] =
-        ScoringOf(quantized[i], ErrorOf(quantized[i], parts_.dimension));
+    scorings[i] = ScoringOf(quantized[i], ErrorOf(quantized[i], dimension_));
     scorings[i].query.frame = values;
   }
   if (reduction_) PrepareReduced(quantized.data(), count, scratch, scorings);
@@ -235,17 +245,16 @@ void CoarseQuantizer::PushExact(const float* frame, const Scoring& scoring,
 }
 
 void CoarseQuantizer::PrefetchCentroid(uint32_t list) const {
-  const auto* const first = reinterpret_cast<const char*>(
-      &parts_.centroids[size_t{list} * parts_.dimension]);
-  for (size_t i = 0; i < parts_.dimension * sizeof(float);
-       i += kCacheLineBytes) {
+  const auto* const first =
+      reinterpret_cast<const char*>(&centroids_[size_t{list} * dimension_]);
+  for (size_t i = 0; i < dimension_ * sizeof(float); i += kCacheLineBytes) {
     __builtin_prefetch(first + i);
   }
 }
 
 float CoarseQuantizer::Score(const float* frame, uint32_t list) const {
-  const size_t n = parts_.dimension;
-  const float* const centroid = &parts_.centroids[size_t{list} * n];
+  const size_t n = dimension_;
+  const float* const centroid = &centroids_[size_t{list} * n];
   return metric_ == Metric::kL2 ? kernels_.squared_l2(frame, centroid, n)
                                 : -kernels_.dot(frame, centroid, n);
 }

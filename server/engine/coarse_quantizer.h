@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "server/base/aligned_vector.h"
 #include "server/engine/ivf_parts.h"
 #include "server/engine/metric.h"
@@ -30,7 +31,7 @@ struct CoarseScratch {
   TopK nearest;  // lists by the float centroids
 };
 
-// Immutable and thread-safe. Refers to `parts`, which must outlive it.
+// Immutable and thread-safe. Refers to the centroids, which must outlive it.
 //
 // All centroids are scored with int8 dot products of centred vectors, where it
 // pays in a space of fewer dimensions (reduction.h). But for rounding, which is
@@ -38,7 +39,12 @@ struct CoarseScratch {
 // by the float centroids until no other can be nearer.
 class CoarseQuantizer {
  public:
+  // Of all lists of `parts` that are not empty.
   CoarseQuantizer(const IvfParts& parts, Metric metric,
+                  const KernelTable& kernels);
+  // Of `centroids` ([lists, dimension]) those that are `visited`: at least one.
+  CoarseQuantizer(std::span<const float> centroids, uint32_t dimension,
+                  absl::FunctionRef<bool(uint32_t list)> visited, Metric metric,
                   const KernelTable& kernels);
 
   // lists[i] becomes the `nprobe` lists whose centroids are nearest to
@@ -51,7 +57,7 @@ class CoarseQuantizer {
 
   // Coordinates that are compared: the dimension, or fewer.
   size_t coordinates() const {
-    return reduction_ ? reduction_->size() : parts_.dimension;
+    return reduction_ ? reduction_->size() : dimension_;
   }
   size_t resident_bytes() const;
 
@@ -94,7 +100,8 @@ class CoarseQuantizer {
   // Exact up to rounding, smaller is nearer.
   float Score(const float* frame, uint32_t list) const;
 
-  const IvfParts& parts_;
+  const std::span<const float> centroids_;
+  const uint32_t dimension_;
   const KernelTable& kernels_;
   const Metric metric_;
   const size_t padded_dimension_;

@@ -28,6 +28,24 @@ class Writer {
         .Put(metric);
   }
 
+  // nlist, nprobe, the coarse quantizer, and a direct map that there is not.
+  Writer& IvfHeader(const Shape& shape, uint32_t nlist, uint32_t nprobe,
+                    const float* centroids) {
+    const Shape quantizer{nlist, shape.dimension, shape.metric};
+    return IndexHeader(shape)
+        .Put(uint64_t{nlist})
+        .Put(uint64_t{nprobe})
+        .Append(FlatHeader(quantizer))
+        .Floats({centroids, size_t{nlist} * shape.dimension})
+        .Put(uint8_t{0})
+        .Put(uint64_t{0});
+  }
+
+  Writer& Floats(std::span<const float> floats) {
+    return Append(
+        {reinterpret_cast<const char*>(floats.data()), floats.size_bytes()});
+  }
+
   Writer& Append(absl::string_view bytes) {
     out_.append(bytes.data(), bytes.size());
     return *this;
@@ -86,25 +104,40 @@ std::string HalfHeader(const Shape& shape) {
 
 std::string IvfFlatHeader(const Shape& shape, uint32_t nlist, uint32_t nprobe,
                           const float* centroids, const uint64_t* sizes) {
-  const Shape quantizer{nlist, shape.dimension, shape.metric};
-  const absl::string_view floats(reinterpret_cast<const char*>(centroids),
-                                 sizeof(float) * nlist * shape.dimension);
   const absl::string_view lengths(reinterpret_cast<const char*>(sizes),
                                   sizeof(uint64_t) * nlist);
   return Writer("IwFl")
-      .IndexHeader(shape)
-      .Put(uint64_t{nlist})
-      .Put(uint64_t{nprobe})
-      .Append(FlatHeader(quantizer))
-      .Append(floats)
-      .Put(uint8_t{0})   // no direct map
-      .Put(uint64_t{0})  // its array
+      .IvfHeader(shape, nlist, nprobe, centroids)
       .Append("ilar")
       .Put(uint64_t{nlist})
       .Put(uint64_t{sizeof(float)} * shape.dimension)
       .Append("full")
       .Put(uint64_t{nlist})
       .Append(lengths)
+      .Take();
+}
+
+std::string IvfPqHeader(const Shape& shape, const CodedShape& coded,
+                        std::span<const float> centroids,
+                        std::span<const float> codebooks) {
+  return Writer("IwPf")
+      .IvfHeader(shape, coded.nlist, coded.nprobe, centroids.data())
+      .Put(uint8_t{0})                      // no residuals
+      .Put(uint64_t{(coded.pq_m + 1) / 2})  // bytes of a code
+      .Put(static_cast<int32_t>(kBlockCodes))
+      .Put(uint64_t{BlockDigits(coded.pq_m)})
+      .Put(int32_t{0})   // how faiss searches: as it likes
+      .Put(uint64_t{0})  // the same
+      .Put(uint64_t{shape.dimension})
+      .Put(uint64_t{coded.pq_m})
+      .Put(uint64_t{4})  // bits of a digit
+      .Put(uint64_t{codebooks.size()})
+      .Floats(codebooks)
+      .Append("ilbl")
+      .Put(uint64_t{coded.nlist})
+      .Put(~uint64_t{0})  // bytes of a code: not used
+      .Put(uint64_t{kBlockCodes})
+      .Put(uint64_t{BlockBytes(coded.pq_m)})
       .Take();
 }
 

@@ -1,4 +1,4 @@
-// Reading the IndexIVFPQFastScan files that faiss_train.cc has faiss write.
+// Reading the IndexIVFPQFastScan files that coded_file.cc writes.
 //
 // Not with faiss::read_index: it computes tables for symmetric distances and
 // copies every list, which takes longer than all the rest, and trusts what it
@@ -20,10 +20,16 @@
 #include "server/base/mapped_file.h"
 #include "server/base/status_macros.h"
 #include "server/engine/code_packer.h"
+#include "server/engine/faiss_format.h"
 #include "server/engine/speaker_index.h"
 
 namespace timbre {
 namespace {
+
+using faiss_format::BlockBytes;
+using faiss_format::BlockDigits;
+using faiss_format::kBlockCodes;
+using faiss_format::kBlockOrder;
 
 // Reads fields one after the other; once something is missing or not as
 // expected, everything after it fails too.
@@ -100,23 +106,13 @@ void ReadCentroids(const IndexDescription& description, FieldReader& reader,
   reader.Expect<uint64_t>(0);  // ... and nothing in it
 }
 
-// faiss's own blocks: 32 codes, 16 bytes per digit, in an order made for its
-// AVX2 kernel (pq4_fast_scan.cpp, perm0): byte i holds code kFaissOrder[i], and
-// code kFaissOrder[i] + 16 in its high bits.
-constexpr size_t kFaissBlock = 32;
-constexpr std::array<uint8_t, 16> kFaissOrder = {0, 8,  1, 9,  2, 10, 3, 11,
-                                                 4, 12, 5, 13, 6, 14, 7, 15};
-
-// Digits are padded to an even number.
-size_t FaissDigits(uint32_t pq_m) { return (size_t{pq_m} + 1) / 2 * 2; }
-
 void ReadQuantizer(const IndexDescription& description, FieldReader& reader,
                    IvfParts& parts) {
   const uint32_t pq_m = description.spec.pq_m;
   reader.Expect<uint8_t>(0);      // no residuals
   reader.Take(sizeof(uint64_t));  // bytes of a code
-  reader.Expect<int32_t>(kFaissBlock);
-  reader.Expect<uint64_t>(FaissDigits(pq_m));
+  reader.Expect(static_cast<int32_t>(kBlockCodes));
+  reader.Expect<uint64_t>(BlockDigits(pq_m));
   reader.Take(sizeof(int32_t) + sizeof(uint64_t));  // how faiss would search
   reader.Expect<uint64_t>(description.dimension);
   reader.Expect<uint64_t>(pq_m);
@@ -126,7 +122,7 @@ void ReadQuantizer(const IndexDescription& description, FieldReader& reader,
 }
 
 // Eight digits of 16 codes of one of faiss's blocks, as it has them: each byte
-// holds a digit of code kFaissOrder[j] in its low bits and of that code + 16 in
+// holds a digit of code kBlockOrder[j] in its low bits and of that code + 16 in
 // its high ones. Those of sub-quantizers that there are not are zeros.
 using OctetBytes = std::array<std::array<uint8_t, 16>, kDigitsPerOctet>;
 
@@ -155,8 +151,8 @@ void UnpackBlock(const char* block, uint32_t pq_m, uint32_t* words) {
       }
     }
     for (size_t j = 0; j < 16; ++j) {
-      words[kFaissOrder[j] * octets + octet] = low[j];
-      words[(kFaissOrder[j] + 16U) * octets + octet] = high[j];
+      words[kBlockOrder[j] * octets + octet] = low[j];
+      words[(kBlockOrder[j] + 16U) * octets + octet] = high[j];
     }
   }
 }
@@ -172,16 +168,16 @@ class ListReader {
     const auto count = reader.Read<uint64_t>();
     if (!reader.ok() || count > rows_ - parts_.ids.size()) return false;
     const char* const ids = reader.Take(count * sizeof(int64_t));
-    const uint64_t blocks = (count + kFaissBlock - 1) / kFaissBlock;
-    const size_t block_bytes = 16 * FaissDigits(parts_.pq_m);
+    const uint64_t blocks = (count + kBlockCodes - 1) / kBlockCodes;
+    const size_t block_bytes = BlockBytes(parts_.pq_m);
     reader.Expect(blocks * block_bytes);
     const char* const codes = reader.Take(blocks * block_bytes);
     if (!reader.ok() || !ReadIds(ids, count)) return false;
     const size_t octets = OctetsOf(parts_.pq_m);
-    words_.resize(blocks * kFaissBlock * octets);
+    words_.resize(blocks * kBlockCodes * octets);
     for (uint64_t i = 0; i < blocks; ++i) {
       UnpackBlock(codes + i * block_bytes, parts_.pq_m,
-                  &words_[i * kFaissBlock * octets]);
+                  &words_[i * kBlockCodes * octets]);
     }
     packer_.AddList(list_.data(), count, words_.data());
     return true;
@@ -219,8 +215,8 @@ bool ReadLists(const IndexDescription& description, FieldReader& reader,
   reader.ExpectName("ilbl");
   reader.Expect<uint64_t>(parts.nlist);
   reader.Take(sizeof(uint64_t));  // bytes of a code: not used
-  reader.Expect<uint64_t>(kFaissBlock);
-  reader.Expect<uint64_t>(16 * FaissDigits(parts.pq_m));
+  reader.Expect<uint64_t>(kBlockCodes);
+  reader.Expect<uint64_t>(BlockBytes(parts.pq_m));
   if (!reader.ok()) return false;
   ListReader lists(description, parts);
   for (uint32_t list = 0; list < parts.nlist; ++list) {

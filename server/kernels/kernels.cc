@@ -22,8 +22,8 @@ namespace {
   .score_lists = &ns::ScoreLists, .project = &ns::Project,                   \
   .kth_smallest = &ns::KthSmallest, .collect = &ns::Collect,                 \
   .strided_minima = &ns::StridedMinima, .rank = &ns::Rank,                   \
-  .fill_tables = &ns::FillTables, .arrange_codes = &portable::ArrangeCodes,  \
-  .scan_codes = &ns::ScanCodes
+  .fill_tables = &ns::FillTables, .nearest_entries = &ns::NearestEntries,    \
+  .arrange_codes = &portable::ArrangeCodes, .scan_codes = &ns::ScanCodes
 
 constexpr KernelTable kPortable = {.name = "portable",
                                    TIMBRE_KERNELS_OF(portable)};

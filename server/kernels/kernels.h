@@ -134,6 +134,13 @@ struct KernelTable {
   void (*fill_tables)(const CodebookGroups& codebook,
                       const float* const* frames, size_t count, float* work,
                       uint8_t* const* tables);
+  // digits[i] = which of kEntries entries point i < count is nearest to, ties
+  // to the first: how codes are made.
+  //   points   [width][stride], the first `count` <= stride of each
+  //   entries  [width][kEntries]
+  // REQUIRES: count is a multiple of 16; squared distances are finite.
+  void (*nearest_entries)(const float* points, size_t stride, size_t count,
+                          size_t width, const float* entries, uint8_t* digits);
   // Puts code blocks (see layout.h) into the order that scan_codes of this
   // table wants, in place.
   void (*arrange_codes)(uint8_t* blocks, size_t bytes);

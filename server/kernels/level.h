@@ -35,6 +35,8 @@
   void Rank(const float* scores, size_t n, uint8_t* ranks);                   \
   void FillTables(const CodebookGroups& codebook, const float* const* frames, \
                   size_t count, float* work, uint8_t* const* tables);         \
+  void NearestEntries(const float* points, size_t stride, size_t count,       \
+                      size_t width, const float* entries, uint8_t* digits);   \
   void ScanCodes(const uint8_t* tables, const uint8_t* blocks, size_t count,  \
                  size_t octets, uint16_t* sums);                              \
   }                                                                           \

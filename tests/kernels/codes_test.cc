@@ -159,6 +159,42 @@ TEST_P(CodesTest, ScansAddUpTheTables) {
   }
 }
 
+TEST_P(CodesTest, DigitsAreThoseOfTheNearestEntriesTiesToTheFirst) {
+  for (const size_t width : {1, 2, 3, 8}) {
+    for (const size_t count : {0, 16, 48}) {
+      for (const size_t offset : kOffsets) {
+        const size_t stride = count + offset;
+        // Small integers: many ties, and no rounding.
+        const auto values = Integers<int>(width * stride + offset, -3, 3);
+        const std::vector<float> points(values.begin(), values.end());
+        const auto numbers = Integers<int>(width * kEntries, -2, 2);
+        const std::vector<float> entries(numbers.begin(), numbers.end());
+        std::vector<uint8_t> expected(count);
+        for (size_t i = 0; i < count; ++i) {
+          int best = 1 << 30;
+          for (size_t entry = 0; entry < kEntries; ++entry) {
+            int distance = 0;
+            for (size_t s = 0; s < width; ++s) {
+              const int x = values[offset + s * stride + i] -
+                            numbers[s * kEntries + entry];
+              distance += x * x;
+            }
+            if (distance >= best) continue;
+            best = distance;
+            expected[i] = static_cast<uint8_t>(entry);
+          }
+        }
+        std::vector<uint8_t> digits(count + 1, 77);
+        level().nearest_entries(points.data() + offset, stride, count, width,
+                                entries.data(), digits.data());
+        EXPECT_EQ(digits.back(), 77) << "wrote past the end";
+        digits.pop_back();
+        ASSERT_EQ(digits, expected) << width << " " << count << " " << offset;
+      }
+    }
+  }
+}
+
 TIMBRE_FOR_EVERY_LEVEL(CodesTest);
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "server/kernels/avx512/target.h"
+#include "server/kernels/nearest_entries.h"
 
 namespace timbre::avx512 {
 namespace {
@@ -281,6 +282,12 @@ TIMBRE_AVX512 void ScanCodes(const uint8_t* tables, const uint8_t* blocks,
     Scan<1>(tables, blocks + i * block_bytes, octets,
             sums + i * kCodesPerBlock);
   }
+}
+
+TIMBRE_AVX512 void NearestEntries(const float* points, size_t stride,
+                                  size_t count, size_t width,
+                                  const float* entries, uint8_t* digits) {
+  NearestEntriesOf(points, stride, count, width, entries, digits);
 }
 
 }  // namespace timbre::avx512

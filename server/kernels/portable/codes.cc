@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 
+#include "server/kernels/nearest_entries.h"
 #include "server/kernels/portable/portable.h"
 
 namespace timbre::portable {
@@ -135,6 +136,11 @@ void ScanCodes(const uint8_t* tables, const uint8_t* blocks, size_t count,
     }
     std::copy(sum.begin(), sum.end(), sums);
   }
+}
+
+void NearestEntries(const float* points, size_t stride, size_t count,
+                    size_t width, const float* entries, uint8_t* digits) {
+  NearestEntriesOf(points, stride, count, width, entries, digits);
 }
 
 }  // namespace timbre::portable

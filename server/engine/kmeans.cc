@@ -1,0 +1,246 @@
+#include "server/engine/kmeans.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <utility>
+
+#include "server/base/status_macros.h"
+#include "server/engine/exact_scorer.h"
+
+namespace timbre {
+namespace {
+
+constexpr size_t kRowsAtOnce = 256;      // of an item of work
+constexpr size_t kCentroidsAtOnce = 16;  // the same
+
+// Early iterations look at every stride-th frame only: where centroids go first
+// depends little on the rest.
+struct Level {
+  size_t stride;
+  int iterations;  // at most
+};
+constexpr std::array<Level, 3> kLevels = {{{4, 6}, {2, 4}, {1, 10}}};
+// A level has to have so many frames for each centroid.
+constexpr size_t kLeastRowsPerCentroid = 20;
+constexpr size_t kMostRowsPerCentroid = 256;
+// An iteration that improves the sum of all distances by less is the last.
+constexpr double kLeastGain = 2e-3;
+
+constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+
+// What is known of a centroid's frames.
+struct Cluster {
+  double spread = 0;     // sum of scores above the least one
+  uint32_t far = kNone;  // the frame with the largest score
+};
+
+class KMeans {
+ public:
+  KMeans(std::span<const float> rows, const KMeansPlan& plan,
+         const KernelTable& kernels, BuildTeam& team)
+      : rows_(rows),
+        plan_(plan),
+        kernels_(kernels),
+        team_(team),
+        scratch_(team.threads()),
+        sums_(team.threads()) {}
+
+  absl::StatusOr<std::vector<float>> Run() {
+    const size_t all = rows_.size() / plan_.dimension;
+    bool started = false;
+    for (const Level& level : kLevels) {
+      const size_t count = all / level.stride;
+      if (level.stride > 1 && count < plan_.k * kLeastRowsPerCentroid) continue;
+      stride_ = level.stride;
+      if (!std::exchange(started, true)) Start(count);
+      TIMBRE_RETURN_IF_ERROR(Iterate(count, level.iterations));
+    }
+    return std::move(centroids_);
+  }
+
+ private:
+  const float* Row(size_t i) const {
+    return rows_.data() + i * stride_ * plan_.dimension;
+  }
+  float* Centroid(size_t i) { return &centroids_[i * plan_.dimension]; }
+
+  // Any `k` frames.
+  void Start(size_t count) {
+    std::mt19937_64 random(plan_.seed);
+    std::vector<uint32_t> order(count);
+    std::iota(order.begin(), order.end(), 0U);
+    centroids_.resize(size_t{plan_.k} * plan_.dimension);
+    for (size_t i = 0; i < plan_.k; ++i) {
+      std::swap(order[i], order[i + random() % (count - i)]);
+      std::copy_n(Row(order[i]), plan_.dimension, Centroid(i));
+      Constrain(Centroid(i));
+    }
+  }
+
+  // Centroids of inner products are directions.
+  void Constrain(float* centroid) const {
+    if (plan_.metric == Metric::kL2) return;
+    Normalize(centroid, plan_.dimension, kernels_, centroid);
+  }
+
+  absl::Status Iterate(size_t count, int most) {
+    double before = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < most; ++i) {
+      TIMBRE_RETURN_IF_ERROR(Assign(count));
+      const double now = std::accumulate(scores_.begin(), scores_.end(), 0.0);
+      TIMBRE_RETURN_IF_ERROR(Update());
+      const bool repaired = Repair();
+      if (!repaired && before - now <= kLeastGain * std::fabs(now)) break;
+      before = now;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Assign(size_t count) {
+    nearest_.resize(count);
+    scores_.resize(count);
+    const CoarseQuantizer quantizer(
+        centroids_, plan_.dimension, [](uint32_t) { return true; },
+        plan_.metric, kernels_);
+    return team_.ForEach((count + kRowsAtOnce - 1) / kRowsAtOnce,
+                         [&](size_t item, size_t worker) {
+                           const size_t first = item * kRowsAtOnce;
+                           const size_t last =
+                               std::min(first + kRowsAtOnce, count);
+                           AssignSome(quantizer, first, last, scratch_[worker]);
+                         });
+  }
+
+  void AssignSome(const CoarseQuantizer& quantizer, size_t first, size_t last,
+                  CoarseScratch& scratch) {
+    std::array<const float*, kFramesPerTile> tile;
+    std::array<std::vector<uint32_t>, kFramesPerTile> lists;
+    PrefetchQueue none;
+    for (size_t i = first; i < last; i += kFramesPerTile) {
+      const size_t n = std::min(kFramesPerTile, last - i);
+      for (size_t j = 0; j < n; ++j) tile[j] = Row(i + j);
+      quantizer.Probe(tile.data(), n, 1, none, scratch, lists.data());
+      for (size_t j = 0; j < n; ++j) {
+        nearest_[i + j] = lists[j].front();
+        scores_[i + j] = Score(tile[j], Centroid(lists[j].front()));
+      }
+    }
+  }
+
+  float Score(const float* row, const float* centroid) const {
+    return plan_.metric == Metric::kL2
+               ? kernels_.squared_l2(row, centroid, plan_.dimension)
+               : -kernels_.dot(row, centroid, plan_.dimension);
+  }
+
+  // Centroids become the means of their frames, added in order.
+  absl::Status Update() {
+    begin_.assign(size_t{plan_.k} + 1, 0);
+    for (const uint32_t c : nearest_) ++begin_[c + 1];
+    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+    members_.resize(nearest_.size());
+    std::vector<uint32_t> next(begin_.begin(), begin_.end() - 1);
+    for (size_t i = 0; i < nearest_.size(); ++i) {
+      members_[next[nearest_[i]]++] = static_cast<uint32_t>(i);
+    }
+    clusters_.assign(plan_.k, {});
+    return team_.ForEach((plan_.k + kCentroidsAtOnce - 1) / kCentroidsAtOnce,
+                         [&](size_t item, size_t worker) {
+                           const size_t first = item * kCentroidsAtOnce;
+                           const size_t last = std::min<size_t>(
+                               first + kCentroidsAtOnce, plan_.k);
+                           for (size_t c = first; c < last; ++c)
+                             UpdateOne(c, sums_[worker]);
+                         });
+  }
+
+  void UpdateOne(size_t c, std::vector<double>& sum) {
+    const uint32_t count = begin_[c + 1] - begin_[c];
+    if (count == 0) return;
+    sum.assign(plan_.dimension, 0);
+    float least = std::numeric_limits<float>::infinity();
+    double total = 0;
+    Cluster& cluster = clusters_[c];
+    cluster.far = members_[begin_[c]];
+    for (uint32_t m = begin_[c]; m < begin_[c + 1]; ++m) {
+      const uint32_t i = members_[m];
+      const float* const row = Row(i);
+      for (size_t j = 0; j < plan_.dimension; ++j) sum[j] += row[j];
+      if (scores_[i] > scores_[cluster.far]) cluster.far = i;
+      least = std::min(least, scores_[i]);
+      total += scores_[i];
+    }
+    cluster.spread = total - double{least} * count;
+    for (size_t j = 0; j < plan_.dimension; ++j) {
+      Centroid(c)[j] = static_cast<float>(sum[j] / count);
+    }
+    Constrain(Centroid(c));
+  }
+
+  // Centroids without frames move to where frames are far from theirs, one to
+  // each cluster. Whether any did.
+  bool Repair() {
+    std::vector<uint32_t> empty;
+    std::vector<uint32_t> wide;
+    for (uint32_t c = 0; c < plan_.k; ++c) {
+      if (clusters_[c].far == kNone) empty.push_back(c);
+      if (clusters_[c].spread > 0) wide.push_back(c);
+    }
+    if (empty.empty()) return false;
+    std::stable_sort(wide.begin(), wide.end(), [this](uint32_t a, uint32_t b) {
+      return clusters_[a].spread > clusters_[b].spread;
+    });
+    const size_t moved = std::min(empty.size(), wide.size());
+    for (size_t i = 0; i < moved; ++i) {
+      std::copy_n(Row(clusters_[wide[i]].far), plan_.dimension,
+                  Centroid(empty[i]));
+      Constrain(Centroid(empty[i]));
+    }
+    return moved > 0;
+  }
+
+  const std::span<const float> rows_;
+  const KMeansPlan& plan_;
+  const KernelTable& kernels_;
+  BuildTeam& team_;
+  size_t stride_ = 1;
+  std::vector<float> centroids_;   // [k, dimension]
+  std::vector<uint32_t> nearest_;  // of every frame that is looked at
+  std::vector<float> scores_;      // its score; smaller is nearer
+  std::vector<uint32_t> begin_;    // [k + 1], in members_
+  std::vector<uint32_t> members_;  // frames by centroid, in order
+  std::vector<Cluster> clusters_;
+  std::vector<CoarseScratch> scratch_;     // one a thread
+  std::vector<std::vector<double>> sums_;  // the same
+};
+
+}  // namespace
+
+uint64_t KMeansRows(uint64_t k) { return k * kMostRowsPerCentroid; }
+
+absl::StatusOr<std::vector<float>> TrainKMeans(std::span<const float> rows,
+                                               const KMeansPlan& plan,
+                                               const KernelTable& kernels,
+                                               BuildTeam& team) {
+  return KMeans(rows, plan, kernels, team).Run();
+}
+
+void AssignRows(const CoarseQuantizer& centroids, const float* rows,
+                uint32_t dimension, CoarseScratch& scratch,
+                std::span<uint32_t> nearest) {
+  std::array<const float*, kFramesPerTile> tile;
+  std::array<std::vector<uint32_t>, kFramesPerTile> lists;
+  PrefetchQueue none;
+  for (size_t i = 0; i < nearest.size(); i += kFramesPerTile) {
+    const size_t n = std::min(kFramesPerTile, nearest.size() - i);
+    for (size_t j = 0; j < n; ++j) tile[j] = rows + (i + j) * dimension;
+    centroids.Probe(tile.data(), n, 1, none, scratch, lists.data());
+    for (size_t j = 0; j < n; ++j) nearest[i + j] = lists[j].front();
+  }
+}
+
+}  // namespace timbre
