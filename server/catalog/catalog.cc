@@ -138,7 +138,7 @@ absl::StatusOr<Lease> Catalog::Load(Version& version) {
 }
 
 Lease Catalog::MakeLease(std::shared_ptr<const VersionRecord> record,
-                         std::unique_ptr<const SpeakerIndex> index) {
+                         std::shared_ptr<const SpeakerIndex> index) {
   auto* const loaded = new LoadedVersion{std::move(record), std::move(index)};
   return Lease(loaded, [reaper = reaper_](const LoadedVersion* version) {
     // Deleted with the task: on the reaper's thread, or here after its end.
@@ -309,6 +309,40 @@ absl::Status Catalog::DeleteSpeaker(const std::string& speaker) {
            {"error", std::string(status.message())}});
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status Catalog::ApplyTuning(const Lease& lease, const Tuning& tuning) {
+  const storage::Manifest& manifest = lease->record->manifest;
+  SpeakerPtr entry;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    entry = Find(manifest.speaker());
+  }
+  const std::lock_guard<std::mutex> writing(entry->write_mutex);
+  VersionPtr version;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = entry->versions.find(manifest.version());
+    if (found == entry->versions.end()) {
+      return MakeError(absl::StatusCode::kAborted, "VERSION_DELETED",
+                       absl::StrCat("version ", manifest.version(),
+                                    " of voice \"", manifest.speaker(),
+                                    "\" was deleted while it was tuned"));
+    }
+    version = found->second;
+  }
+  // No load in between: it would bring the defaults from before.
+  const std::lock_guard<std::mutex> loading(version->load_mutex);
+  TIMBRE_RETURN_IF_ERROR(WriteTuning(version->directory, tuning));
+  auto record = std::make_shared<VersionRecord>(*lease->record);
+  record->tuning = tuning;
+  record->warnings.clear();
+  const Lease tuned = MakeLease(record, lease->index);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  version->record = std::move(record);
+  version->open = tuned;
+  if (version->keep_open != nullptr) version->keep_open = tuned;
   return absl::OkStatus();
 }
 

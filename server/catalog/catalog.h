@@ -88,6 +88,11 @@ class Catalog {
                                             uint64_t version);
   absl::Status DeleteSpeaker(const std::string& speaker);
 
+  // Replaces what was measured of the version that `lease` holds, and its
+  // defaults (disk). Streams keep the ones that they began with. ABORTED if the
+  // version was deleted meanwhile.
+  absl::Status ApplyTuning(const Lease& lease, const Tuning& tuning);
+
   // A place for a new version of `speaker` (disk).
   absl::StatusOr<std::unique_ptr<Staging>> Stage(const std::string& speaker);
 
@@ -130,7 +135,7 @@ class Catalog {
 
   absl::StatusOr<Lease> Load(Version& version);
   Lease MakeLease(std::shared_ptr<const VersionRecord> record,
-                  std::unique_ptr<const SpeakerIndex> index);
+                  std::shared_ptr<const SpeakerIndex> index);
   absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Verify(
       const Staging& staging, storage::Manifest& manifest);
   absl::StatusOr<VersionInfo> PublishVerified(

@@ -12,6 +12,7 @@ namespace timbre {
 
 inline constexpr char kManifestFile[] = "manifest.json";
 inline constexpr char kStateFile[] = "state.json";
+inline constexpr char kTuningFile[] = "tuning.json";
 
 std::string LockPath(absl::string_view data_dir);     // DIR/LOCK
 std::string StagingDir(absl::string_view data_dir);   // DIR/staging

@@ -12,7 +12,8 @@ namespace timbre {
 // An open version. Immutable and thread-safe.
 struct LoadedVersion {
   std::shared_ptr<const VersionRecord> record;
-  std::unique_ptr<const SpeakerIndex> index;
+  // Shared with the leases from before the version was tuned.
+  std::shared_ptr<const SpeakerIndex> index;
 };
 
 // While a lease lives, its version can be searched, whatever is published or

@@ -82,6 +82,66 @@ const storage::StoredFile* FindFile(const storage::Manifest& manifest,
   return nullptr;
 }
 
+// The fields that Manifest and Tuning have in common. False if they are nothing
+// that tuning makes; written so that NaN is not.
+template <typename Message>
+bool ReadTuning(const Message& message, const IndexSpec& spec, Tuning& tuning) {
+  const uint32_t most = std::max(1U, spec.nlist);
+  const auto good = [&](uint32_t nprobe, float k_factor) {
+    return nprobe >= 1 && nprobe <= most && k_factor >= 1 &&
+           k_factor <= kMaxDefaultKFactor;
+  };
+  tuning = {.nprobe = message.default_nprobe(),
+            .k_factor = message.default_k_factor(),
+            .target_recall = message.target_recall(),
+            .curve = {}};
+  for (const auto& point : message.operating_points()) {
+    if (!good(point.nprobe(), point.k_factor()) ||
+        !(point.recall() >= 0 && point.recall() <= 1)) {
+      return false;
+    }
+    tuning.curve.push_back(
+        {.nprobe = point.nprobe(),
+         .k_factor = point.k_factor(),
+         .recall = point.recall(),
+         .blend_error = point.blend_error(),
+         .microseconds_per_frame = point.microseconds_per_frame()});
+  }
+  return good(tuning.nprobe, tuning.k_factor);
+}
+
+template <typename Message>
+void FillTuning(const Tuning& tuning, Message& message) {
+  message.set_default_nprobe(tuning.nprobe);
+  message.set_default_k_factor(tuning.k_factor);
+  message.set_target_recall(tuning.target_recall);
+  message.clear_operating_points();
+  for (const OperatingPoint& point : tuning.curve) {
+    storage::MeasuredPoint& stored = *message.add_operating_points();
+    stored.set_nprobe(point.nprobe);
+    stored.set_k_factor(point.k_factor);
+    stored.set_recall(point.recall);
+    stored.set_blend_error(point.blend_error);
+    stored.set_microseconds_per_frame(point.microseconds_per_frame);
+  }
+}
+
+// What a Tune has applied, if one has.
+void ReadAppliedTuning(const std::string& directory, VersionRecord& record) {
+  const std::string path = absl::StrCat(directory, "/", kTuningFile);
+  if (!FileSize(path).ok()) return;
+  const auto stored = ReadJson<storage::Tuning>(path);
+  Tuning tuning;
+  if (stored.ok() && ReadTuning(*stored, record.spec, tuning)) {
+    record.tuning = std::move(tuning);
+    return;
+  }
+  record.warnings.push_back(
+      absl::StrCat(kTuningFile,
+                   " is damaged: the defaults are those that Build chose; tune "
+                   "the version once more"));
+}
+
 }  // namespace
 
 uint64_t VersionRecord::bytes_on_disk() const {
@@ -122,10 +182,8 @@ absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest) {
       manifest.dimension() <= kMaxDimension &&
       CheckDimension(*spec, manifest.dimension()).ok() &&
       spec->nlist <= manifest.frames() && manifest.default_k() >= 1 &&
-      manifest.default_k() <= kMaxDefaultK && manifest.default_nprobe() >= 1 &&
-      manifest.default_nprobe() <= std::max(1U, spec->nlist) &&
-      manifest.default_k_factor() >= 1 &&
-      manifest.default_k_factor() <= kMaxDefaultKFactor &&
+      manifest.default_k() <= kMaxDefaultK &&
+      ReadTuning(manifest, *spec, record.tuning) &&
       FindFile(manifest, kFramesFile) != nullptr &&
       FindFile(manifest, kIndexFile) != nullptr &&
       manifest.digest() == DigestOfFiles(manifest);
@@ -136,6 +194,10 @@ absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest) {
   record.storage = half ? ElementType::kFloat16 : ElementType::kFloat32;
   record.manifest = std::move(manifest);
   return record;
+}
+
+void SetTuning(const Tuning& tuning, storage::Manifest& manifest) {
+  FillTuning(tuning, manifest);
 }
 
 absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
@@ -159,7 +221,14 @@ absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
           name, absl::StrCat("has ", *size, " bytes; expected ", file.bytes()));
     }
   }
+  ReadAppliedTuning(directory, record);
   return record;
+}
+
+absl::Status WriteTuning(const std::string& directory, const Tuning& tuning) {
+  storage::Tuning message;
+  FillTuning(tuning, message);
+  return WriteJson(absl::StrCat(directory, "/", kTuningFile), message);
 }
 
 absl::Status WriteManifest(const std::string& directory,

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/engine/operating_point.h"
 #include "server/engine/speaker_index.h"
 #include "timbre/storage/manifest.pb.h"
 
@@ -17,6 +19,11 @@ struct VersionRecord {
   IndexSpec spec;
   Metric metric = Metric::kL2;
   ElementType storage = ElementType::kFloat32;
+  // Of the manifest, or what a Tune has applied since.
+  Tuning tuning;
+  // Besides the manifest's: what is wrong with the files without damaging the
+  // version.
+  std::vector<std::string> warnings;
 
   uint64_t bytes_on_disk() const;
   // For opening the version in `directory`.
@@ -29,15 +36,22 @@ absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest);
 // The digest of a version: over "name digest\n" of its files.
 std::string DigestOfFiles(const storage::Manifest& manifest);
 
-// Reads DIRECTORY/manifest.json and compares the sizes of the files that it
-// names. DATA_LOSS if it is missing, damaged, of another speaker or version,
-// or if a file's size differs.
+// Puts `tuning` into a manifest that is not published yet.
+void SetTuning(const Tuning& tuning, storage::Manifest& manifest);
+
+// Reads DIRECTORY/manifest.json and tuning.json, and compares the sizes of the
+// files that the manifest names. A damaged tuning.json is a warning. DATA_LOSS
+// if it is missing, damaged, of another speaker or version, or if a file's size
+// differs.
 absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
                                                 const std::string& speaker,
                                                 uint64_t version);
 
 absl::Status WriteManifest(const std::string& directory,
                            const storage::Manifest& manifest);
+
+// Replaces DIRECTORY/tuning.json.
+absl::Status WriteTuning(const std::string& directory, const Tuning& tuning);
 
 // DATA_LOSS if it is missing or damaged, FAILED_PRECONDITION if a newer server
 // wrote it.

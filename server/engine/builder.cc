@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/checksum.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
@@ -13,13 +14,16 @@
 #include "server/engine/faiss_export.h"
 #include "server/engine/frame_store.h"
 #include "server/engine/frame_writer.h"
+#include "server/engine/speaker_index.h"
 #include "server/engine/training.h"
+#include "server/engine/tuner.h"
 
 namespace timbre {
 namespace {
 
-constexpr uint32_t kDefaultNprobe = 16;
-constexpr float kDefaultKFactor = 4;
+// In the index file, for whom reads it without Timbre: exports hold the tuned
+// one.
+constexpr uint32_t kStoredNprobe = 16;
 constexpr uint64_t kCopyRows = 1024;
 
 // One build on its way from file to file.
@@ -41,6 +45,7 @@ class Build {
     ResolveSpec();
     TIMBRE_RETURN_IF_ERROR(WriteIndexFile());
     TIMBRE_RETURN_IF_ERROR(StoreFrames());
+    TIMBRE_RETURN_IF_ERROR(Tune());
     return std::move(result_);
   }
 
@@ -116,7 +121,7 @@ class Build {
         FrameStore::Open(path, ElementType::kFloat32, result_.rows,
                          plan_.dimension, kernels_));
     const std::string index_path = Path(kIndexFile);
-    const uint32_t nprobe = DefaultNprobe(result_.spec);
+    const uint32_t nprobe = std::clamp(result_.spec.nlist, 1U, kStoredNprobe);
     if (result_.spec.kind == IndexKind::kIvfPq) {
       TIMBRE_ASSIGN_OR_RETURN(
           const CodedLists lists,
@@ -170,6 +175,36 @@ class Build {
     return RemoveTree(source_);
   }
 
+  absl::Status Tune() {
+    IndexDescription description{.spec = result_.spec,
+                                 .metric = plan_.metric,
+                                 .storage = result_.storage,
+                                 .rows = result_.rows,
+                                 .dimension = plan_.dimension,
+                                 .frames_path = Path(kFramesFile),
+                                 .index_path = Path(kIndexFile),
+                                 .index_digest = ""};
+    TIMBRE_ASSIGN_OR_RETURN(description.index_digest,
+                            DigestOfFile(description.index_path));
+    TIMBRE_ASSIGN_OR_RETURN(const auto index,
+                            SpeakerIndex::Open(description, kernels_));
+    const OwnQueries queries = MakeOwnQueries(index->store(), plan_.seed,
+                                              OwnQueryCount(index->rows()));
+    TIMBRE_ASSIGN_OR_RETURN(
+        Curve curve,
+        MeasureCurve(*index, {queries.frames, queries.own},
+                     {.target_recall = plan_.target_recall}, team_));
+    result_.tuning = TuningFor(std::move(curve), plan_.target_recall);
+    const OperatingPoint& best = result_.tuning.curve.back();
+    if (best.recall < plan_.target_recall) {
+      result_.warnings.push_back(absl::StrCat(
+          "target_recall ", plan_.target_recall,
+          " was not reached; the best that was measured is ", best.recall,
+          ", with nprobe ", best.nprobe, " and k_factor ", best.k_factor));
+    }
+    return absl::OkStatus();
+  }
+
   template <typename Visit>
   absl::Status ForEachRow(Visit&& visit) {
     TIMBRE_ASSIGN_OR_RETURN(const FrameStore store, OpenSource());
@@ -195,14 +230,6 @@ class Build {
 };
 
 }  // namespace
-
-uint32_t DefaultNprobe(const IndexSpec& spec) {
-  return std::clamp(spec.nlist, 1U, kDefaultNprobe);
-}
-
-float DefaultKFactor(const IndexSpec& spec) {
-  return spec.kind == IndexKind::kIvfPq ? kDefaultKFactor : 1;
-}
 
 absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
                                        const KernelTable& kernels,

@@ -12,6 +12,7 @@
 #include "server/engine/build_observer.h"
 #include "server/engine/index_spec.h"
 #include "server/engine/metric.h"
+#include "server/engine/operating_point.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {
@@ -31,6 +32,7 @@ struct BuildPlan {
   std::optional<ElementType> storage;  // absent: float16 where it loses nothing
   uint64_t reduce_to_centroids = 0;    // 0, or no fewer than rows: off
   uint64_t seed = 0;
+  float target_recall = kDefaultTargetRecall;  // of the tuned defaults
   int threads = 1;
 };
 
@@ -38,18 +40,15 @@ struct BuildResult {
   IndexSpec spec;  // resolved
   ElementType storage = ElementType::kFloat32;
   uint64_t rows = 0;
+  Tuning tuning;
   std::vector<std::string> warnings;
 };
 
-// What a search of `spec` visits by default, until tuning measures it.
-uint32_t DefaultNprobe(const IndexSpec& spec);
-float DefaultKFactor(const IndexSpec& spec);
-
-// Writes kFramesFile and kIndexFile into plan.directory, synced, and removes
-// plan.frames_path. Runs on the calling thread for as long as training takes;
-// memory stays below the size of the frames as float32, plus 200 MB, besides
-// mapped pages that are released as they are used up. CANCELLED where the
-// observer says so.
+// Writes kFramesFile and kIndexFile into plan.directory, synced, removes
+// plan.frames_path, and measures what the index finds. Runs on the calling
+// thread for as long as training takes; memory stays below the size of the
+// frames as float32, plus 200 MB, besides mapped pages that are released as
+// they are used up. CANCELLED where the observer says so.
 absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
                                        const KernelTable& kernels,
                                        BuildObserver& observer);

@@ -51,7 +51,8 @@ CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
 CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
                                  uint32_t dimension,
                                  absl::FunctionRef<bool(uint32_t list)> visited,
-                                 Metric metric, const KernelTable& kernels)
+                                 Metric metric, const KernelTable& kernels,
+                                 Reduce reduce)
     : centroids_(centroids),
       dimension_(dimension),
       kernels_(kernels),
@@ -60,7 +61,10 @@ CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
       center_(MeanOf(centroids, dimension)),
       vectors_(0, 0) {
   const std::vector<float> centered = CenteredCentroids();
-  auto reduced = Reduction::Find(centered, dimension, kernels);
+  std::optional<Reduced> reduced;
+  if (reduce == Reduce::kIfItPays) {
+    reduced = Reduction::Find(centered, dimension, kernels);
+  }
   if (reduced) reduction_ = std::move(reduced->reduction);
   const std::vector<float>& points = reduced ? reduced->vectors : centered;
   const size_t n = coordinates();
@@ -87,12 +91,9 @@ std::vector<float> CoarseQuantizer::CenteredCentroids() const {
 // lists: |q - c|^2 / 2 = |c'|^2 / 2 - <q', c'>, and
 // -<q, c> = -<center, c'> - <q', c'>.
 float CoarseQuantizer::BiasOf(const float* centered) const {
-  double bias = 0;
-  for (size_t j = 0; j < dimension_; ++j) {
-    const double x = centered[j];
-    bias += metric_ == Metric::kL2 ? 0.5 * x * x : -double{center_[j]} * x;
-  }
-  return static_cast<float>(bias);
+  const float* const other = metric_ == Metric::kL2 ? centered : center_.data();
+  const float product = kernels_.dot(other, centered, dimension_);
+  return metric_ == Metric::kL2 ? 0.5F * product : -product;
 }
 
 // Each number of q' and c' is off by up to half a step. Taken as independent of

@@ -42,10 +42,15 @@ class CoarseQuantizer {
   // Of all lists of `parts` that are not empty.
   CoarseQuantizer(const IvfParts& parts, Metric metric,
                   const KernelTable& kernels);
+  // Whether to look for a space of fewer dimensions, which takes as long as
+  // some hundred frames and pays after some thousand.
+  enum class Reduce : uint8_t { kNever, kIfItPays };
+
   // Of `centroids` ([lists, dimension]) those that are `visited`: at least one.
   CoarseQuantizer(std::span<const float> centroids, uint32_t dimension,
                   absl::FunctionRef<bool(uint32_t list)> visited, Metric metric,
-                  const KernelTable& kernels);
+                  const KernelTable& kernels,
+                  Reduce reduce = Reduce::kIfItPays);
 
   // lists[i] becomes the `nprobe` lists whose centroids are nearest to
   // frames[i] ([dimension], normalised for kCosine), i < count <=

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <cstring>
 
 namespace timbre {
 namespace {
@@ -23,15 +23,18 @@ QuantizedVectors::QuantizedVectors(size_t count, size_t dimension)
 
 void QuantizedVectors::Set(size_t i, const float* vector, const float* center,
                            float bias, const KernelTable& kernels) {
-  std::vector<int8_t> quantized(padded_dimension());
+  quantized_.resize(padded_dimension());
   const QuantizedFrame frame = kernels.quantize(
-      vector, center, dimension_, quantized.size(), quantized.data());
+      vector, center, dimension_, quantized_.size(), quantized_.data());
   const size_t block = i / kVectorsPerBlock;
   const size_t column = i % kVectorsPerBlock;
-  for (size_t j = 0; j < quantized.size(); ++j) {
-    const size_t group = block * groups_ + j / kDimensionsPerGroup;
-    values_[(group * kVectorsPerBlock + column) * kDimensionsPerGroup +
-            j % kDimensionsPerGroup] = static_cast<uint8_t>(quantized[j] + 128);
+  uint8_t* out =
+      &values_[block * groups_ * kGroupBytes + column * kDimensionsPerGroup];
+  for (size_t group = 0; group < groups_; ++group, out += kGroupBytes) {
+    uint32_t four = 0;
+    std::memcpy(&four, &quantized_[group * kDimensionsPerGroup], sizeof(four));
+    four ^= 0x80808080U;  // + 128
+    std::memcpy(out, &four, sizeof(four));
   }
   steps_[i] = frame.step;
   biases_[i] = bias;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "server/base/aligned_vector.h"
 #include "server/kernels/kernels.h"
@@ -69,6 +70,7 @@ class QuantizedVectors {
   AlignedVector<uint8_t> values_;  // see kernels/layout.h
   AlignedVector<float> steps_;
   AlignedVector<float> biases_;
+  std::vector<int8_t> quantized_;  // of Set
   float largest_step_ = 0;
   float largest_norm_ = 0;
   float least_bias_;

@@ -103,6 +103,7 @@ class SpeakerIndex {
   const IndexSpec& spec() const { return spec_; }
   const FrameStore& store() const { return store_; }
   const KernelTable& kernels() const { return kernels_; }
+  const ExactScorer& scorer() const { return scorer_; }
   // Null for IndexKind::kFlat.
   const IvfParts* parts() const { return parts_.get(); }
   // Memory besides the mapped frames.

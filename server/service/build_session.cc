@@ -15,7 +15,6 @@ namespace timbre {
 namespace {
 
 constexpr uint64_t kMaxRows = UINT32_MAX;  // ids fit 32 bits in memory
-constexpr uint32_t kDefaultK = 8;
 constexpr uint64_t kRowsPerCheck = 1024;
 
 }  // namespace
@@ -194,6 +193,9 @@ absl::Status BuildSession::Train(BuildObserver& observer) {
                        .storage = checked_.storage,
                        .reduce_to_centroids = options_.reduce_to_centroids(),
                        .seed = options_.seed(),
+                       .target_recall = options_.target_recall() != 0
+                                            ? options_.target_recall()
+                                            : kDefaultTargetRecall,
                        .threads = context_.build_limits.threads};
   TIMBRE_ASSIGN_OR_RETURN(result_,
                           BuildIndex(plan, *context_.kernels, observer));
@@ -210,9 +212,8 @@ absl::StatusOr<VersionInfo> BuildSession::Publish(
   manifest.set_storage(result_.storage == ElementType::kFloat16 ? "float16"
                                                                 : "float32");
   manifest.set_index_factory(ToString(result_.spec));
-  manifest.set_default_k(kDefaultK);
-  manifest.set_default_nprobe(DefaultNprobe(result_.spec));
-  manifest.set_default_k_factor(DefaultKFactor(result_.spec));
+  manifest.set_default_k(kMeasuredK);
+  SetTuning(result_.tuning, manifest);
   *manifest.mutable_labels() = options_.labels();
   for (const std::string& warning : result_.warnings) {
     manifest.add_warnings(warning);

@@ -124,9 +124,8 @@ absl::StatusOr<MessageSource> StartReadFrames(
 absl::StatusOr<ByteSource> OpenExport(v1::ExportFormat format,
                                       const LoadedVersion& version,
                                       const std::string& directory) {
-  const storage::Manifest& manifest = version.record->manifest;
-  const ExportDefaults defaults{.nprobe = manifest.default_nprobe(),
-                                .k_factor = manifest.default_k_factor()};
+  const ExportDefaults defaults{.nprobe = version.record->tuning.nprobe,
+                                .k_factor = version.record->tuning.k_factor};
   switch (format) {
     case v1::EXPORT_FORMAT_UNSPECIFIED:
     case v1::EXPORT_FORMAT_FAISS_INDEX: {

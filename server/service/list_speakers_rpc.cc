@@ -36,6 +36,9 @@ absl::StatusOr<v1::ListSpeakersResponse> ListPage(
   for (const SpeakerInfo& info : speakers) {
     v1::Speaker message;
     FillSpeaker(info, message);
+    for (auto& version : *message.mutable_versions()) {
+      version.clear_operating_points();
+    }
     bytes += message.ByteSizeLong() + 8;
     const int sent = response.speakers_size();
     if (sent > 0 && (sent == static_cast<int>(page) || bytes > kMaxPageBytes)) {

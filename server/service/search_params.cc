@@ -11,9 +11,6 @@ namespace {
 
 constexpr float kDefaultIndexRate = 0.75F;
 constexpr float kDefaultAlpha = 3;
-// The defaults of a version are measured at this k: a smaller k still gets as
-// many candidates.
-constexpr uint32_t kMeasuredK = 8;
 
 // Written so that NaN is outside of every range.
 bool Within(float value, float low, float high) {
@@ -26,6 +23,24 @@ bool IsPositive(const google::protobuf::Duration& duration) {
   return duration.seconds() >= 0 && duration.seconds() <= kMostSeconds &&
          duration.nanos() >= 0 && duration.nanos() < 1'000'000'000 &&
          (duration.seconds() > 0 || duration.nanos() > 0);
+}
+
+// What stands in for fields that are not set: the version's defaults, or the
+// measured point that target_recall asks for.
+absl::StatusOr<OperatingPoint> MeasuredFor(const v1::SearchParams& params,
+                                           const VersionRecord& record) {
+  const Tuning& tuning = record.tuning;
+  if (params.target_recall() == 0) {
+    return OperatingPoint{.nprobe = tuning.nprobe, .k_factor = tuning.k_factor};
+  }
+  // Exact indices meet every target.
+  if (record.spec.kind == IndexKind::kFlat) return OperatingPoint{};
+  if (!tuning.curve.empty()) {
+    return ChoosePoint(tuning.curve, params.target_recall());
+  }
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_MEASURED_POINTS",
+                   "params.target_recall: nothing was measured for this "
+                   "version; tune it, or give nprobe and k_factor instead");
 }
 
 }  // namespace
@@ -86,27 +101,23 @@ absl::Status CheckBlendParams(const v1::BlendParams& params) {
 
 absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
                                              const LoadedVersion& version) {
-  const storage::Manifest& manifest = version.record->manifest;
   const IndexSpec& spec = version.record->spec;
   const bool coded = spec.kind == IndexKind::kIvfPq;
-  if (params.target_recall() != 0 && spec.kind != IndexKind::kFlat) {
-    return MakeError(absl::StatusCode::kFailedPrecondition,
-                     "NO_MEASURED_POINTS",
-                     "params.target_recall: nothing was measured for this "
-                     "version; give nprobe and k_factor instead");
-  }
-  const uint32_t k = params.k() != 0 ? params.k() : manifest.default_k();
+  TIMBRE_ASSIGN_OR_RETURN(const OperatingPoint measured,
+                          MeasuredFor(params, *version.record));
+  const uint32_t k =
+      params.k() != 0 ? params.k() : version.record->manifest.default_k();
   float k_factor = coded ? params.k_factor() : 1;
   uint32_t measured_k = k;
   if (k_factor == 0) {
-    k_factor = manifest.default_k_factor();
+    // Measured at this k: a smaller one still gets as many candidates.
+    k_factor = measured.k_factor;
     measured_k = std::max(k, kMeasuredK);
   }
   ResolvedSearch resolved;
   if (spec.kind != IndexKind::kFlat) {
     resolved.nprobe = std::min(
-        params.nprobe() != 0 ? params.nprobe() : manifest.default_nprobe(),
-        spec.nlist);
+        params.nprobe() != 0 ? params.nprobe() : measured.nprobe, spec.nlist);
   }
   resolved.settings = {.k = k,
                        .nprobe = resolved.nprobe.value_or(1),
@@ -119,6 +130,9 @@ absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
   resolved.effective.set_k(k);
   resolved.effective.set_nprobe(resolved.settings.nprobe);
   resolved.effective.set_k_factor(k_factor);
+  if (params.target_recall() != 0) {
+    resolved.effective.set_target_recall(measured.recall);
+  }
   return resolved;
 }
 

@@ -29,14 +29,28 @@ void FillFromRecord(const VersionRecord& record, v1::SpeakerVersion& message) {
   message.set_bytes_on_disk(record.bytes_on_disk());
   v1::SearchParams& defaults = *message.mutable_defaults();
   defaults.set_k(manifest.default_k());
-  defaults.set_nprobe(manifest.default_nprobe());
-  defaults.set_k_factor(manifest.default_k_factor());
+  defaults.set_nprobe(record.tuning.nprobe);
+  defaults.set_k_factor(record.tuning.k_factor);
+  for (const OperatingPoint& point : record.tuning.curve) {
+    FillPoint(point, *message.add_operating_points());
+  }
   *message.mutable_labels() = manifest.labels();
   *message.mutable_warnings() = manifest.warnings();
+  for (const std::string& warning : record.warnings) {
+    message.add_warnings(warning);
+  }
   message.set_digest(manifest.digest());
 }
 
 }  // namespace
+
+void FillPoint(const OperatingPoint& point, v1::OperatingPoint& message) {
+  message.set_nprobe(point.nprobe);
+  message.set_k_factor(point.k_factor);
+  message.set_recall(point.recall);
+  message.set_blend_error(point.blend_error);
+  message.set_microseconds_per_frame(point.microseconds_per_frame);
+}
 
 void FillVersion(const VersionInfo& info, v1::SpeakerVersion& message) {
   message.set_version(info.version);

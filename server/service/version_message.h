@@ -7,7 +7,8 @@
 
 namespace timbre {
 
-// Operating points come with tuning; until then no version has any.
+void FillPoint(const OperatingPoint& point, v1::OperatingPoint& message);
+
 void FillVersion(const VersionInfo& info, v1::SpeakerVersion& message);
 
 void FillSpeaker(const SpeakerInfo& info, v1::Speaker& message);

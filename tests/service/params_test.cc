@@ -15,8 +15,8 @@ LoadedVersion Version(const std::string& factory) {
   VersionRecord record;
   record.spec = *ParseIndexSpec(factory);
   record.manifest.set_default_k(8);
-  record.manifest.set_default_nprobe(16);
-  record.manifest.set_default_k_factor(4);
+  record.tuning.nprobe = 16;
+  record.tuning.k_factor = 4;
   return {std::make_shared<const VersionRecord>(record), nullptr};
 }
 
