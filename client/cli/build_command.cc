@@ -64,6 +64,22 @@ absl::Status FillOptions(BuildArguments& arguments) {
   return absl::OkStatus();
 }
 
+// What a search does unless it is told otherwise, and what that finds.
+void PrintDefaults(const v1::SpeakerVersion& version) {
+  const v1::SearchParams& defaults = version.defaults();
+  for (const v1::OperatingPoint& point : version.operating_points()) {
+    if (point.nprobe() != defaults.nprobe() ||
+        point.k_factor() != defaults.k_factor()) {
+      continue;
+    }
+    std::cout << absl::StrFormat(
+        "defaults: nprobe %d, k_factor %g; measured recall@8 %.3f, blend error "
+        "%.1f %%, %.1f us a frame\n",
+        point.nprobe(), point.k_factor(), point.recall(),
+        100 * point.blend_error(), point.microseconds_per_frame());
+  }
+}
+
 }  // namespace
 
 void AddBuildOptions(CLI::App& command, BuildArguments& arguments) {
@@ -86,6 +102,22 @@ void AddBuildOptions(CLI::App& command, BuildArguments& arguments) {
       "--reduce_to_centroids",
       [&a](uint32_t n) { a.options.set_reduce_to_centroids(n); },
       "k-means centres to keep instead of the frames (RVC: 10000)");
+  command
+      .add_option_function<float>(
+          "--target_recall",
+          [&a](float recall) { a.options.set_target_recall(recall); },
+          "what the version's defaults must reach, above 0 and at most 1; 0 or "
+          "left out: 0.95")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option_function<uint32_t>(
+      "--database_expansion_k",
+      [&a](uint32_t k) { a.options.set_database_expansion_k(k); },
+      "replace each frame by the weighted mean of so many nearest ones; 0 or "
+      "left out: off");
+  command.add_option_function<float>(
+      "--database_expansion_alpha",
+      [&a](float alpha) { a.options.set_database_expansion_alpha(alpha); },
+      "weights are cosine^alpha; 0 or left out: 3");
   command.add_option_function<uint64_t>(
       "--seed", [&a](uint64_t seed) { a.options.set_seed(seed); },
       "of the training");
@@ -123,6 +155,7 @@ absl::Status BuildAndPrint(BuildArguments& arguments,
       version->version(), version->active() ? " (active)" : "",
       version->frames(), version->dimension(), version->index_factory(),
       HumanBytes(version->bytes_on_disk()));
+  PrintDefaults(*version);
   return absl::OkStatus();
 }
 

@@ -66,6 +66,13 @@ void PrintSpeaker(const v1::Speaker& speaker, bool json) {
   }
   PrintTable(rows);
   for (const v1::SpeakerVersion& v : speaker.versions()) {
+    for (const v1::OperatingPoint& point : v.operating_points()) {
+      std::cout << absl::StrFormat(
+          "version %d: nprobe %4d, k_factor %2g: recall@8 %.4f, blend error "
+          "%.4f, %.2f us a frame\n",
+          v.version(), point.nprobe(), point.k_factor(), point.recall(),
+          point.blend_error(), point.microseconds_per_frame());
+    }
     for (const std::string& warning : v.warnings()) {
       std::cout << "version " << v.version() << ": warning: " << warning
                 << "\n";

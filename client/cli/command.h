@@ -52,6 +52,7 @@ std::string HumanBytes(uint64_t bytes);
 void AddBuild(CLI::App& app, int* exit_code);
 void AddImport(CLI::App& app, int* exit_code);
 void AddCompare(CLI::App& app, int* exit_code);
+void AddTune(CLI::App& app, int* exit_code);
 void AddSearch(CLI::App& app, int* exit_code);
 void AddBlend(CLI::App& app, int* exit_code);
 void AddList(CLI::App& app, int* exit_code);

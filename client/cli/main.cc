@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   timbre::cli::AddBuild(app, &exit_code);
   timbre::cli::AddImport(app, &exit_code);
   timbre::cli::AddCompare(app, &exit_code);
+  timbre::cli::AddTune(app, &exit_code);
   timbre::cli::AddSearch(app, &exit_code);
   timbre::cli::AddBlend(app, &exit_code);
   timbre::cli::AddList(app, &exit_code);

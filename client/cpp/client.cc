@@ -72,6 +72,29 @@ absl::StatusOr<v1::SpeakerVersion> Client::Build(
   return *std::move(version);
 }
 
+absl::StatusOr<v1::TuneResponse> Client::Tune(const VoiceRef& voice,
+                                              const TuneOptions& options,
+                                              const FrameMatrix& frames) {
+  const auto context = NewContext(voice.speaker);
+  v1::TuneResponse response;
+  const auto stream = catalog_->Tune(context.get(), &response);
+  v1::TuneRequest request;
+  request.set_speaker(voice.speaker);
+  request.set_version(voice.version);
+  request.set_k(options.k);
+  request.set_target_recall(options.target_recall);
+  request.set_apply(options.apply);
+  ForEachMessage(frames, kAnyRows, [&](uint64_t first, uint64_t rows) {
+    FillFrames(frames, first, rows, *request.mutable_frames());
+    const bool sent = stream->Write(request);
+    request.Clear();  // the first message alone says what is wanted
+    return sent;
+  });
+  stream->WritesDone();
+  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(stream->Finish()));
+  return response;
+}
+
 template <typename Request, typename Response>
 absl::StatusOr<Response> Client::CallCatalog(
     grpc::Status (v1::Catalog::Stub::*method)(grpc::ClientContext*,

@@ -60,6 +60,13 @@ class Client {
   SearchStream OpenSearch(const VoiceRef& voice);
   BlendStream OpenBlend(const VoiceRef& voice);
 
+  // Measures recall, blend error and cost of the voice's settings on `frames`
+  // (1..100,000), which are queries. Takes some seconds; with `apply` the
+  // version is searched so from then on.
+  absl::StatusOr<v1::TuneResponse> Tune(const VoiceRef& voice,
+                                        const TuneOptions& options,
+                                        const FrameMatrix& frames);
+
   // All speakers whose names begin with `prefix`.
   absl::StatusOr<std::vector<v1::Speaker>> ListSpeakers(
       const std::string& prefix);

@@ -50,6 +50,12 @@ struct BlendResult {
   double mean_shift = 0;
 };
 
+struct TuneOptions {
+  uint32_t k = 0;           // 0: 8
+  float target_recall = 0;  // 0: 0.95
+  bool apply = false;       // what was measured replaces the version's
+};
+
 }  // namespace timbre::client
 
 #endif  // TIMBRE_CLIENT_CPP_RESULTS_H_

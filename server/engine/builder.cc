@@ -191,10 +191,10 @@ class Build {
     const OwnQueries queries = MakeOwnQueries(index->store(), plan_.seed,
                                               OwnQueryCount(index->rows()));
     TIMBRE_ASSIGN_OR_RETURN(
-        Curve curve,
+        Measured measured,
         MeasureCurve(*index, {queries.frames, queries.own},
                      {.target_recall = plan_.target_recall}, team_));
-    result_.tuning = TuningFor(std::move(curve), plan_.target_recall);
+    result_.tuning = TuningFor(std::move(measured.curve), plan_.target_recall);
     const OperatingPoint& best = result_.tuning.curve.back();
     if (best.recall < plan_.target_recall) {
       result_.warnings.push_back(absl::StrCat(

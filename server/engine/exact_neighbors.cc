@@ -5,6 +5,7 @@
 #include <cfloat>
 
 #include "server/base/status_macros.h"
+#include "server/base/thread_time.h"
 
 namespace timbre {
 namespace {
@@ -21,6 +22,7 @@ struct Worker {
   std::vector<TopK> nearest;  // of every frame, among the rows seen so far
   std::vector<float> scores;
   std::vector<uint32_t> ids;
+  double seconds = 0;
 };
 
 class ExactSearch {
@@ -45,7 +47,9 @@ class ExactSearch {
     TIMBRE_RETURN_IF_ERROR(
         team.ForEach((index_.rows() + kRowsAtOnce - 1) / kRowsAtOnce,
                      [this](size_t item, size_t worker) {
+                       const double start = ThreadSeconds();
                        VisitRows(item * kRowsAtOnce, workers_[worker]);
+                       workers_[worker].seconds += ThreadSeconds() - start;
                      }));
     TIMBRE_RETURN_IF_ERROR(index_.store().Check());
     return Merge();
@@ -84,7 +88,8 @@ class ExactSearch {
     for (size_t i = 0; i < count_; i += kFramesPerTile) {
       const size_t frames = std::min(kFramesPerTile, count_ - i);
       for (size_t j = 0; j < frames; ++j) tile[j] = &frames_[(i + j) * n_];
-      rows.Probe(tile.data(), frames, std::min<uint32_t>(k_, count), none,
+      rows.Probe(tile.data(), frames,
+                 std::min(k_, static_cast<uint32_t>(count)), none,
                  worker.coarse, found.data());
       for (size_t j = 0; j < frames; ++j) {
         Push(tile[j], first, found[j], worker, worker.nearest[i + j]);
@@ -111,9 +116,11 @@ class ExactSearch {
 
   NeighborTable Merge() {
     const bool l2 = index_.metric() == Metric::kL2;
-    NeighborTable table{.k = k_, .ids = {}, .distances = {}};
+    NeighborTable table;
+    table.k = k_;
     table.ids.assign(count_ * k_, -1);
     table.distances.assign(count_ * k_, l2 ? FLT_MAX : -FLT_MAX);
+    for (const Worker& worker : workers_) table.seconds += worker.seconds;
     TopK all;
     for (size_t i = 0; i < count_; ++i) {
       all.Reset(k_);

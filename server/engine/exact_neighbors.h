@@ -17,6 +17,7 @@ struct NeighborTable {
   uint32_t k = 0;
   std::vector<int64_t> ids;      // [rows, k]; -1 where there are fewer
   std::vector<float> distances;  // [rows, k]
+  double seconds = 0;            // that finding them took, of all threads
 };
 
 // The `k` nearest of all rows of `index` to each of `frames` ([rows,

@@ -1,7 +1,5 @@
 #include "server/engine/tuner.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -9,6 +7,7 @@
 #include <utility>
 
 #include "server/base/status_macros.h"
+#include "server/base/thread_time.h"
 #include "server/engine/blender.h"
 #include "server/engine/exact_neighbors.h"
 
@@ -17,6 +16,7 @@ namespace {
 
 constexpr size_t kBatch = 64;  // frames that are timed together
 constexpr float kMaxKFactor = 64;
+constexpr float kWholeList = 1000;  // more candidates than a list has rows
 // Codes that are scanned while one candidate is fetched and ranked.
 constexpr double kCodesPerCandidate = 16;
 // Beyond that nothing more is looked for, once nprobe is this.
@@ -27,13 +27,6 @@ constexpr float kTieTolerance = 1e-5F;
 constexpr size_t kHeldOutShare = 4;  // one in so many
 constexpr float kOtherVoice = 0.5F;
 constexpr double kTinyNorm = 1e-12;
-
-double ThreadSeconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) +
-         1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 // The sums that one thread, or one batch, adds to.
 struct Tally {
@@ -89,7 +82,7 @@ class Tuner {
         fetched_(goal.k + (queries.own.empty() ? 0 : 1)),
         workers_(team.threads()) {}
 
-  absl::StatusOr<Curve> Run() {
+  absl::StatusOr<Measured> Run() {
     team_.Enter(BuildStage::kTuning, 0, 0.5);
     TIMBRE_ASSIGN_OR_RETURN(
         exact_, ExactNeighbors(index_, queries_.frames, fetched_, team_));
@@ -98,12 +91,23 @@ class Tuner {
                exact_.distances.data());
     }
     team_.Enter(BuildStage::kTuning, 0.5, 1);
+    Measured measured;
+    measured.exact = {.nprobe = 0,
+                      .k_factor = 0,
+                      .microseconds_per_frame = static_cast<float>(
+                          1e6 * exact_.seconds / static_cast<double>(rows_))};
     TIMBRE_ASSIGN_OR_RETURN(const OperatingPoint first, Measure({}));
-    if (index_.spec().kind == IndexKind::kFlat) return Curve{first};
+    if (index_.spec().kind == IndexKind::kFlat) {
+      measured.curve = {first};
+      return measured;
+    }
     // That one was to warm up.
     TIMBRE_RETURN_IF_ERROR(Climb());
     TIMBRE_RETURN_IF_ERROR(LookCloser());
-    return Smoothed(std::move(curve_));
+    measured.curve = Smoothed(curve_);
+    TIMBRE_ASSIGN_OR_RETURN(measured.one_list,
+                            Measure({.k_factor = kWholeList}));
+    return measured;
   }
 
  private:
@@ -330,9 +334,9 @@ SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k) {
   return {.k = k, .nprobe = point.nprobe, .candidates = candidates};
 }
 
-absl::StatusOr<Curve> MeasureCurve(const SpeakerIndex& index,
-                                   const TuningQueries& queries,
-                                   const TuningGoal& goal, BuildTeam& team) {
+absl::StatusOr<Measured> MeasureCurve(const SpeakerIndex& index,
+                                      const TuningQueries& queries,
+                                      const TuningGoal& goal, BuildTeam& team) {
   return Tuner(index, queries, goal, team).Run();
 }
 

@@ -3,6 +3,7 @@
 #define TIMBRE_SERVER_ENGINE_TUNER_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -45,15 +46,23 @@ struct TuningGoal {
   float target_recall = kDefaultTargetRecall;
 };
 
+struct Measured {
+  Curve curve;
+  // For comparison: every row compared (nprobe and k_factor 0), and RVC's way:
+  // one list, all of whose rows are compared (none without lists).
+  OperatingPoint exact;
+  std::optional<OperatingPoint> one_list;
+};
+
 // The curve of `index`: recall and blend error against exact search, and the
 // CPU time of a frame, searched and blended 64 at once. The grid of nprobe (1,
 // 2, 4 ...) and k_factor (1, 2, 4 ...) is climbed, not enumerated: by the step
 // that finds more for the work that it adds, until next to nothing is missed.
 // An index without lists has one point. Settings and what they find are the
 // same whatever the number of threads; times are not. CANCELLED, DATA_LOSS.
-absl::StatusOr<Curve> MeasureCurve(const SpeakerIndex& index,
-                                   const TuningQueries& queries,
-                                   const TuningGoal& goal, BuildTeam& team);
+absl::StatusOr<Measured> MeasureCurve(const SpeakerIndex& index,
+                                      const TuningQueries& queries,
+                                      const TuningGoal& goal, BuildTeam& team);
 
 // What a search does with a measured setting.
 SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k);

@@ -1,70 +1,38 @@
 #include "server/service/build_rpc.h"
 
 #include <atomic>
-#include <mutex>
 #include <utility>
 
 #include "server/base/log.h"
-#include "server/service/admission.h"
 #include "server/service/build_progress.h"
 #include "server/service/build_session.h"
 #include "server/service/message_codec.h"
-#include "server/service/rpc_handler.h"
+#include "server/service/upload_handler.h"
 #include "server/service/version_message.h"
 
 namespace timbre {
 namespace {
 
-// So long after the last message of a Search or Blend, builds leave them room.
-constexpr absl::Duration kSearchesLinger = absl::Seconds(2);
 // How long a client that half-closed may take to read a progress message
 // before it counts as one that does not read.
 constexpr absl::Duration kPatience = absl::Seconds(5);
 
-// Frames are received on I/O threads, one message at a time; the build itself
-// waits its turn for a builder thread.
-class BuildHandler : public RpcHandler, private BuildObserver {
+class BuildHandler : public UploadHandler<BuildSession> {
  public:
   BuildHandler(Call& call, ServiceContext& context)
-      : RpcHandler(call, context, Rpc::kBuild),
-        progress_(call, *context.metrics),
-        session_(std::make_shared<BuildSession>(context)) {}
+      : UploadHandler(call, context, Rpc::kBuild),
+        progress_(call, *context.metrics) {}
 
-  ~BuildHandler() override {
-    context().ticker->Remove(&progress_);
-    DropSession();
-  }
+  ~BuildHandler() override { context().ticker->Remove(&progress_); }
 
   void OnStart() override {
     context().ticker->Add(&progress_, call().shared_from_this());
-    RpcHandler::OnStart();
-  }
-
-  void OnRequest(grpc::ByteBuffer message) override {
-    context().metrics->AddBytes(Rpc::kBuild, message.Length(), 0);
-    context().io->Submit(
-        [this, keep = call().shared_from_this(),
-         message = std::move(message)]() mutable { Receive(message); });
-  }
-
-  void OnRequestsEnd() override {
-    context().io->Submit(
-        [this, keep = call().shared_from_this()] { FinishReceiving(); });
+    UploadHandler::OnStart();
   }
 
   void OnWritten() override { progress_.OnWritten(); }
 
-  void OnDrain() override {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      draining_ = true;
-      if (training_) return;  // the drain waits for it as long as it may
-    }
-    call().Finish(DrainingError());
-  }
-
   void OnEnd(const absl::Status& status) override {
-    RpcHandler::OnEnd(status);
     progress_.OnCancelled();
     if (!counted_.exchange(true)) {
       context().metrics->CountBuild(
@@ -74,78 +42,40 @@ class BuildHandler : public RpcHandler, private BuildObserver {
           {{"status", absl::StatusCodeToString(status.code())},
            {"error", std::string(status.message())}});
     }
-    bool training = false;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      training = training_;
-    }
-    // One that waits in the queue must not keep its frames on the disk.
-    if (!training) DropSession();
+    UploadHandler::OnEnd(status);
   }
 
  private:
-  using SessionPtr = std::shared_ptr<BuildSession>;
-
-  // Null once the call has ended.
-  SessionPtr Session() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return session_;
-  }
-
-  // Removing what was staged may take a while: not on gRPC's thread.
-  void DropSession() {
-    SessionPtr session;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      session.swap(session_);
-    }
-    if (session != nullptr) {
-      context().io->Submit([session = std::move(session)] {});
-    }
-  }
-
-  void Receive(grpc::ByteBuffer& message) {
-    const SessionPtr session = Session();
-    if (session == nullptr) return;
+  void Receive(BuildSession& session, grpc::ByteBuffer& message) override {
     v1::BuildRequest request;
     absl::Status status = ParseMessage(
         message, request, context().server_info.max_message_bytes());
     message.Clear();
     if (status.ok()) {
-      status = session->Accept(request, call().Metadata("timbre-speaker"));
+      status = session.Accept(request, call().Metadata("timbre-speaker"));
     }
     if (!status.ok()) return call().Finish(status);
-    if (session->earlier()) {
+    if (session.earlier()) {
       counted_.store(true);  // nothing was built
-      return Complete(*session->earlier());
+      return Complete(*session.earlier());
     }
-    progress_.SetExpectedFrames(session->options().expected_frames());
-    progress_.SetReceivedFrames(session->received());
+    progress_.SetExpectedFrames(session.options().expected_frames());
+    progress_.SetReceivedFrames(session.received());
     call().Read();
   }
 
-  void FinishReceiving() {
-    const SessionPtr session = Session();
-    if (session == nullptr || session->earlier() || call().cancelled()) return;
-    if (const auto status = session->CheckComplete(); !status.ok()) {
+  void FinishReceiving(BuildSession& session) override {
+    if (session.earlier()) return;
+    if (const auto status = session.CheckComplete(); !status.ok()) {
       return call().Finish(status);
     }
     // The first message that is written after the half-close: a connection
     // that was reset does not take it.
     progress_.Set(BuildStage::kQueued, 0);
-    context().builders->Submit(
-        [this, keep = call().shared_from_this()] { Build(); });
+    QueueWork();
   }
 
-  void Build() {
-    SessionPtr session;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (draining_ || call().cancelled()) return;
-      training_ = true;
-      session = session_;
-    }
-    if (session == nullptr) return;
+  void Work(const SessionPtr& session) override {
     if (const auto status = session->Train(*this); !status.ok()) {
       return call().Finish(status);
     }
@@ -175,26 +105,12 @@ class BuildHandler : public RpcHandler, private BuildObserver {
     progress_.Complete(last);
   }
 
-  // BuildObserver
   void OnProgress(BuildStage stage, double fraction) override {
     progress_.Set(stage, fraction);
-  }
-  bool cancelled() const override { return call().cancelled(); }
-
-  // Niceness alone does not help against a CPU quota: searches keep a core.
-  int ThreadsNow(int most) const override {
-    const bool searches =
-        absl::Now() - context().admission->last() < kSearchesLinger;
-    return searches ? most - 1 : most;
   }
 
   BuildProgress progress_;
   std::atomic<bool> counted_{false};  // in timbre_builds_total
-
-  std::mutex mutex_;
-  SessionPtr session_;     // guarded by mutex_; used by one task at a time
-  bool training_ = false;  // guarded by mutex_
-  bool draining_ = false;  // guarded by mutex_
 };
 
 }  // namespace

@@ -93,15 +93,4 @@ std::unique_ptr<CallHandler> NewGetServerInfoHandler(Call& call,
           -> absl::StatusOr<v1::ServerInfo> { return context.server_info; });
 }
 
-std::unique_ptr<CallHandler> NewTuneHandler(Call& call,
-                                            ServiceContext& context) {
-  return NewUnaryHandler<v1::TuneRequest>(
-      call, context, Rpc::kTune,
-      [](const v1::TuneRequest&) -> absl::StatusOr<v1::TuneResponse> {
-        return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                         "Tune: this server does not tune yet; the defaults "
-                         "are k 8, nprobe min(nlist, 16), k_factor 4");
-      });
-}
-
 }  // namespace timbre

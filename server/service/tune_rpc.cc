@@ -1,0 +1,64 @@
+// Catalog.Tune.
+#include <utility>
+
+#include "server/base/log.h"
+#include "server/service/catalog_rpcs.h"
+#include "server/service/message_codec.h"
+#include "server/service/tune_session.h"
+#include "server/service/upload_handler.h"
+
+namespace timbre {
+namespace {
+
+class TuneHandler : public UploadHandler<TuneSession> {
+ public:
+  TuneHandler(Call& call, ServiceContext& context)
+      : UploadHandler(call, context, Rpc::kTune) {}
+
+ private:
+  void Receive(TuneSession& session, grpc::ByteBuffer& message) override {
+    v1::TuneRequest request;
+    absl::Status status = ParseMessage(
+        message, request, context().server_info.max_message_bytes());
+    message.Clear();
+    if (status.ok()) {
+      status = session.Accept(request, call().Metadata("timbre-speaker"));
+    }
+    if (!status.ok()) return call().Finish(status);
+    call().Read();
+  }
+
+  void FinishReceiving(TuneSession& session) override {
+    if (const auto status = session.CheckComplete(); !status.ok()) {
+      return call().Finish(status);
+    }
+    QueueWork();
+  }
+
+  void Work(const SessionPtr& session) override {
+    auto measured = session->Measure(*this);
+    if (!measured.ok()) return call().Finish(measured.status());
+    // Applying takes locks that streams wait for: not on a background thread.
+    context().io->Submit(
+        [this, keep = call().shared_from_this(), session,
+         measured = *std::move(measured)] { Answer(*session, measured); });
+  }
+
+  void Answer(TuneSession& session, const Measured& measured) {
+    if (cancelled()) return;
+    const auto response = session.Apply(measured);
+    if (!response.ok()) return call().Finish(response.status());
+    const grpc::ByteBuffer bytes = SerializeMessage(*response);
+    context().metrics->AddBytes(Rpc::kTune, 0, bytes.Length());
+    call().WriteAndFinish(bytes);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<CallHandler> NewTuneHandler(Call& call,
+                                            ServiceContext& context) {
+  return std::make_unique<TuneHandler>(call, context);
+}
+
+}  // namespace timbre

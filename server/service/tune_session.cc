@@ -1,0 +1,148 @@
+#include "server/service/tune_session.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
+#include "server/base/status_macros.h"
+#include "server/catalog/speaker_name.h"
+#include "server/service/search_params.h"
+#include "server/service/version_message.h"
+#include "server/service/voice_pin.h"
+
+namespace timbre {
+namespace {
+
+// Whether `later` says nothing that `first` does not.
+bool Repeats(const v1::TuneRequest& later, const v1::TuneRequest& first) {
+  return (later.speaker().empty() || later.speaker() == first.speaker()) &&
+         (later.version() == 0 || later.version() == first.version()) &&
+         (later.k() == 0 || later.k() == first.k()) &&
+         (later.target_recall() == 0 ||
+          later.target_recall() == first.target_recall()) &&
+         (!later.apply() || first.apply());
+}
+
+absl::Status CheckGoal(const v1::TuneRequest& request) {
+  if (request.k() > kMaxK) {
+    return InvalidField("k", absl::StrCat(request.k()),
+                        absl::StrCat("0 (", kMeasuredK, ") or 1..", kMaxK));
+  }
+  if (request.apply() && request.k() != 0 && request.k() != kMeasuredK) {
+    return InvalidField("k", absl::StrCat(request.k()),
+                        absl::StrCat("0 or ", kMeasuredK,
+                                     " where apply is set: what a version "
+                                     "keeps is measured at that"));
+  }
+  const float recall = request.target_recall();
+  if (!(recall >= 0 && recall <= 1)) {
+    return InvalidField("target_recall", absl::StrCat(recall),
+                        absl::StrCat("0 (", kDefaultTargetRecall,
+                                     ") or above 0 and at most 1"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status TuneSession::Accept(const v1::TuneRequest& request,
+                                 absl::string_view speaker_metadata) {
+  if (lease_ == nullptr) {
+    first_ = request;
+    first_.clear_frames();
+    TIMBRE_RETURN_IF_ERROR(AcceptFirst(speaker_metadata));
+  } else if (!Repeats(request, first_)) {
+    return InvalidField("speaker", request.speaker(),
+                        "like version, k, target_recall and apply given in the "
+                        "first request; later ones repeat or leave them out");
+  }
+  return AcceptFrames(request.frames());
+}
+
+absl::Status TuneSession::AcceptFirst(absl::string_view speaker_metadata) {
+  TIMBRE_RETURN_IF_ERROR(CheckSpeakerName(first_.speaker()));
+  TIMBRE_RETURN_IF_ERROR(
+      CheckSpeakerMetadata(speaker_metadata, first_.speaker()));
+  TIMBRE_RETURN_IF_ERROR(CheckGoal(first_));
+  TIMBRE_ASSIGN_OR_RETURN(
+      lease_, context_.catalog->Acquire(first_.speaker(), first_.version()));
+  TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(first_.speaker()));
+  TIMBRE_ASSIGN_OR_RETURN(
+      writer_,
+      FrameWriter::Create(absl::StrCat(staging_->directory(), "/queries.npy"),
+                          ElementType::kFloat32, lease_->index->dimension(),
+                          false, *context_.kernels));
+  return absl::OkStatus();
+}
+
+absl::Status TuneSession::AcceptFrames(const v1::Frames& frames) {
+  TIMBRE_RETURN_IF_ERROR(DecodeFrames(frames, lease_->index->dimension(),
+                                      *context_.kernels, batch_));
+  const uint64_t rows = writer_->rows() + batch_.rows;
+  if (rows > kMaxQueries) {
+    return InvalidField("frames", absl::StrCat(rows, " frames"),
+                        absl::StrCat("1..", kMaxQueries, " in all"));
+  }
+  context_.metrics->AddFrames(Rpc::kTune, batch_.rows);
+  return writer_->Append(batch_.data.data(), batch_.rows);
+}
+
+absl::Status TuneSession::CheckComplete() const {
+  if (lease_ == nullptr) {
+    return InvalidField("speaker", "nothing", "sent in the first request");
+  }
+  if (writer_->rows() > 0) return absl::OkStatus();
+  return InvalidField("frames", "none",
+                      absl::StrCat("1..", kMaxQueries, " in all"));
+}
+
+TuningGoal TuneSession::Goal() const {
+  TuningGoal goal;
+  if (first_.k() != 0) goal.k = first_.k();
+  if (first_.target_recall() != 0) goal.target_recall = first_.target_recall();
+  return goal;
+}
+
+absl::StatusOr<Measured> TuneSession::Measure(BuildObserver& observer) {
+  batch_ = {};
+  TIMBRE_RETURN_IF_ERROR(writer_->Finish());
+  const SpeakerIndex& index = *lease_->index;
+  TIMBRE_ASSIGN_OR_RETURN(
+      const FrameStore queries,
+      FrameStore::Open(writer_->path(), ElementType::kFloat32, writer_->rows(),
+                       index.dimension(), *context_.kernels));
+  const std::span<const float> frames(
+      reinterpret_cast<const float*>(queries.RawRow(0)),
+      queries.rows() * index.dimension());
+  BuildTeam team(context_.build_limits.threads, observer);
+  TIMBRE_ASSIGN_OR_RETURN(Measured measured,
+                          MeasureCurve(index, {frames, {}}, Goal(), team));
+  TIMBRE_RETURN_IF_ERROR(queries.Check());
+  return measured;
+}
+
+absl::StatusOr<v1::TuneResponse> TuneSession::Apply(const Measured& measured) {
+  const Tuning tuning = TuningFor(measured.curve, Goal().target_recall);
+  if (first_.apply()) {
+    TIMBRE_RETURN_IF_ERROR(context_.catalog->ApplyTuning(lease_, tuning));
+  }
+  v1::TuneResponse response;
+  for (const OperatingPoint& point : tuning.curve) {
+    FillPoint(point, *response.add_operating_points());
+  }
+  v1::SearchParams& chosen = *response.mutable_chosen();
+  chosen.set_k(Goal().k);
+  chosen.set_nprobe(tuning.nprobe);
+  chosen.set_k_factor(tuning.k_factor);
+  chosen.set_target_recall(
+      ChoosePoint(tuning.curve, tuning.target_recall).recall);
+  FillPoint(measured.exact, *response.mutable_exact());
+  if (measured.one_list) {
+    FillPoint(*measured.one_list, *response.mutable_one_list());
+  }
+  response.set_version(lease_->record->manifest.version());
+  response.set_frames(writer_->rows());
+  return response;
+}
+
+}  // namespace timbre

@@ -1,0 +1,59 @@
+// One Tune without its transport.
+#ifndef TIMBRE_SERVER_SERVICE_TUNE_SESSION_H_
+#define TIMBRE_SERVER_SERVICE_TUNE_SESSION_H_
+
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "server/catalog/catalog.h"
+#include "server/engine/build_observer.h"
+#include "server/engine/frame_writer.h"
+#include "server/engine/tuner.h"
+#include "server/service/frame_codec.h"
+#include "server/service/service_context.h"
+
+namespace timbre {
+
+// Queries go to the disk as they come; memory does not grow with them. Not
+// thread-safe: one message, then the measurement, at a time. Functions may wait
+// for the disk.
+class TuneSession {
+ public:
+  static constexpr uint64_t kMaxQueries = 100'000;
+
+  explicit TuneSession(ServiceContext& context) : context_(context) {}
+
+  // Takes the next message. INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION,
+  // DATA_LOSS, RESOURCE_EXHAUSTED (the disk).
+  absl::Status Accept(const v1::TuneRequest& request,
+                      absl::string_view speaker_metadata);
+
+  // The client has half-closed: INVALID_ARGUMENT if something is missing.
+  absl::Status CheckComplete() const;
+
+  // Measures; takes as long as it takes. CANCELLED when the observer says so.
+  absl::StatusOr<Measured> Measure(BuildObserver& observer);
+
+  // Makes what was measured the version's where the client asked for that, and
+  // writes the answer. ABORTED if the version was deleted meanwhile.
+  absl::StatusOr<v1::TuneResponse> Apply(const Measured& measured);
+
+ private:
+  absl::Status AcceptFirst(absl::string_view speaker_metadata);
+  absl::Status AcceptFrames(const v1::Frames& frames);
+  TuningGoal Goal() const;
+
+  ServiceContext& context_;
+  v1::TuneRequest first_;             // without its frames
+  Lease lease_;                       // null: the first message is to come
+  std::unique_ptr<Staging> staging_;  // of writer_
+  std::optional<FrameWriter> writer_;
+  FrameBatch batch_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_TUNE_SESSION_H_

@@ -1,0 +1,123 @@
+// Calls that first take frames and then work on them for long: Build and Tune.
+#ifndef TIMBRE_SERVER_SERVICE_UPLOAD_HANDLER_H_
+#define TIMBRE_SERVER_SERVICE_UPLOAD_HANDLER_H_
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "server/engine/build_observer.h"
+#include "server/service/admission.h"
+#include "server/service/rpc_handler.h"
+
+namespace timbre {
+
+// Messages are received on I/O threads, one at a time; the work itself waits
+// its turn for a builder thread. `Session` holds what was uploaded; destroying
+// it may take a while, so it goes on an I/O thread, as soon as nobody works
+// with it.
+template <typename Session>
+class UploadHandler : public RpcHandler, protected BuildObserver {
+ public:
+  UploadHandler(Call& call, ServiceContext& context, Rpc rpc)
+      : RpcHandler(call, context, rpc),
+        session_(std::make_shared<Session>(context)) {}
+  ~UploadHandler() override { DropSession(); }
+
+  void OnRequest(grpc::ByteBuffer message) override {
+    context().metrics->AddBytes(rpc(), message.Length(), 0);
+    context().io->Submit([this, keep = call().shared_from_this(),
+                          message = std::move(message)]() mutable {
+      if (const SessionPtr session = Held()) Receive(*session, message);
+    });
+  }
+
+  void OnRequestsEnd() override {
+    context().io->Submit([this, keep = call().shared_from_this()] {
+      const SessionPtr session = Held();
+      if (session != nullptr && !call().cancelled()) FinishReceiving(*session);
+    });
+  }
+
+  void OnDrain() override {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      draining_ = true;
+      if (working_) return;  // the drain waits for it as long as it may
+    }
+    call().Finish(DrainingError());
+  }
+
+  void OnEnd(const absl::Status& status) override {
+    RpcHandler::OnEnd(status);
+    bool working = false;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      working = working_;
+    }
+    // One that waits in the queue must not keep its frames on the disk.
+    if (!working) DropSession();
+  }
+
+ protected:
+  using SessionPtr = std::shared_ptr<Session>;
+
+  virtual void Receive(Session& session, grpc::ByteBuffer& message) = 0;
+  virtual void FinishReceiving(Session& session) = 0;
+  // On a builder thread.
+  virtual void Work(const SessionPtr& session) = 0;
+
+  void QueueWork() {
+    context().builders->Submit([this, keep = call().shared_from_this()] {
+      if (const SessionPtr session = StartWork()) Work(session);
+    });
+  }
+
+  // BuildObserver
+  void OnProgress(BuildStage, double) override {}
+  bool cancelled() const override { return call().cancelled(); }
+  // Niceness alone does not help against a CPU quota: searches keep a core.
+  int ThreadsNow(int most) const override {
+    // So long after the last message of a Search or Blend they have room left.
+    constexpr absl::Duration kSearchesLinger = absl::Seconds(2);
+    const bool searches =
+        absl::Now() - context().admission->last() < kSearchesLinger;
+    return searches ? most - 1 : most;
+  }
+
+ private:
+  // Null once the call has ended.
+  SessionPtr Held() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return session_;
+  }
+
+  SessionPtr StartWork() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (draining_ || call().cancelled()) return nullptr;
+    working_ = true;
+    return session_;
+  }
+
+  void DropSession() {
+    SessionPtr session;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      session.swap(session_);
+    }
+    if (session != nullptr) {
+      context().io->Submit([session = std::move(session)] {});
+    }
+  }
+
+  std::mutex mutex_;
+  SessionPtr session_;     // guarded by mutex_; used by one task at a time
+  bool working_ = false;   // guarded by mutex_
+  bool draining_ = false;  // guarded by mutex_
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_UPLOAD_HANDLER_H_
