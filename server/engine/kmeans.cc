@@ -19,13 +19,11 @@ constexpr size_t kCentroidsAtOnce = 16;  // the same
 
 // Early iterations look at every stride-th frame only: where centroids go first
 // depends little on the rest.
-struct Level {
-  size_t stride;
-  int iterations;  // at most
-};
-constexpr std::array<Level, 3> kLevels = {{{4, 6}, {2, 4}, {1, 10}}};
-// A level has to have so many frames for each centroid.
-constexpr size_t kLeastRowsPerCentroid = 20;
+constexpr std::array<size_t, 4> kStrides = {8, 4, 2, 1};
+constexpr int kFirstIterations = 10;  // at most, of the first stride
+constexpr int kLaterIterations = 3;   // of each of the others
+// A stride has to leave so many frames for each centroid.
+constexpr size_t kLeastRowsPerCentroid = 16;
 constexpr size_t kMostRowsPerCentroid = 256;
 // An iteration that improves the sum of all distances by less is the last.
 constexpr double kLeastGain = 2e-3;
@@ -51,13 +49,14 @@ class KMeans {
 
   absl::StatusOr<std::vector<float>> Run() {
     const size_t all = rows_.size() / plan_.dimension;
-    bool started = false;
-    for (const Level& level : kLevels) {
-      const size_t count = all / level.stride;
-      if (level.stride > 1 && count < plan_.k * kLeastRowsPerCentroid) continue;
-      stride_ = level.stride;
-      if (!std::exchange(started, true)) Start(count);
-      TIMBRE_RETURN_IF_ERROR(Iterate(count, level.iterations));
+    for (const size_t stride : kStrides) {
+      const size_t count = all / stride;
+      if (stride > 1 && count < plan_.k * kLeastRowsPerCentroid) continue;
+      stride_ = stride;
+      const bool first = centroids_.empty();
+      if (first) Start(count);
+      TIMBRE_RETURN_IF_ERROR(
+          Iterate(count, first ? kFirstIterations : kLaterIterations));
     }
     return std::move(centroids_);
   }

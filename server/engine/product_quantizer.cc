@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kLanes = 16;  // rows that the kernel takes at once
 constexpr int kIterations = 25;
+constexpr size_t kSettled = 200;  // one point in so many still moves
 
 // The pieces of all rows for one sub-quantizer, and k-means over them.
 class PieceTrainer {
@@ -34,13 +35,19 @@ class PieceTrainer {
     for (int i = 0; i < kIterations; ++i) {
       kernels_.nearest_entries(points_.data(), count_, count_, width_, entries,
                                digits_.data());
-      if (digits_ == before) return;
+      if (i > 0 && Changed(before) <= count_ / kSettled) return;
       before = digits_;
       Update(entries);
     }
   }
 
  private:
+  size_t Changed(const std::vector<uint8_t>& before) const {
+    size_t changed = 0;
+    for (size_t i = 0; i < count_; ++i) changed += digits_[i] != before[i];
+    return changed;
+  }
+
   void Place(size_t point, size_t entry, float* entries) const {
     for (size_t s = 0; s < width_; ++s) {
       entries[s * kEntries + entry] = points_[s * count_ + point];

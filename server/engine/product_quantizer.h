@@ -25,7 +25,7 @@ struct EncodeScratch {
 class ProductQuantizer {
  public:
   // Rows that training should be given: more do not make it better.
-  static constexpr uint64_t kTrainingRows = 8192;
+  static constexpr uint64_t kTrainingRows = 4096;
 
   // Finds the entries of `pq_m` sub-quantizers by k-means over `rows` ([count,
   // dimension], at least one), pq_m being a divisor of the dimension. The same

@@ -19,8 +19,8 @@ constexpr float kMaxKFactor = 64;
 constexpr float kWholeList = 1000;  // more candidates than a list has rows
 // Codes that are scanned while one candidate is fetched and ranked.
 constexpr double kCodesPerCandidate = 16;
-// Beyond that nothing more is looked for, once nprobe is this.
-constexpr float kAlmostAll = 0.998F;
+// Beyond that, or the target, nothing more is looked for, once nprobe is this.
+constexpr float kAlmostAll = 0.995F;
 constexpr uint32_t kLeastLists = 8;
 constexpr int kCloserLooks = 2;
 constexpr float kTieTolerance = 1e-5F;
@@ -120,7 +120,8 @@ class Tuner {
     TIMBRE_ASSIGN_OR_RETURN(here, Measure({}));
     while (true) {
       curve_.push_back(here);
-      if (here.recall >= kAlmostAll && here.nprobe >= kLeastLists) break;
+      const float enough = std::max(kAlmostAll, goal_.target_recall);
+      if (here.recall >= enough && here.nprobe >= kLeastLists) break;
       TIMBRE_ASSIGN_OR_RETURN(const Steps steps, MeasureSteps(here));
       if (steps.empty()) break;
       here = *std::max_element(steps.begin(), steps.end(),
@@ -324,7 +325,7 @@ OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed,
 }
 
 size_t OwnQueryCount(uint64_t rows) {
-  return std::clamp<uint64_t>(rows / 200, 256, 1024);
+  return std::clamp<uint64_t>(rows / 300, 256, 768);
 }
 
 SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k) {
