@@ -10,11 +10,11 @@
 #include "server/base/status_macros.h"
 #include "server/engine/build_team.h"
 #include "server/engine/coded_file.h"
+#include "server/engine/database_expansion.h"
 #include "server/engine/exact_scorer.h"
 #include "server/engine/faiss_export.h"
 #include "server/engine/frame_store.h"
 #include "server/engine/frame_writer.h"
-#include "server/engine/speaker_index.h"
 #include "server/engine/training.h"
 #include "server/engine/tuner.h"
 
@@ -42,6 +42,7 @@ class Build {
 
   absl::StatusOr<BuildResult> Run() {
     TIMBRE_RETURN_IF_ERROR(Reduce());
+    TIMBRE_RETURN_IF_ERROR(Expand());
     ResolveSpec();
     TIMBRE_RETURN_IF_ERROR(WriteIndexFile());
     TIMBRE_RETURN_IF_ERROR(StoreFrames());
@@ -89,6 +90,20 @@ class Build {
     source_ = writer.path();
     result_.rows = k;
     fits_half_ = writer.fits_half();
+    return absl::OkStatus();
+  }
+
+  // Replaces the frames by means of their nearest ones.
+  absl::Status Expand() {
+    if (plan_.database_expansion_k == 0) return absl::OkStatus();
+    BuildPlan plan = plan_;
+    plan.frames_path = source_;
+    plan.rows = result_.rows;
+    plan.fits_half = fits_half_;
+    TIMBRE_ASSIGN_OR_RETURN(const ExpandedFrames expanded,
+                            ExpandFrames(plan, kernels_, observer_));
+    source_ = expanded.path;
+    fits_half_ = expanded.fits_half;
     return absl::OkStatus();
   }
 
@@ -176,18 +191,8 @@ class Build {
   }
 
   absl::Status Tune() {
-    IndexDescription description{.spec = result_.spec,
-                                 .metric = plan_.metric,
-                                 .storage = result_.storage,
-                                 .rows = result_.rows,
-                                 .dimension = plan_.dimension,
-                                 .frames_path = Path(kFramesFile),
-                                 .index_path = Path(kIndexFile),
-                                 .index_digest = ""};
-    TIMBRE_ASSIGN_OR_RETURN(description.index_digest,
-                            DigestOfFile(description.index_path));
     TIMBRE_ASSIGN_OR_RETURN(const auto index,
-                            SpeakerIndex::Open(description, kernels_));
+                            OpenBuilt(plan_, result_, kernels_));
     const OwnQueries queries = MakeOwnQueries(index->store(), plan_.seed,
                                               OwnQueryCount(index->rows()));
     TIMBRE_ASSIGN_OR_RETURN(
@@ -230,6 +235,23 @@ class Build {
 };
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<SpeakerIndex>> OpenBuilt(
+    const BuildPlan& plan, const BuildResult& result,
+    const KernelTable& kernels) {
+  IndexDescription description{
+      .spec = result.spec,
+      .metric = plan.metric,
+      .storage = result.storage,
+      .rows = result.rows,
+      .dimension = plan.dimension,
+      .frames_path = absl::StrCat(plan.directory, "/", kFramesFile),
+      .index_path = absl::StrCat(plan.directory, "/", kIndexFile),
+      .index_digest = ""};
+  TIMBRE_ASSIGN_OR_RETURN(description.index_digest,
+                          DigestOfFile(description.index_path));
+  return SpeakerIndex::Open(description, kernels);
+}
 
 absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
                                        const KernelTable& kernels,

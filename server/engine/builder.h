@@ -3,6 +3,7 @@
 #define TIMBRE_SERVER_ENGINE_BUILDER_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "server/engine/index_spec.h"
 #include "server/engine/metric.h"
 #include "server/engine/operating_point.h"
+#include "server/engine/speaker_index.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {
@@ -31,6 +33,8 @@ struct BuildPlan {
   std::optional<IndexSpec> spec;       // absent: ChooseIndexSpec
   std::optional<ElementType> storage;  // absent: float16 where it loses nothing
   uint64_t reduce_to_centroids = 0;    // 0, or no fewer than rows: off
+  uint32_t database_expansion_k = 0;   // 0: off; after the reduction
+  float database_expansion_alpha = 3;
   uint64_t seed = 0;
   float target_recall = kDefaultTargetRecall;  // of the tuned defaults
   int threads = 1;
@@ -52,6 +56,11 @@ struct BuildResult {
 absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
                                        const KernelTable& kernels,
                                        BuildObserver& observer);
+
+// Opens what BuildIndex has made.
+absl::StatusOr<std::unique_ptr<SpeakerIndex>> OpenBuilt(
+    const BuildPlan& plan, const BuildResult& result,
+    const KernelTable& kernels);
 
 }  // namespace timbre
 

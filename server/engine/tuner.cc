@@ -111,6 +111,11 @@ class Tuner {
   }
 
  private:
+  // A small k needs a larger one for as many candidates.
+  float most_k_factor() const {
+    return kMaxKFactor * std::max(1.0F, static_cast<float>(kMeasuredK) /
+                                            static_cast<float>(goal_.k));
+  }
   bool coded() const { return index_.spec().kind == IndexKind::kIvfPq; }
 
   // From the cheapest setting upwards by whichever step finds more for the work
@@ -143,7 +148,7 @@ class Tuner {
       TIMBRE_ASSIGN_OR_RETURN(wider, Measure(wider));
       steps.push_back(wider);
     }
-    if (coded() && from.k_factor < kMaxKFactor) {
+    if (coded() && from.k_factor < most_k_factor()) {
       OperatingPoint deeper = from;
       deeper.k_factor = 2 * from.k_factor;
       TIMBRE_ASSIGN_OR_RETURN(deeper, Measure(deeper));
@@ -330,8 +335,8 @@ size_t OwnQueryCount(uint64_t rows) {
 
 SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k) {
   // In float, as faiss's IndexRefine does.
-  const auto candidates = static_cast<uint32_t>(
-      static_cast<float>(std::max(k, kMeasuredK)) * point.k_factor);
+  const auto candidates =
+      static_cast<uint32_t>(static_cast<float>(k) * point.k_factor);
   return {.k = k, .nprobe = point.nprobe, .candidates = candidates};
 }
 

@@ -65,7 +65,7 @@ absl::StatusOr<Measured> MeasureCurve(const SpeakerIndex& index,
                                       const TuningQueries& queries,
                                       const TuningGoal& goal, BuildTeam& team);
 
-// What a search does with a measured setting.
+// What a search for `k` neighbours does with a measured setting.
 SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k);
 
 }  // namespace timbre

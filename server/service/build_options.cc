@@ -8,6 +8,7 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/speaker_name.h"
 #include "server/service/frame_codec.h"
+#include "server/service/search_params.h"
 
 namespace timbre {
 namespace {
@@ -68,11 +69,20 @@ absl::Status CheckNumbers(const v1::BuildOptions& options) {
     return InvalidField("options.target_recall", absl::StrCat(recall),
                         "0 (default) or above 0 and at most 1");
   }
-  if (options.database_expansion_k() != 0 ||
-      options.database_expansion_alpha() != 0) {
-    return MakeError(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                     "options.database_expansion_k: this server does not "
-                     "expand the database side yet; leave it 0");
+  if (options.database_expansion_k() > kMaxK) {
+    return InvalidField("options.database_expansion_k",
+                        absl::StrCat(options.database_expansion_k()),
+                        absl::StrCat("0 (off) or 1..", kMaxK));
+  }
+  const float alpha = options.database_expansion_alpha();
+  if (!(alpha >= 0 && alpha <= kMaxAlpha)) {
+    return InvalidField(
+        "options.database_expansion_alpha", absl::StrCat(alpha),
+        absl::StrCat("0 (", kDefaultAlpha, ") or above 0, to ", kMaxAlpha));
+  }
+  if (alpha != 0 && options.database_expansion_k() == 0) {
+    return InvalidField("options.database_expansion_alpha", absl::StrCat(alpha),
+                        "left out where database_expansion_k is");
   }
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
+#include "server/service/search_params.h"
 #include "server/service/voice_pin.h"
 
 namespace timbre {
@@ -179,24 +180,29 @@ absl::Status BuildSession::Train(BuildObserver& observer) {
   batch_ = {};  // up to a whole message; training has better use for it
   // The copies that are made on the way, and the index.
   const uint64_t bytes = rows() * dimension() * sizeof(float);
-  const bool copies = base_ != nullptr || checked_.metric == Metric::kCosine;
+  const bool copies = base_ != nullptr || checked_.metric == Metric::kCosine ||
+                      options_.database_expansion_k() != 0;
   TIMBRE_RETURN_IF_ERROR(CheckLimits(rows(), copies ? 2 * bytes : bytes));
   if (base_ != nullptr) TIMBRE_RETURN_IF_ERROR(PrependBase(observer));
   TIMBRE_RETURN_IF_ERROR(writer_->Finish());
-  const BuildPlan plan{.directory = staging_->directory(),
-                       .frames_path = writer_->path(),
-                       .rows = writer_->rows(),
-                       .dimension = writer_->dimension(),
-                       .fits_half = writer_->fits_half(),
-                       .metric = checked_.metric,
-                       .spec = checked_.spec,
-                       .storage = checked_.storage,
-                       .reduce_to_centroids = options_.reduce_to_centroids(),
-                       .seed = options_.seed(),
-                       .target_recall = options_.target_recall() != 0
-                                            ? options_.target_recall()
-                                            : kDefaultTargetRecall,
-                       .threads = context_.build_limits.threads};
+  const BuildPlan plan{
+      .directory = staging_->directory(),
+      .frames_path = writer_->path(),
+      .rows = writer_->rows(),
+      .dimension = writer_->dimension(),
+      .fits_half = writer_->fits_half(),
+      .metric = checked_.metric,
+      .spec = checked_.spec,
+      .storage = checked_.storage,
+      .reduce_to_centroids = options_.reduce_to_centroids(),
+      .database_expansion_k = options_.database_expansion_k(),
+      .database_expansion_alpha = options_.database_expansion_alpha() != 0
+                                      ? options_.database_expansion_alpha()
+                                      : kDefaultAlpha,
+      .seed = options_.seed(),
+      .target_recall = options_.target_recall() != 0 ? options_.target_recall()
+                                                     : kDefaultTargetRecall,
+      .threads = context_.build_limits.threads};
   TIMBRE_ASSIGN_OR_RETURN(result_,
                           BuildIndex(plan, *context_.kernels, observer));
   return absl::OkStatus();
@@ -222,6 +228,8 @@ absl::StatusOr<VersionInfo> BuildSession::Publish(
   manifest.set_keep_inactive(options_.keep_inactive());
   manifest.set_seed(options_.seed());
   manifest.set_base_version(options_.base_version());
+  manifest.set_database_expansion_k(options_.database_expansion_k());
+  manifest.set_database_expansion_alpha(options_.database_expansion_alpha());
   manifest.mutable_create_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
   return context_.catalog->Publish(*staging_, std::move(manifest), [&observer] {
     return observer.cancelled();

@@ -10,7 +10,6 @@ namespace timbre {
 namespace {
 
 constexpr float kDefaultIndexRate = 0.75F;
-constexpr float kDefaultAlpha = 3;
 
 // Written so that NaN is outside of every range.
 bool Within(float value, float low, float high) {

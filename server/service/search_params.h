@@ -19,6 +19,7 @@ namespace timbre {
 inline constexpr uint32_t kMaxK = 1024;
 inline constexpr float kMaxKFactor = 1000;
 inline constexpr float kMaxAlpha = 64;
+inline constexpr float kDefaultAlpha = 3;
 
 // INVALID_ARGUMENT naming the field. What holds for every version is checked
 // here, before one is opened. `path`: where in the request `params` are.

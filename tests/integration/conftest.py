@@ -66,7 +66,7 @@ class Server(Timbred):
             progress.append(response.progress)
         raise AssertionError("no version")
 
-    def build_until_training(self, speaker, nlist=2000):
+    def build_until_training(self, speaker, nlist=12_000):
         """A Build of some seconds that has begun to train: its call."""
         call = self.retrieval.Build(
             build_requests(

@@ -73,17 +73,25 @@ def test_dimensions_out_of_range(server, voice):
         )
 
 
-def test_what_does_not_exist_yet_says_so(server, voice):
-    unimplemented = grpc.StatusCode.UNIMPLEMENTED
-    refused(
-        server.retrieval.Build(
-            build_requests("victim", FRAMES, database_expansion_k=3)
+@pytest.mark.parametrize(
+    "options, field",
+    [
+        ({"database_expansion_k": 1025}, "database_expansion_k"),
+        ({"database_expansion_alpha": 2}, "database_expansion_alpha"),
+        (
+            {"database_expansion_k": 3, "database_expansion_alpha": 65},
+            "database_expansion_alpha",
         ),
-        unimplemented,
+        ({"target_recall": 1.5}, "target_recall"),
+        ({"target_recall": float("nan")}, "target_recall"),
+    ],
+)
+def test_options_of_tuning_out_of_their_ranges(server, voice, options, field):
+    refused(
+        server.retrieval.Build(build_requests("victim", FRAMES, **options)),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        f"options.{field}",
     )
-    with pytest.raises(grpc.RpcError) as caught:
-        server.catalog.Tune(iter([pb.TuneRequest(speaker="victim")]))
-    assert caught.value.code() == unimplemented
 
 
 def test_limits_of_a_build(new_server):

@@ -229,16 +229,6 @@ def test_too_many_results(server, voice):
     refused(server.retrieval.Search(iter([request])), INVALID, "frames.data")
 
 
-def test_target_recall_without_measurements(server, voice):
-    refused(
-        search_second(
-            server,
-            pb.SearchRequest(params=pb.SearchParams(target_recall=0.9)),
-        ),
-        grpc.StatusCode.FAILED_PRECONDITION,
-    )
-
-
 def test_metadata_that_names_another_speaker(server, voice):
     metadata = (("timbre-speaker", "somebody"),)
     refused(

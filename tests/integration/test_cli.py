@@ -38,6 +38,7 @@ def test_from_feature_files_to_a_blend_and_back(run, tmp_path):
     assert "cli-alice" in run("list").stdout
     shown = json.loads(run("show", "cli-alice", "--json").stdout)
     assert shown["versions"][0]["labels"] == {"x": "y"}
+    nprobe = shown["versions"][0]["defaults"]["nprobe"]
     assert "x = y" in run("show", "cli-alice").stdout
 
     found = run(
@@ -65,7 +66,7 @@ def test_from_feature_files_to_a_blend_and_back(run, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), frames)
     run("export", "cli-alice", "--format=ivf_flat")
     (exported,) = tmp_path.glob("*.index")
-    assert exported.name == "added_IVF310_Flat_nprobe_16_cli-alice_v1.index"
+    assert exported.name == f"added_IVF310_Flat_nprobe_{nprobe}_cli-alice_v1.index"
 
     run("build", "cli-alice", "b", "--keep_inactive")
     assert "version 1 is active" in run("show", "cli-alice").stdout

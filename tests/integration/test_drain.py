@@ -67,7 +67,7 @@ def test_calls_that_come_while_the_server_drains_are_turned_away(new_server):
     server = new_server("--drain_timeout=300s")
     server.build("late", speech(20))
     # Keeps the server draining for a while.
-    call = server.build_until_training("slow", nlist=1000)
+    call = server.build_until_training("slow", nlist=5_000)
     process = server.process
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: health(server) == 2)

@@ -102,7 +102,7 @@ def test_a_build_cancelled_while_it_trains_stops(server):
 
 def test_a_build_loses_against_the_deletion_of_its_speaker(server):
     server.build("raced", speech(100, 64))
-    call = server.build_until_training("raced", nlist=1000)
+    call = server.build_until_training("raced", nlist=5_000)
     server.catalog.DeleteSpeaker(pb.DeleteSpeakerRequest(speaker="raced"))
     with pytest.raises(grpc.RpcError) as error:
         list(call)

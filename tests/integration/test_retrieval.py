@@ -54,7 +54,7 @@ def test_every_stage_is_reported_and_fractions_never_fall(server):
 def test_progress_comes_at_least_twice_a_second(server):
     _, progress = server.build(
         "paced", speech(60_000, 64), chunk=10_000,
-        index_factory="IVF1500,PQ32x4fs,RFlat",
+        index_factory="IVF12000,PQ32x4fs,RFlat",
     )
     times = [p.elapsed.ToTimedelta().total_seconds() for p in progress]
     assert times[-1] > 1.5, "too short to tell"

@@ -93,17 +93,9 @@ absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
 absl::StatusOr<std::unique_ptr<SpeakerIndex>> OpenBuilt(
     const std::string& directory, const BuildResult& result, uint32_t dimension,
     Metric metric, const KernelTable& kernels) {
-  IndexDescription description{.spec = result.spec,
-                               .metric = metric,
-                               .storage = result.storage,
-                               .rows = result.rows,
-                               .dimension = dimension,
-                               .frames_path = directory + "/" + kFramesFile,
-                               .index_path = directory + "/" + kIndexFile,
-                               .index_digest = ""};
-  TIMBRE_ASSIGN_OR_RETURN(description.index_digest,
-                          DigestOfFile(description.index_path));
-  return SpeakerIndex::Open(description, kernels);
+  return timbre::OpenBuilt(
+      {.directory = directory, .dimension = dimension, .metric = metric},
+      result, kernels);
 }
 
 }  // namespace timbre::testing
