@@ -56,7 +56,9 @@ class Expansion {
             SettingsOf({.nprobe = tuning.nprobe, .k_factor = tuning.k_factor},
                        std::max(k_, kMeasuredK))),
         team_(team),
-        workers_(team.threads()) {}
+        workers_(team.threads()) {
+    settings_.k = k_;
+  }
 
   absl::Status WriteTo(FrameWriter& writer) {
     const uint64_t rows = index_.rows();
@@ -116,7 +118,7 @@ class Expansion {
   const SpeakerIndex& index_;
   const uint32_t k_;
   const float alpha_;
-  const SearchSettings settings_;
+  SearchSettings settings_;  // const after construction
   BuildTeam& team_;
   std::vector<Worker> workers_;
 };

@@ -240,10 +240,12 @@ def test_tune_at_another_k(server, tuned):
     assert result.chosen.target_recall >= 0.9
     response = server.search(
         "tuned", QUERIES,
-        pb.SearchParams(k=1, nprobe=result.chosen.nprobe, k_factor=64),
+        pb.SearchParams(
+            k=1, nprobe=result.chosen.nprobe, k_factor=result.chosen.k_factor
+        ),
     )
     found = recall(pb.METRIC_L2, FRAMES, QUERIES, ids_of(response), k=1)
-    assert found >= 0.9
+    assert found == pytest.approx(result.chosen.target_recall, abs=0.002)
 
 
 def test_applied_tunings_last_and_leave_open_streams_alone(new_server):
