@@ -82,6 +82,7 @@ absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
                  .spec = std::nullopt,
                  .storage = request.storage,
                  .reduce_to_centroids = request.reduce_to_centroids,
+                 .target_recall = request.target_recall,
                  .threads = request.threads};
   if (!request.factory.empty()) {
     TIMBRE_ASSIGN_OR_RETURN(plan.spec, ParseIndexSpec(request.factory));

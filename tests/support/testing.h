@@ -57,6 +57,7 @@ struct BuildRequest {
   std::string factory;  // empty: chosen
   std::optional<ElementType> storage;
   uint64_t reduce_to_centroids = 0;
+  float target_recall = kDefaultTargetRecall;
   int threads = 1;
 };
 absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
