@@ -277,13 +277,9 @@ class Tuner {
 
   void AddError(const float* approximate, const float* exact,
                 Tally& tally) const {
-    double norm = 0;
-    double difference = 0;
-    for (size_t j = 0; j < n_; ++j) {
-      const double d = double{approximate[j]} - exact[j];
-      norm += double{exact[j]} * exact[j];
-      difference += d * d;
-    }
+    const KernelTable& kernels = index_.kernels();
+    const double norm = kernels.dot(exact, exact, n_);
+    const double difference = kernels.squared_l2(approximate, exact, n_);
     if (norm < kTinyNorm) return;
     tally.error += std::sqrt(difference / norm);
     ++tally.frames_with_error;
@@ -330,7 +326,7 @@ OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed,
 }
 
 size_t OwnQueryCount(uint64_t rows) {
-  return std::clamp<uint64_t>(rows / 300, 256, 768);
+  return std::clamp<uint64_t>(rows / 400, 256, 768);
 }
 
 SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k) {
