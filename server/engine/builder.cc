@@ -175,7 +175,6 @@ class Build {
 
   // The frames as they stay: the source itself, or its float16 copy.
   absl::Status StoreFrames() {
-    observer_.OnProgress(BuildStage::kPublishing, 0);
     const std::string path = Path(kFramesFile);
     if (result_.storage == ElementType::kFloat32) {
       return RenameDurably(source_, path);

@@ -79,6 +79,7 @@ class BuildHandler : public UploadHandler<BuildSession> {
     if (const auto status = session->Train(*this); !status.ok()) {
       return call().Finish(status);
     }
+    progress_.Set(BuildStage::kPublishing, 0);
     if (!progress_.ConfirmAlive(kPatience)) return;
     // Publishing takes locks that streams wait for: not on a background thread.
     context().io->Submit([this, keep = call().shared_from_this(), session] {

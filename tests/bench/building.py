@@ -164,7 +164,7 @@ def inertia(server, directory):
     """Mean squared distance of the frames to the stored centres."""
     with tempfile.TemporaryDirectory(dir=engine.VOICES) as out:
         path = pathlib.Path(out) / "centres.npy"
-        server.client.export("bench", path, "npy")
+        server.client.export("bench", path, format="npy")
         centres = np.load(path).astype(np.float32)
     return inertia_of(centres, directory)
 

@@ -154,3 +154,38 @@ def test_threads_build_side_by_side(client):
     for thread in threads:
         thread.join()
     assert len(list(client.list_speakers("side-"))) == 4
+
+
+def test_builds_say_what_their_index_finds(client):
+    frames = speech(6000, seed=21)
+    version = client.build("measured", frames)
+    points = version.operating_points
+    assert [p.recall for p in points] == sorted(p.recall for p in points)
+    assert version.default_nprobe in [p.nprobe for p in points]
+
+
+def test_tune_chooses_on_the_queries_of_a_worker(client):
+    client.build("tuned", speech(6000, seed=22))
+    queries = [speech(200, seed=23), speech(100, seed=24)]
+    tuning = client.tune("tuned", queries, target_recall=0.8, apply=True)
+    assert tuning.frames == 300 and tuning.version == 1
+    assert tuning.chosen.recall >= 0.8
+    assert tuning.exact.recall == 1 and tuning.one_list is not None
+    (version,) = client.get_speaker("tuned").versions
+    assert version.operating_points == tuning.operating_points
+    assert version.default_nprobe == tuning.chosen.nprobe
+    _, _, info = client.speaker("tuned").search(queries[0], info=True)
+    assert info.nprobe == tuning.chosen.nprobe
+
+
+def test_tune_refuses_bad_queries(client):
+    client.build("picky", speech(100, seed=25))
+    bad = speech(50, seed=26)
+    bad[7, 3] = np.nan
+    with pytest.raises(timbre.BadFrame):
+        client.tune("picky", bad)
+    with pytest.raises(timbre.InvalidArgument) as caught:
+        client.tune("picky", speech(5, seed=27), k=2000)
+    assert caught.value.field == "k"
+    with pytest.raises(timbre.NotFound):
+        client.tune("nobody", speech(5, seed=27))

@@ -39,6 +39,7 @@ from timbre.results import (
     SearchInfo,
     ServerInfo,
     Speaker,
+    Tuning,
     Version,
 )
 from timbre.voice import Voice
@@ -67,6 +68,7 @@ __all__ = [
     "SearchInfo",
     "ServerInfo",
     "Speaker",
+    "Tuning",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

@@ -1,4 +1,4 @@
-"""Where a build's frames come from, and how they travel."""
+"""Where frames to be sent come from, and how they travel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Source = tuple[str, Callable[[], Any]]
 
 
 class FrameSource:
-    """The frames of a build, in order.
+    """The frames of a build or of a tuning, in order.
 
     Attributes:
       count: their number; 0: not known before the end.
@@ -53,11 +53,15 @@ class FrameSource:
 
     def messages(self) -> Iterator[bytes]:
         """BuildRequests, serialized."""
+        for rows in self.rows():
+            request = _contract.BuildRequest()
+            _frames.fill(request.frames, rows)
+            yield request.SerializeToString()
+
+    def rows(self) -> Iterator[np.ndarray]:
+        """Pieces of what fits one message, checked."""
         for name, x in self._arrays():
-            for rows in _rows_of(name, x):
-                request = _contract.BuildRequest()
-                _frames.fill(request.frames, rows)
-                yield request.SerializeToString()
+            yield from _rows_of(name, x)
 
     def _arrays(self) -> Iterator[tuple[str, Any]]:
         if self._sources is not None:

@@ -77,6 +77,8 @@ SearchRequest = _v1("SearchRequest")
 SearchResponse = _v1("SearchResponse")
 ServerInfo = _v1("ServerInfo")
 Speaker = _v1("Speaker")
+TuneRequest = _v1("TuneRequest")
+TuneResponse = _v1("TuneResponse")
 
 # google.rpc, by the names that proto/timbre/rpc gives them.
 Status = _message("timbre.rpc.Status")
@@ -95,3 +97,4 @@ SEARCH = "/timbre.v1.Retrieval/Search"
 BLEND = "/timbre.v1.Retrieval/Blend"
 BUILD = "/timbre.v1.Retrieval/Build"
 CATALOG = "/timbre.v1.Catalog/"
+TUNE = CATALOG + "Tune"

@@ -14,7 +14,7 @@ from typing import Any, AsyncIterator, Callable, Mapping, TypeVar
 
 from timbre.client import Client
 from timbre.mix import Mix
-from timbre.results import ServerInfo, Speaker, Version
+from timbre.results import ServerInfo, Speaker, Tuning, Version
 from timbre.voice import Voice
 
 T = TypeVar("T")
@@ -63,6 +63,10 @@ class AsyncClient:
                 loop.call_soon_threadsafe, progress
             )
         return await self._run(self._client.build, speaker, frames, **options)
+
+    async def tune(self, speaker: str, queries: Any, **options: Any) -> Tuning:
+        """See Client.tune."""
+        return await self._run(self._client.tune, speaker, queries, **options)
 
     async def list_speakers(self, prefix: str = "") -> AsyncIterator[Speaker]:
         """See Client.list_speakers."""

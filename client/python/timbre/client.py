@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import pathlib
-import time
 import uuid
 from typing import Any, Callable, Iterator, Mapping, Optional, Union
 
 import grpc
 
-from timbre import _contract, errors
+from timbre import _contract, _upload, errors
 from timbre._build import FrameSource, options_message
-from timbre._calls import ended_by, error_of, stream, unary
+from timbre._calls import stream, unary
 from timbre._closing import Closing
-from timbre._exchange import Ended
 from timbre._parameters import assign, check_choice
-from timbre._patience import Patience
 from timbre._streams import Connection
 from timbre.errors import InvalidArgument
 from timbre.mix import Mix
-from timbre.results import Progress, ServerInfo, Speaker, Version
+from timbre.results import Progress, ServerInfo, Speaker, Tuning, Version
 from timbre.voice import Voice
 
 Path = Union[str, "os.PathLike[str]"]
@@ -199,14 +196,46 @@ class Client(Closing):
                 "request_id": request_id or uuid.uuid4().hex,
             },
         )
-        patience = Patience(self._connection.timeout_s)
-        while True:
-            try:
-                return self._build_once(options, source, progress, patience)
-            except Ended as ended:
-                if not source.repeatable:
-                    raise error_of(ended) from None
-                time.sleep(patience.after(ended, was_idle=False))
+        return _upload.build(self._connection, options, source, progress)
+
+    def tune(
+        self,
+        speaker: str,
+        queries: Any,
+        *,
+        version: int = 0,
+        k: int = 0,
+        target_recall: float = 0.0,
+        apply: bool = False,
+    ) -> Tuning:
+        """Measures recall, blend error and cost of a version's settings.
+
+        Args:
+          queries: frames to be converted, of another voice than this one, as
+            build takes them; 1..100,000 in all.
+          k: what to measure at, 1..1024; 0: 8.
+          target_recall: what the chosen setting must reach; 0: 0.95.
+          apply: what was measured replaces the version's operating points and
+            defaults, also after a restart of the server; k must be 8 or 0.
+
+        Returns:
+          The curve, and the cheapest point that reaches the target, or the
+          most accurate one.
+
+        Raises:
+          BadFrame: queries with NaN or infinity.
+          Error: see timbre.errors. Not repeated where the connection breaks.
+        """
+        first = _contract.TuneRequest()
+        for name, value in (
+            ("speaker", speaker),
+            ("version", version),
+            ("k", k),
+            ("target_recall", target_recall),
+            ("apply", apply),
+        ):
+            assign(first, name, value)
+        return _upload.tune(self._connection, first, FrameSource(queries))
 
     def list_speakers(self, prefix: str = "") -> Iterator[Speaker]:
         """Speakers whose names begin with `prefix`, each with its active
@@ -344,50 +373,6 @@ class Client(Closing):
                 once,
             )
         )
-
-    def _build_once(
-        self,
-        options: Any,
-        source: FrameSource,
-        progress: Optional[Callable[[Progress], None]],
-        patience: Patience,
-    ) -> Version:
-        connection = self._connection
-        connection.check()
-        broken: list[BaseException] = []
-
-        def messages() -> Iterator[bytes]:
-            try:
-                yield _contract.BuildRequest(
-                    options=options
-                ).SerializeToString()
-                yield from source.messages()
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                # Raised again in the caller's thread. Cancelled first: the
-                # half-close that follows must not publish.
-                broken.append(error)
-                call.cancel()
-
-        call = connection.channel.stream_stream(_contract.BUILD)(
-            messages(), metadata=connection.metadata(options.speaker)
-        )
-        try:
-            for answer in call:
-                response = _contract.BuildResponse.FromString(answer)
-                patience.progress()
-                if response.WhichOneof("event") == "version":
-                    return Version._of(response.version)
-                if progress is not None:
-                    progress(Progress._of(response.progress))
-        except grpc.RpcError as error:
-            if broken:
-                raise broken[0] from None
-            raise ended_by(error) from None
-        finally:
-            call.cancel()
-        raise broken[0] if broken else Ended("INTERNAL", "no version", ())
 
 
 def _credentials(tls: Tls) -> Optional[grpc.ChannelCredentials]:

@@ -84,6 +84,59 @@ class OperatingPoint:
     blend_error: float
     microseconds_per_frame: float
 
+    @classmethod
+    def _of(cls, message: Any) -> OperatingPoint:
+        return cls(
+            message.nprobe,
+            message.k_factor,
+            message.recall,
+            message.blend_error,
+            message.microseconds_per_frame,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """What Client.tune has measured.
+
+    Attributes:
+      operating_points: settings, each more accurate and dearer than the one
+        before it.
+      chosen: the cheapest that reaches the target, or the most accurate one.
+      exact: every row compared, for comparison; nprobe and k_factor are 0.
+      one_list: RVC's way, one list, all of it; None on an exact index.
+      version: what was measured.
+      frames: how many queries.
+    """
+
+    operating_points: tuple[OperatingPoint, ...]
+    chosen: OperatingPoint
+    exact: OperatingPoint
+    one_list: Optional[OperatingPoint]
+    version: int
+    frames: int
+
+    @classmethod
+    def _of(cls, message: Any) -> Tuning:
+        points = tuple(
+            OperatingPoint._of(point) for point in message.operating_points
+        )
+        return cls(
+            operating_points=points,
+            chosen=next(
+                point
+                for point in points
+                if (point.nprobe, point.k_factor)
+                == (message.chosen.nprobe, message.chosen.k_factor)
+            ),
+            exact=OperatingPoint._of(message.exact),
+            one_list=OperatingPoint._of(message.one_list)
+            if message.HasField("one_list")
+            else None,
+            version=message.version,
+            frames=message.frames,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Version:
@@ -122,13 +175,7 @@ class Version:
             default_nprobe=message.defaults.nprobe,
             default_k_factor=message.defaults.k_factor,
             operating_points=tuple(
-                OperatingPoint(
-                    point.nprobe,
-                    point.k_factor,
-                    point.recall,
-                    point.blend_error,
-                    point.microseconds_per_frame,
-                )
+                OperatingPoint._of(point)
                 for point in message.operating_points
             ),
             labels=dict(message.labels),
