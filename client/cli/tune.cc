@@ -30,9 +30,12 @@ void PrintSummary(const TuneArguments& arguments,
       response.chosen().k_factor(),
       arguments.options.apply ? " are its defaults now"
                               : "; --apply makes them the version's defaults");
-  const float target = arguments.options.target_recall;
+  constexpr float kDefaultTarget = 0.95F;
+  const float target = arguments.options.target_recall > 0
+                           ? arguments.options.target_recall
+                           : kDefaultTarget;
   const float recall = response.chosen().target_recall();
-  if (target > 0 && recall < target) {
+  if (recall < target) {
     std::cout << absl::StrFormat(
         "No setting reaches %g; this is the best, %.4f.\n", target, recall);
   }

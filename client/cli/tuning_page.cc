@@ -16,7 +16,6 @@ constexpr double kLeft = 70;
 constexpr double kRight = 30;
 constexpr double kTop = 34;
 constexpr double kBottom = 46;
-constexpr float kWholeList = 1000;  // the most that k_factor can be
 constexpr char kBlue[] = "#1f77b4";
 constexpr char kRed[] = "#d62728";
 constexpr char kGrey[] = "#777";
@@ -138,8 +137,7 @@ class CostChart {
 std::vector<std::string> Row(const v1::OperatingPoint& point,
                              const std::string& note) {
   const bool exact = point.nprobe() == 0;
-  // All rows of a list are no number of candidates.
-  const bool all = exact || point.k_factor() >= kWholeList;
+  const bool all = point.k_factor() == 0;  // all rows that are looked at
   return {exact ? "all" : absl::StrCat(point.nprobe()),
           all ? "all" : absl::StrFormat("%g", point.k_factor()),
           absl::StrFormat("%.4f", point.recall()),
@@ -176,7 +174,8 @@ std::string TuningHtml(const std::string& title,
       "sans-serif}td,th{padding:3px 12px;text-align:right}</style>\n<h1>",
       load::EscapeHtml(title), "</h1>\n<p>Version ", response.version(),
       ", measured on ", response.frames(),
-      " frames. Red: the cheapest point that reaches the target.</p>\n",
+      " frames. Red: chosen, the cheapest point that reaches the target "
+      "or else the most accurate one.</p>\n",
       CostChart("recall", response, &v1::OperatingPoint::recall).Svg(),
       CostChart("blend error", response, &v1::OperatingPoint::blend_error)
           .Svg(),

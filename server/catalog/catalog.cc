@@ -121,13 +121,20 @@ absl::StatusOr<Lease> Catalog::Load(Version& version) {
       VersionRecord fresh,
       ReadVersionRecord(version.directory, version.speaker, version.number));
   auto record = std::make_shared<const VersionRecord>(std::move(fresh));
-  TIMBRE_ASSIGN_OR_RETURN(
-      std::unique_ptr<const SpeakerIndex> index,
-      SpeakerIndex::Open(record->Describe(version.directory),
-                         *options_.kernels));
+  std::shared_ptr<const SpeakerIndex> index;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    index = version.index.lock();
+  }
+  if (index == nullptr || !index->store().Check().ok()) {
+    TIMBRE_ASSIGN_OR_RETURN(
+        index, SpeakerIndex::Open(record->Describe(version.directory),
+                                  *options_.kernels));
+  }
   Lease lease = MakeLease(std::move(record), std::move(index));
   const std::lock_guard<std::mutex> lock(mutex_);
   version.open = lease;
+  version.index = lease->index;
   version.record = lease->record;
   version.damage = absl::OkStatus();
   const SpeakerPtr speaker = Find(version.speaker);
@@ -342,6 +349,7 @@ absl::Status Catalog::ApplyTuning(const Lease& lease, const Tuning& tuning) {
   const std::lock_guard<std::mutex> lock(mutex_);
   version->record = std::move(record);
   version->open = tuned;
+  version->index = tuned->index;
   if (version->keep_open != nullptr) version->keep_open = tuned;
   return absl::OkStatus();
 }

@@ -122,6 +122,7 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   version->record = std::make_shared<const VersionRecord>(std::move(record));
   const Lease lease = MakeLease(version->record, std::move(index));
   version->open = lease;
+  version->index = lease->index;
   storage::SpeakerState state = speaker->state;
   state.set_last_version(version->number);
   if (!manifest.keep_inactive()) state.set_active_version(version->number);

@@ -26,6 +26,8 @@ struct Catalog::Version {
   // An active version stays open, another one while somebody holds it.
   std::weak_ptr<const LoadedVersion> open;
   Lease keep_open;
+  // Of `open` and of leases from before it was tuned.
+  std::weak_ptr<const SpeakerIndex> index;
 
   Lease Loaded() const {
     Lease lease = open.lock();

@@ -129,17 +129,19 @@ void FillTuning(const Tuning& tuning, Message& message) {
 // What a Tune has applied, if one has.
 void ReadAppliedTuning(const std::string& directory, VersionRecord& record) {
   const std::string path = absl::StrCat(directory, "/", kTuningFile);
-  if (!FileSize(path).ok()) return;
+  if (absl::IsNotFound(FileSize(path).status())) return;
   const auto stored = ReadJson<storage::Tuning>(path);
   Tuning tuning;
   if (stored.ok() && ReadTuning(*stored, record.spec, tuning)) {
     record.tuning = std::move(tuning);
     return;
   }
-  record.warnings.push_back(
-      absl::StrCat(kTuningFile,
-                   " is damaged: the defaults are those that Build chose; tune "
-                   "the version once more"));
+  const absl::string_view why = stored.ok() ? "it holds no tuning of this index"
+                                            : stored.status().message();
+  record.warnings.push_back(absl::StrCat(
+      kTuningFile, " is not used (", why,
+      "): the defaults are those that Build chose; tune the version once "
+      "more"));
 }
 
 }  // namespace

@@ -2,10 +2,20 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace timbre {
+namespace {
+
+// Between two looks at whether the searches have gone.
+constexpr auto kPause = std::chrono::milliseconds(20);
+
+}  // namespace
 
 void BuildTeam::Enter(BuildStage stage, double begin, double end) {
   stage_ = stage;
@@ -22,27 +32,43 @@ absl::Status BuildTeam::Check() const {
 absl::Status BuildTeam::ForEach(
     size_t items, absl::FunctionRef<void(size_t item, size_t worker)> body) {
   std::atomic<size_t> next{0};
-  const auto work = [&](size_t worker) {
-    while (!observer_.cancelled()) {
-      // The build's own thread goes on whatever happens.
-      if (worker > 0 &&
-          static_cast<int>(worker) >= observer_.ThreadsNow(threads_)) {
-        return;
+  std::mutex mutex;
+  std::condition_variable done;  // all items are given out
+  const auto take = [&](size_t worker) {
+    const size_t item = next.fetch_add(1);
+    if (item < items) body(item, worker);
+    return item;
+  };
+  // Steps aside while there are searches; the build's own thread never does.
+  const auto help = [&](size_t worker) {
+    while (!observer_.cancelled() && next.load() < items) {
+      if (static_cast<int>(worker) < observer_.ThreadsNow(threads_)) {
+        take(worker);
+        continue;
       }
-      const size_t item = next.fetch_add(1);
-      if (item >= items) return;
-      body(item, worker);
-      if (worker > 0) continue;
-      observer_.OnProgress(stage_, begin_ + (end_ - begin_) *
-                                                static_cast<double>(item + 1) /
-                                                static_cast<double>(items));
+      std::unique_lock<std::mutex> lock(mutex);
+      done.wait_for(lock, kPause, [&] { return next.load() >= items; });
     }
   };
   std::vector<std::thread> others;
-  for (size_t i = 1; i < std::min(threads(), items); ++i) {
-    others.emplace_back(work, i);
+  try {
+    for (size_t i = 1; i < std::min(threads(), items); ++i) {
+      others.emplace_back(help, i);
+    }
+  } catch (const std::system_error&) {
+    // No more threads to be had: with fewer it takes longer.
   }
-  work(0);
+  while (!observer_.cancelled()) {
+    const size_t item = take(0);
+    if (item >= items) break;
+    observer_.OnProgress(stage_, begin_ + (end_ - begin_) *
+                                              static_cast<double>(item + 1) /
+                                              static_cast<double>(items));
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    done.notify_all();
+  }
   for (std::thread& other : others) other.join();
   return Check();
 }

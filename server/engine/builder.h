@@ -51,8 +51,9 @@ struct BuildResult {
 // Writes kFramesFile and kIndexFile into plan.directory, synced, removes
 // plan.frames_path, and measures what the index finds. Runs on the calling
 // thread for as long as training takes; memory stays below the size of the
-// frames as float32, plus 200 MB, besides mapped pages that are released as
-// they are used up. CANCELLED where the observer says so.
+// frames as float32, three times that of the centroids and 200 MB, besides
+// mapped pages that are released as they are used up. CANCELLED where the
+// observer says so.
 absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
                                        const KernelTable& kernels,
                                        BuildObserver& observer);

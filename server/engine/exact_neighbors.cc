@@ -47,9 +47,7 @@ class ExactSearch {
     TIMBRE_RETURN_IF_ERROR(
         team.ForEach((index_.rows() + kRowsAtOnce - 1) / kRowsAtOnce,
                      [this](size_t item, size_t worker) {
-                       const double start = ThreadSeconds();
                        VisitRows(item * kRowsAtOnce, workers_[worker]);
-                       workers_[worker].seconds += ThreadSeconds() - start;
                      }));
     TIMBRE_RETURN_IF_ERROR(index_.store().Check());
     return Merge();
@@ -82,6 +80,7 @@ class ExactSearch {
     const CoarseQuantizer rows(
         worker.rows, static_cast<uint32_t>(n_), [](uint32_t) { return true; },
         index_.metric(), index_.kernels(), CoarseQuantizer::Reduce::kNever);
+    const double start = ThreadSeconds();
     std::array<const float*, kFramesPerTile> tile;
     std::array<std::vector<uint32_t>, kFramesPerTile> found;
     PrefetchQueue none;
@@ -95,6 +94,7 @@ class ExactSearch {
         Push(tile[j], first, found[j], worker, worker.nearest[i + j]);
       }
     }
+    worker.seconds += ThreadSeconds() - start;
   }
 
   // With the distances that searches give, to the last bit.

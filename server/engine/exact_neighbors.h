@@ -17,13 +17,16 @@ struct NeighborTable {
   uint32_t k = 0;
   std::vector<int64_t> ids;      // [rows, k]; -1 where there are fewer
   std::vector<float> distances;  // [rows, k]
-  double seconds = 0;            // that finding them took, of all threads
+  // What finding them took, of all threads, without preparing the rows, which
+  // many frames share.
+  double seconds = 0;
 };
 
 // The `k` nearest of all rows of `index` to each of `frames` ([rows,
 // dimension]), by its metric. Every row is compared, a few thousand at a time
 // by a CoarseQuantizer of their own: int8 arithmetic with bounds, a quarter of
-// the time of floats. Memory: some MB and 16 * k bytes a frame and thread.
+// the time of floats. Memory: some MB, 12 * k bytes a frame, and up to 16 * k
+// a frame and thread.
 // CANCELLED, DATA_LOSS.
 absl::StatusOr<NeighborTable> ExactNeighbors(const SpeakerIndex& index,
                                              std::span<const float> frames,

@@ -42,9 +42,13 @@ void ExactScorer::Score(const float* query, const uint32_t* ids, size_t count,
 float ExactScorer::ScoreCosine(const float* query, uint32_t id,
                                float* row) const {
   const size_t n = store_.dimension();
+  if (!rounds_) {
+    const float* const frame = store_.Row(id, row);
+    const float norm = std::sqrt(kernels_.dot(frame, frame, n));
+    return -kernels_.dot(query, frame, n) / std::max(kNormEpsilon, norm);
+  }
   float* const unit = row + n;
   Normalize(store_.Row(id, row), n, kernels_, unit);
-  if (!rounds_) return -kernels_.dot(query, unit, n);
   // What is rounded is what the index holds: the normalised frame.
   auto* const halves = reinterpret_cast<uint16_t*>(row);
   kernels_.float_to_half(unit, n, halves);

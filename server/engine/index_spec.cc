@@ -14,7 +14,8 @@
 namespace timbre {
 namespace {
 
-constexpr uint64_t kExactBelowRows = 4096;
+constexpr uint64_t kExactBelowRows = 1024;
+constexpr double kListsPerRoot = 2;
 constexpr uint32_t kMinPqDimension = 32;
 
 // "<prefix><number><suffix>" with 1 <= number <= max and no leading zero.
@@ -71,7 +72,8 @@ absl::Status CheckDimension(const IndexSpec& spec, uint32_t dimension) {
 IndexSpec ChooseIndexSpec(uint64_t rows, uint32_t dimension) {
   IndexSpec spec;
   if (rows < kExactBelowRows) return spec;
-  const double lists = std::round(4 * std::sqrt(static_cast<double>(rows)));
+  const double lists =
+      std::round(kListsPerRoot * std::sqrt(static_cast<double>(rows)));
   spec.nlist = static_cast<uint32_t>(std::min<double>(lists, kMaxLists));
   spec.kind = IndexKind::kIvfFlat;
   if (dimension % 2 == 0 && dimension >= kMinPqDimension) {

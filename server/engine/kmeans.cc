@@ -32,7 +32,7 @@ constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 
 // What is known of a centroid's frames.
 struct Cluster {
-  double spread = 0;     // sum of scores above the least one
+  double spread = 0;     // sum of scores
   uint32_t far = kNone;  // the frame with the largest score
 };
 
@@ -116,24 +116,22 @@ class KMeans {
 
   void AssignSome(const CoarseQuantizer& quantizer, size_t first, size_t last,
                   CoarseScratch& scratch) {
-    std::array<const float*, kFramesPerTile> tile;
-    std::array<std::vector<uint32_t>, kFramesPerTile> lists;
-    PrefetchQueue none;
-    for (size_t i = first; i < last; i += kFramesPerTile) {
-      const size_t n = std::min(kFramesPerTile, last - i);
-      for (size_t j = 0; j < n; ++j) tile[j] = Row(i + j);
-      quantizer.Probe(tile.data(), n, 1, none, scratch, lists.data());
-      for (size_t j = 0; j < n; ++j) {
-        nearest_[i + j] = lists[j].front();
-        scores_[i + j] = Score(tile[j], Centroid(lists[j].front()));
-      }
+    AssignRows(quantizer, Row(first), stride_ * plan_.dimension, scratch,
+               {&nearest_[first], last - first});
+    for (size_t i = first; i < last; ++i) {
+      scores_[i] = Score(Row(i), Centroid(nearest_[i]));
     }
   }
 
+  // How far a frame is from its centroid: at least 0. Of inner products what
+  // its direction costs, |row| - <row, centroid>.
   float Score(const float* row, const float* centroid) const {
-    return plan_.metric == Metric::kL2
-               ? kernels_.squared_l2(row, centroid, plan_.dimension)
-               : -kernels_.dot(row, centroid, plan_.dimension);
+    const size_t n = plan_.dimension;
+    if (plan_.metric == Metric::kL2) {
+      return kernels_.squared_l2(row, centroid, n);
+    }
+    return std::sqrt(kernels_.dot(row, row, n)) -
+           kernels_.dot(row, centroid, n);
   }
 
   // Centroids become the means of their frames, added in order.
@@ -161,8 +159,6 @@ class KMeans {
     const uint32_t count = begin_[c + 1] - begin_[c];
     if (count == 0) return;
     sum.assign(plan_.dimension, 0);
-    float least = std::numeric_limits<float>::infinity();
-    double total = 0;
     Cluster& cluster = clusters_[c];
     cluster.far = members_[begin_[c]];
     for (uint32_t m = begin_[c]; m < begin_[c + 1]; ++m) {
@@ -170,10 +166,8 @@ class KMeans {
       const float* const row = Row(i);
       for (size_t j = 0; j < plan_.dimension; ++j) sum[j] += row[j];
       if (scores_[i] > scores_[cluster.far]) cluster.far = i;
-      least = std::min(least, scores_[i]);
-      total += scores_[i];
+      cluster.spread += scores_[i];
     }
-    cluster.spread = total - double{least} * count;
     for (size_t j = 0; j < plan_.dimension; ++j) {
       Centroid(c)[j] = static_cast<float>(sum[j] / count);
     }
@@ -229,14 +223,14 @@ absl::StatusOr<std::vector<float>> TrainKMeans(std::span<const float> rows,
 }
 
 void AssignRows(const CoarseQuantizer& centroids, const float* rows,
-                uint32_t dimension, CoarseScratch& scratch,
+                size_t stride, CoarseScratch& scratch,
                 std::span<uint32_t> nearest) {
   std::array<const float*, kFramesPerTile> tile;
   std::array<std::vector<uint32_t>, kFramesPerTile> lists;
   PrefetchQueue none;
   for (size_t i = 0; i < nearest.size(); i += kFramesPerTile) {
     const size_t n = std::min(kFramesPerTile, nearest.size() - i);
-    for (size_t j = 0; j < n; ++j) tile[j] = rows + (i + j) * dimension;
+    for (size_t j = 0; j < n; ++j) tile[j] = rows + (i + j) * stride;
     centroids.Probe(tile.data(), n, 1, none, scratch, lists.data());
     for (size_t j = 0; j < n; ++j) nearest[i + j] = lists[j].front();
   }

@@ -33,16 +33,16 @@ uint64_t KMeansRows(uint64_t k);
 // to moves to the frame that is farthest from its own; where there are fewer
 // different frames than centroids, some centroids stay without. The same
 // numbers for the same seed, whatever the number of threads. Memory: 16 bytes a
-// frame. CANCELLED.
+// frame, and some three times that of the centroids. CANCELLED.
 absl::StatusOr<std::vector<float>> TrainKMeans(std::span<const float> rows,
                                                const KMeansPlan& plan,
                                                const KernelTable& kernels,
                                                BuildTeam& team);
 
 // nearest[i] = the centroid that row i is nearest to, ties to the smaller; up
-// to the rounding of floats. `rows` is [nearest.size(), dimension].
+// to the rounding of floats. Row i begins at rows[i * stride].
 void AssignRows(const CoarseQuantizer& centroids, const float* rows,
-                uint32_t dimension, CoarseScratch& scratch,
+                size_t stride, CoarseScratch& scratch,
                 std::span<uint32_t> nearest);
 
 }  // namespace timbre

@@ -35,9 +35,10 @@ class PieceTrainer {
     for (int i = 0; i < kIterations; ++i) {
       kernels_.nearest_entries(points_.data(), count_, count_, width_, entries,
                                digits_.data());
-      if (i > 0 && Changed(before) <= count_ / kSettled) return;
+      const bool settled = i > 0 && Changed(before) <= count_ / kSettled;
       before = digits_;
-      Update(entries);
+      const bool moved = Update(entries);
+      if (settled && !moved) return;
     }
   }
 
@@ -54,9 +55,9 @@ class PieceTrainer {
     }
   }
 
-  // Entries become the means of their points; those without any, what is
-  // farthest from its own.
-  void Update(float* entries) {
+  // Entries become the means of their points; those without any move to where
+  // points are far from all others. Whether any did.
+  bool Update(float* entries) {
     std::array<uint32_t, kEntries> sizes{};
     for (const uint8_t digit : digits_) ++sizes[digit];
     for (size_t s = 0; s < width_; ++s) {
@@ -69,29 +70,38 @@ class PieceTrainer {
             static_cast<float>(sums[entry] / sizes[entry]);
       }
     }
-    for (size_t entry = 0; entry < kEntries; ++entry) {
-      if (sizes[entry] != 0) continue;
-      Place(Farthest(entries), entry, entries);
-      return;  // one at a time: the next would go to the same place
-    }
+    if (std::count(sizes.begin(), sizes.end(), 0U) == 0) return false;
+    return Repair(sizes, entries);
   }
 
-  size_t Farthest(const float* entries) const {
-    size_t farthest = 0;
-    float most = -1;
+  bool Repair(const std::array<uint32_t, kEntries>& sizes, float* entries) {
+    std::vector<float> distances(count_);
     for (size_t i = 0; i < count_; ++i) {
-      float distance = 0;
-      for (size_t s = 0; s < width_; ++s) {
-        const float x =
-            points_[s * count_ + i] - entries[s * kEntries + digits_[i]];
-        distance += x * x;
-      }
-      if (distance > most) {
-        most = distance;
-        farthest = i;
-      }
+      distances[i] = Distance(i, digits_[i], entries);
     }
-    return farthest;
+    bool moved = false;
+    for (size_t entry = 0; entry < kEntries; ++entry) {
+      if (sizes[entry] != 0) continue;
+      const auto farthest =
+          std::max_element(distances.begin(), distances.end());
+      if (*farthest <= 0) break;  // every point has an entry of its own
+      Place(static_cast<size_t>(farthest - distances.begin()), entry, entries);
+      for (size_t i = 0; i < count_; ++i) {
+        distances[i] = std::min(distances[i], Distance(i, entry, entries));
+      }
+      moved = true;
+    }
+    return moved;
+  }
+
+  float Distance(size_t point, size_t entry, const float* entries) const {
+    float distance = 0;
+    for (size_t s = 0; s < width_; ++s) {
+      const float x =
+          points_[s * count_ + point] - entries[s * kEntries + entry];
+      distance += x * x;
+    }
+    return distance;
   }
 
   const std::vector<float> points_;

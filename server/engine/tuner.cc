@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <random>
 #include <utility>
 
 #include "server/base/status_macros.h"
@@ -16,17 +15,15 @@ namespace {
 
 constexpr size_t kBatch = 64;  // frames that are timed together
 constexpr float kMaxKFactor = 64;
-constexpr float kWholeList = 1000;  // more candidates than a list has rows
 // Codes that are scanned while one candidate is fetched and ranked.
 constexpr double kCodesPerCandidate = 16;
 // Beyond that, or the target, nothing more is looked for, once nprobe is this.
 constexpr float kAlmostAll = 0.995F;
 constexpr uint32_t kLeastLists = 8;
 constexpr int kCloserLooks = 2;
-constexpr float kTieTolerance = 1e-5F;
-constexpr size_t kHeldOutShare = 4;  // one in so many
-constexpr float kOtherVoice = 0.5F;
-constexpr double kTinyNorm = 1e-12;
+// So many steps that each find less than this are enough.
+constexpr float kWorthwhile = 0.0005F;
+constexpr int kMostInVain = 3;
 
 // The sums that one thread, or one batch, adds to.
 struct Tally {
@@ -83,6 +80,7 @@ class Tuner {
         workers_(team.threads()) {}
 
   absl::StatusOr<Measured> Run() {
+    if (index_.spec().kind == IndexKind::kFlat) return MeasureFlat();
     team_.Enter(BuildStage::kTuning, 0, 0.5);
     TIMBRE_ASSIGN_OR_RETURN(
         exact_, ExactNeighbors(index_, queries_.frames, fetched_, team_));
@@ -91,22 +89,16 @@ class Tuner {
                exact_.distances.data());
     }
     team_.Enter(BuildStage::kTuning, 0.5, 1);
-    Measured measured;
+    TIMBRE_RETURN_IF_ERROR(Measure({}).status());  // warms up
+    TIMBRE_RETURN_IF_ERROR(Climb());
+    TIMBRE_RETURN_IF_ERROR(LookCloser());
+    Measured measured{.curve = Smoothed(curve_), .exact = {}, .one_list = {}};
     measured.exact = {.nprobe = 0,
                       .k_factor = 0,
                       .microseconds_per_frame = static_cast<float>(
                           1e6 * exact_.seconds / static_cast<double>(rows_))};
-    TIMBRE_ASSIGN_OR_RETURN(const OperatingPoint first, Measure({}));
-    if (index_.spec().kind == IndexKind::kFlat) {
-      measured.curve = {first};
-      return measured;
-    }
-    // That one was to warm up.
-    TIMBRE_RETURN_IF_ERROR(Climb());
-    TIMBRE_RETURN_IF_ERROR(LookCloser());
-    measured.curve = Smoothed(curve_);
     TIMBRE_ASSIGN_OR_RETURN(measured.one_list,
-                            Measure({.k_factor = kWholeList}));
+                            Measure({.k_factor = 0}, LongestList()));
     return measured;
   }
 
@@ -116,12 +108,45 @@ class Tuner {
     return kMaxKFactor * std::max(1.0F, static_cast<float>(kMeasuredK) /
                                             static_cast<float>(goal_.k));
   }
+  // Exact by itself: a batch tells what a frame costs.
+  absl::StatusOr<Measured> MeasureFlat() {
+    Worker& worker = workers_.front();
+    const size_t count = std::min(kBatch, rows_);
+    const float* const frames = queries_.frames.data();
+    worker.ids.resize(count * goal_.k);
+    worker.distances.resize(count * goal_.k);
+    const double start = ThreadSeconds();
+    TIMBRE_RETURN_IF_ERROR(index_.Search(frames, count, {.k = goal_.k},
+                                         worker.search, worker.ids.data(),
+                                         worker.distances.data()));
+    BlendInto(frames, count, worker.ids.data(), worker.distances.data(),
+              worker.blend, worker.approximate);
+    const OperatingPoint point{
+        .microseconds_per_frame = static_cast<float>(
+            1e6 * (ThreadSeconds() - start) / static_cast<double>(count))};
+    OperatingPoint exact = point;
+    exact.nprobe = 0;
+    exact.k_factor = 0;
+    TIMBRE_RETURN_IF_ERROR(team_.Check());
+    return Measured{.curve = {point}, .exact = exact, .one_list = {}};
+  }
+
+  uint32_t LongestList() const {
+    const std::vector<uint32_t>& begins = index_.parts()->list_begin;
+    uint32_t longest = 0;
+    for (size_t i = 1; i < begins.size(); ++i) {
+      longest = std::max(longest, begins[i] - begins[i - 1]);
+    }
+    return longest;
+  }
+
   bool coded() const { return index_.spec().kind == IndexKind::kIvfPq; }
 
   // From the cheapest setting upwards by whichever step finds more for the work
   // that it adds: twice the lists, or twice the candidates.
   absl::Status Climb() {
     OperatingPoint here;
+    int vain = 0;  // steps
     TIMBRE_ASSIGN_OR_RETURN(here, Measure({}));
     while (true) {
       curve_.push_back(here);
@@ -129,10 +154,14 @@ class Tuner {
       if (here.recall >= enough && here.nprobe >= kLeastLists) break;
       TIMBRE_ASSIGN_OR_RETURN(const Steps steps, MeasureSteps(here));
       if (steps.empty()) break;
-      here = *std::max_element(steps.begin(), steps.end(),
-                               [&](const auto& a, const auto& b) {
-                                 return Worth(here, a) < Worth(here, b);
-                               });
+      const OperatingPoint next = *std::max_element(
+          steps.begin(), steps.end(), [&](const auto& a, const auto& b) {
+            return Worth(here, a) < Worth(here, b);
+          });
+      // Where nothing finds more, as with codes that tell nothing apart.
+      vain = next.recall - here.recall < kWorthwhile ? vain + 1 : 0;
+      if (vain == kMostInVain) break;
+      here = next;
     }
     return absl::OkStatus();
   }
@@ -188,14 +217,18 @@ class Tuner {
     return absl::OkStatus();
   }
 
-  // `point` with what its settings find and cost.
-  absl::StatusOr<OperatingPoint> Measure(OperatingPoint point) {
+  // `point` with what its settings find and cost; `candidates` instead of what
+  // its k_factor says.
+  absl::StatusOr<OperatingPoint> Measure(OperatingPoint point,
+                                         uint32_t candidates = 0) {
+    SearchSettings settings = SettingsOf(point, goal_.k);
+    if (candidates > 0) settings.candidates = std::max(candidates, goal_.k);
     const size_t batches = (rows_ + kBatch - 1) / kBatch;
     std::vector<Tally> tallies(batches);
     std::vector<double> seconds(batches);
     std::vector<absl::Status> failed(workers_.size());
     TIMBRE_RETURN_IF_ERROR(team_.ForEach(batches, [&](size_t i, size_t worker) {
-      failed[worker].Update(MeasureBatch(i * kBatch, point, workers_[worker],
+      failed[worker].Update(MeasureBatch(i * kBatch, settings, workers_[worker],
                                          tallies[i], seconds[i]));
     }));
     for (const absl::Status& status : failed) TIMBRE_RETURN_IF_ERROR(status);
@@ -216,22 +249,25 @@ class Tuner {
   }
 
   // seconds: of a frame of the batch.
-  absl::Status MeasureBatch(size_t first, const OperatingPoint& point,
+  absl::Status MeasureBatch(size_t first, SearchSettings settings,
                             Worker& worker, Tally& tally, double& seconds) {
     const size_t count = std::min(kBatch, rows_ - first);
     const float* const frames = &queries_.frames[first * n_];
-    SearchSettings settings = SettingsOf(point, goal_.k);
-    settings.k = fetched_;
-    settings.candidates = std::max(settings.candidates, fetched_);
-    worker.ids.resize(count * fetched_);
-    worker.distances.resize(count * fetched_);
+    // One more where a frame may find itself.
+    const bool own = !queries_.own.empty() && queries_.own[first] >= 0;
+    if (own) {
+      ++settings.k;
+      ++settings.candidates;
+    }
+    worker.ids.resize(count * settings.k);
+    worker.distances.resize(count * settings.k);
     const double start = ThreadSeconds();
     TIMBRE_RETURN_IF_ERROR(index_.Search(frames, count, settings, worker.search,
                                          worker.ids.data(),
                                          worker.distances.data()));
-    if (!queries_.own.empty()) {
-      LeaveOut(queries_.own.subspan(first, count), fetched_, worker.ids.data(),
-               worker.distances.data());
+    if (own) {
+      LeaveOut(queries_.own.subspan(first, count), settings.k,
+               worker.ids.data(), worker.distances.data());
     }
     BlendInto(frames, count, worker.ids.data(), worker.distances.data(),
               worker.blend, worker.approximate);
@@ -264,12 +300,12 @@ class Tuner {
     if (wanted == 0) return;
     const float last =
         exact_.distances[frame * goal_.k + static_cast<size_t>(wanted) - 1];
-    const float slack = kTieTolerance * std::fabs(last);
+    // Equal rows have equal distances, to the last bit.
     int64_t found = 0;
     for (size_t j = 0; j < goal_.k; ++j) {
       if (ids[j] < 0) break;
-      found += index_.metric() == Metric::kL2 ? distances[j] <= last + slack
-                                              : distances[j] >= last - slack;
+      found += index_.metric() == Metric::kL2 ? distances[j] <= last
+                                              : distances[j] >= last;
     }
     tally.wanted += static_cast<double>(wanted);
     tally.found += static_cast<double>(std::min<int64_t>(found, wanted));
@@ -280,7 +316,7 @@ class Tuner {
     const KernelTable& kernels = index_.kernels();
     const double norm = kernels.dot(exact, exact, n_);
     const double difference = kernels.squared_l2(approximate, exact, n_);
-    if (norm < kTinyNorm) return;
+    if (norm == 0) return;
     tally.error += std::sqrt(difference / norm);
     ++tally.frames_with_error;
   }
@@ -298,36 +334,6 @@ class Tuner {
 };
 
 }  // namespace
-
-OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed,
-                          size_t count) {
-  const size_t n = store.dimension();
-  std::mt19937_64 random(seed);
-  std::vector<float> buffer(n);
-  const auto draw = [&] { return random() % store.rows(); };
-  const auto add = [&](uint64_t id, float weight, float* frame) {
-    const float* const row = store.Row(id, buffer.data());
-    for (size_t j = 0; j < n; ++j) frame[j] += weight * row[j];
-  };
-  OwnQueries queries{.frames = std::vector<float>(count * n),
-                     .own = std::vector<int64_t>(count, -1)};
-  for (size_t i = 0; i < count; ++i) {
-    float* const frame = &queries.frames[i * n];
-    const uint64_t id = draw();
-    add(id, 1, frame);
-    if (i % kHeldOutShare == 0) {
-      queries.own[i] = static_cast<int64_t>(id);
-    } else {
-      add(draw(), kOtherVoice, frame);
-      add(draw(), -kOtherVoice, frame);
-    }
-  }
-  return queries;
-}
-
-size_t OwnQueryCount(uint64_t rows) {
-  return std::clamp<uint64_t>(rows / 400, 256, 768);
-}
 
 SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k) {
   // In float, as faiss's IndexRefine does.

@@ -18,27 +18,9 @@ namespace timbre {
 struct TuningQueries {
   std::span<const float> frames;  // [rows, dimension], rows >= 1
   // own[i]: the row that frame i is, which does not count as its neighbour; -1
-  // if it is none. Empty: none of them is.
+  // if it is none. Empty: none of them is. Those that are come first.
   std::span<const int64_t> own;
 };
-
-// Queries that a voice's own frames make.
-struct OwnQueries {
-  std::vector<float> frames;
-  std::vector<int64_t> own;
-};
-
-// A quarter are frames of the voice, held out: they are not found themselves.
-// The others are like those of another voice, x + (a - b) / 2 with x, a and b
-// frames drawn at random: as far from the voice as another voice's frames are,
-// in directions in which voices differ. On synthetic speech their recall is
-// that of other voices within 0.01 (doc/tuning.md). The same for the same
-// seed.
-OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed, size_t count);
-
-// How many of them a build measures with: as many as a tenth of its time
-// allows, 256 to 768.
-size_t OwnQueryCount(uint64_t rows);
 
 struct TuningGoal {
   uint32_t k = kMeasuredK;

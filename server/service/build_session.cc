@@ -9,6 +9,7 @@
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
+#include "server/service/disk_limit.h"
 #include "server/service/search_params.h"
 #include "server/service/voice_pin.h"
 
@@ -117,14 +118,7 @@ absl::Status BuildSession::CheckLimits(uint64_t frames,
         absl::StrCat("frames: ", frames, " are more than the ", most,
                      " that a build may have (--max_build_frames)"));
   }
-  TIMBRE_ASSIGN_OR_RETURN(const uint64_t free,
-                          FreeDiskBytes(context_.catalog->data_dir()));
-  if (free >= limits.min_free_bytes + bytes_to_write) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                   absl::StrCat("the data directory's file system has ", free,
-                                " bytes left; this build needs ",
-                                bytes_to_write, " and leaves ",
-                                limits.min_free_bytes, " (--min_free_disk)"));
+  return CheckFreeDisk(context_, bytes_to_write);
 }
 
 absl::Status BuildSession::CheckComplete() const {
@@ -174,6 +168,11 @@ absl::Status BuildSession::PrependBase(const BuildObserver& observer) {
   base_ = nullptr;
   writer_ = std::move(all);
   return absl::OkStatus();
+}
+
+float BuildSession::ExpansionAlpha() const {
+  const float alpha = options_.database_expansion_alpha();
+  return alpha != 0 ? alpha : kDefaultAlpha;
 }
 
 absl::Status BuildSession::Train(BuildObserver& observer) {
@@ -229,7 +228,9 @@ absl::StatusOr<VersionInfo> BuildSession::Publish(
   manifest.set_seed(options_.seed());
   manifest.set_base_version(options_.base_version());
   manifest.set_database_expansion_k(options_.database_expansion_k());
-  manifest.set_database_expansion_alpha(options_.database_expansion_alpha());
+  if (options_.database_expansion_k() != 0) {
+    manifest.set_database_expansion_alpha(ExpansionAlpha());
+  }
   manifest.mutable_create_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
   return context_.catalog->Publish(*staging_, std::move(manifest), [&observer] {
     return observer.cancelled();

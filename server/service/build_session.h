@@ -54,6 +54,7 @@ class BuildSession {
   // Puts the base's frames before the received ones.
   absl::Status PrependBase(const BuildObserver& observer);
   absl::Status CheckLimits(uint64_t frames, uint64_t bytes_to_write) const;
+  float ExpansionAlpha() const;
   uint32_t dimension() const;  // 0: not known yet
   uint64_t rows() const;       // base and received
 

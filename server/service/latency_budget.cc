@@ -57,6 +57,7 @@ void FrameCost::Learn(const IndexShape& shape, const SearchSettings& settings,
 void FrameCost::Relax() { scale_ = std::max(kLeastScale, scale_ * kRelax); }
 
 bool LatencyBudget::StepDown() {
+  effective_.clear_target_recall();  // what is lowered was not measured
   if (shape_.kind != IndexKind::kFlat && settings_.nprobe > 1) {
     settings_.nprobe /= 2;
     effective_.set_nprobe(settings_.nprobe);

@@ -1,7 +1,6 @@
 // Catalog.Tune.
 #include <utility>
 
-#include "server/base/log.h"
 #include "server/service/catalog_rpcs.h"
 #include "server/service/message_codec.h"
 #include "server/service/tune_session.h"

@@ -4,8 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
+#include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/speaker_name.h"
+#include "server/engine/tuning_queries.h"
+#include "server/service/disk_limit.h"
 #include "server/service/search_params.h"
 #include "server/service/version_message.h"
 #include "server/service/voice_pin.h"
@@ -83,6 +86,8 @@ absl::Status TuneSession::AcceptFrames(const v1::Frames& frames) {
     return InvalidField("frames", absl::StrCat(rows, " frames"),
                         absl::StrCat("1..", kMaxQueries, " in all"));
   }
+  TIMBRE_RETURN_IF_ERROR(
+      CheckFreeDisk(context_, batch_.data.size() * sizeof(float)));
   context_.metrics->AddFrames(Rpc::kTune, batch_.rows);
   return writer_->Append(batch_.data.data(), batch_.rows);
 }
@@ -111,20 +116,26 @@ absl::StatusOr<Measured> TuneSession::Measure(BuildObserver& observer) {
       const FrameStore queries,
       FrameStore::Open(writer_->path(), ElementType::kFloat32, writer_->rows(),
                        index.dimension(), *context_.kernels));
-  const std::span<const float> frames(
-      reinterpret_cast<const float*>(queries.RawRow(0)),
-      queries.rows() * index.dimension());
-  BuildTeam team(context_.build_limits.threads, observer);
-  TIMBRE_ASSIGN_OR_RETURN(Measured measured,
-                          MeasureCurve(index, {frames, {}}, Goal(), team));
+  const std::vector<float> frames =
+      EvenlySpread(queries, MostMeasured(Goal().k));
   TIMBRE_RETURN_IF_ERROR(queries.Check());
-  return measured;
+  measured_ = frames.size() / index.dimension();
+  BuildTeam team(context_.build_limits.threads, observer);
+  return MeasureCurve(index, {frames, {}}, Goal(), team);
 }
 
 absl::StatusOr<v1::TuneResponse> TuneSession::Apply(const Measured& measured) {
   const Tuning tuning = TuningFor(measured.curve, Goal().target_recall);
   if (first_.apply()) {
     TIMBRE_RETURN_IF_ERROR(context_.catalog->ApplyTuning(lease_, tuning));
+    Log(LogLevel::kInfo, "version_tuned",
+        {{"speaker", first_.speaker()},
+         {"version", lease_->record->manifest.version()},
+         {"nprobe", tuning.nprobe},
+         {"k_factor", absl::StrCat(tuning.k_factor)},
+         {"recall",
+          absl::StrCat(
+              ChoosePoint(tuning.curve, tuning.target_recall).recall)}});
   }
   v1::TuneResponse response;
   for (const OperatingPoint& point : tuning.curve) {
@@ -141,7 +152,7 @@ absl::StatusOr<v1::TuneResponse> TuneSession::Apply(const Measured& measured) {
     FillPoint(*measured.one_list, *response.mutable_one_list());
   }
   response.set_version(lease_->record->manifest.version());
-  response.set_frames(writer_->rows());
+  response.set_frames(measured_);
   return response;
 }
 

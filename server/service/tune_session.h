@@ -17,7 +17,8 @@
 
 namespace timbre {
 
-// Queries go to the disk as they come; memory does not grow with them. Not
+// Queries go to the disk as they come; memory is that of those that are
+// measured with (tuning_queries.h). Not
 // thread-safe: one message, then the measurement, at a time. Functions may wait
 // for the disk.
 class TuneSession {
@@ -52,6 +53,7 @@ class TuneSession {
   std::unique_ptr<Staging> staging_;  // of writer_
   std::optional<FrameWriter> writer_;
   FrameBatch batch_;
+  uint64_t measured_ = 0;  // queries
 };
 
 }  // namespace timbre

@@ -17,6 +17,17 @@ v1::Metric EncodeMetric(Metric metric) {
   }
 }
 
+// What the defaults were to reach, if they do not.
+void WarnOfTarget(const Tuning& tuning, v1::SpeakerVersion& message) {
+  if (tuning.curve.empty()) return;
+  const OperatingPoint& best = tuning.curve.back();
+  if (best.recall >= tuning.target_recall) return;
+  message.add_warnings(absl::StrCat(
+      "target_recall ", tuning.target_recall,
+      " was not reached; the best that was measured is ", best.recall,
+      ", with nprobe ", best.nprobe, " and k_factor ", best.k_factor));
+}
+
 void FillFromRecord(const VersionRecord& record, v1::SpeakerVersion& message) {
   const storage::Manifest& manifest = record.manifest;
   message.set_frames(manifest.frames());
@@ -39,6 +50,7 @@ void FillFromRecord(const VersionRecord& record, v1::SpeakerVersion& message) {
   for (const std::string& warning : record.warnings) {
     message.add_warnings(warning);
   }
+  WarnOfTarget(record.tuning, message);
   message.set_digest(manifest.digest());
 }
 

@@ -57,22 +57,21 @@ TEST(IndexSpecTest, ThePqWidthDividesTheDimension) {
 
 TEST(IndexSpecTest, TheDefaultIsExactWhereItIsSmall) {
   EXPECT_EQ(ToString(ChooseIndexSpec(1, 256)), "Flat");
-  EXPECT_EQ(ToString(ChooseIndexSpec(4095, 768)), "Flat");
+  EXPECT_EQ(ToString(ChooseIndexSpec(1023, 768)), "Flat");
 }
 
 TEST(IndexSpecTest, TheDefaultHasFourToSixteenRootNLists) {
-  EXPECT_EQ(ToString(ChooseIndexSpec(100'000, 256)), "IVF1265,PQ128x4fs,RFlat");
-  for (const uint64_t rows : {4096ULL, 30'000ULL, 1'000'000ULL}) {
+  EXPECT_EQ(ToString(ChooseIndexSpec(100'000, 256)), "IVF632,PQ128x4fs,RFlat");
+  for (const uint64_t rows : {1024ULL, 30'000ULL, 1'000'000ULL}) {
     const IndexSpec spec = ChooseIndexSpec(rows, 768);
-    EXPECT_GE(spec.nlist, std::floor(4 * std::sqrt(rows)));
-    EXPECT_LE(spec.nlist, 16 * std::sqrt(rows));
+    EXPECT_NEAR(spec.nlist, 2 * std::sqrt(rows), 1);
     EXPECT_EQ(spec.pq_m, 384U);
   }
 }
 
 TEST(IndexSpecTest, DimensionsThatCodesDoNotSuitAreSearchedExactly) {
-  EXPECT_EQ(ToString(ChooseIndexSpec(10'000, 257)), "IVF400,Flat");
-  EXPECT_EQ(ToString(ChooseIndexSpec(10'000, 2)), "IVF400,Flat");
+  EXPECT_EQ(ToString(ChooseIndexSpec(10'000, 257)), "IVF200,Flat");
+  EXPECT_EQ(ToString(ChooseIndexSpec(10'000, 2)), "IVF200,Flat");
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // Codes against their definition.
 #include "server/engine/product_quantizer.h"
 
+#include <cmath>
 #include <limits>
+#include <set>
 
 #include "tests/support/testing.h"
 
@@ -81,6 +83,21 @@ TEST(ProductQuantizerTest, SixteenDifferentPiecesAreKeptExactly) {
   for (size_t i = 0; i < 160; ++i) {
     EXPECT_EQ(Distance(books, 2, 0, words[i], &rows[2 * i]), 0);
   }
+}
+
+TEST(ProductQuantizerTest, SilenceLeavesEntriesForTheRest) {
+  // 98 % of one row; the others have 20 different pieces.
+  std::vector<float> rows;
+  for (int i = 0; i < 4000; ++i) {
+    const int piece = i % 50 == 0 ? 1 + i / 50 % 20 : 0;
+    rows.push_back(static_cast<float>(piece));
+    rows.push_back(static_cast<float>(piece * piece % 7));
+  }
+  const auto quantizer = Train(rows, 2, 1);
+  std::vector<uint32_t> words(4000);
+  EncodeScratch scratch;
+  quantizer.Encode(rows.data(), 4000, scratch, words.data());
+  EXPECT_EQ(std::set<uint32_t>(words.begin(), words.end()).size(), kEntries);
 }
 
 TEST(ProductQuantizerTest, FewerRowsThanEntriesWork) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/engine/exact_neighbors.h"
+#include "server/engine/tuning_queries.h"
 #include "tests/support/testing.h"
 
 namespace timbre {
@@ -68,9 +69,8 @@ class TunerTest : public ::testing::Test {
     for (size_t i = 0; i < ids.size(); ++i) {
       const float last =
           exact->distances[i / settings.k * settings.k + settings.k - 1];
-      const float slack = 1e-5F * std::fabs(last);
-      found += index.metric() == Metric::kL2 ? distances[i] <= last + slack
-                                             : distances[i] >= last - slack;
+      found += index.metric() == Metric::kL2 ? distances[i] <= last
+                                             : distances[i] >= last;
     }
     return found / static_cast<double>(ids.size());
   }
@@ -147,6 +147,23 @@ TEST_F(TunerTest, ThreadsChangeCostsAlone) {
     return curve;
   };
   EXPECT_EQ(run(1), run(3));
+}
+
+// Cosines that differ in the fifth digit: a tolerance would call every frame a
+// neighbour.
+TEST_F(TunerTest, NearlyEqualDistancesAreToldApart) {
+  TempDir dir;
+  FrameMatrix frames = Speech(5000, 32, 1);
+  FrameMatrix queries = Speech(200, 32, 2);
+  for (float& x : frames.data) x += 100;
+  for (float& x : queries.data) x += 100;
+  const auto built = BuildFrames(
+      dir.path(), frames, {.metric = Metric::kCosine, .factory = "IVF70,Flat"});
+  ASSERT_OK(built);
+  const auto index =
+      OpenBuilt(dir.path(), *built, 32, Metric::kCosine, BestKernels());
+  ASSERT_OK(index);
+  EXPECT_LT(Measure(**index, queries, 0.95F).curve.front().recall, 0.9F);
 }
 
 TEST_F(TunerTest, AFrameIsNotItsOwnNeighbour) {

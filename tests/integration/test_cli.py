@@ -42,7 +42,7 @@ def test_from_feature_files_to_a_blend_and_back(run, tmp_path):
     assert "x = y" in run("show", "cli-alice").stdout
 
     found = run(
-        "search", "cli-alice", "b/000000.npy", "--k=5", "--nprobe=310",
+        "search", "cli-alice", "b/000000.npy", "--k=5", "--nprobe=155",
         "--k_factor=100", "--recall", "--out=ids.npy,distances.npy",
     )
     assert "recall@5 against exact search: 1.0000" in found.stdout
@@ -66,7 +66,7 @@ def test_from_feature_files_to_a_blend_and_back(run, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), frames)
     run("export", "cli-alice", "--format=ivf_flat")
     (exported,) = tmp_path.glob("*.index")
-    assert exported.name == f"added_IVF310_Flat_nprobe_{nprobe}_cli-alice_v1.index"
+    assert exported.name == f"added_IVF155_Flat_nprobe_{nprobe}_cli-alice_v1.index"
 
     run("build", "cli-alice", "b", "--keep_inactive")
     assert "version 1 is active" in run("show", "cli-alice").stdout

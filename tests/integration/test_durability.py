@@ -218,7 +218,7 @@ def test_stored_files_are_what_the_documents_say(new_server):
     np.testing.assert_array_equal(np.asarray(stored, "f4"), frames)
     manifest = json.loads((directory / "1/manifest.json").read_text())
     assert manifest["labels"] == {"source": "ö"}
-    assert manifest["index_factory"] == "IVF283,PQ16x4fs,RFlat"
+    assert manifest["index_factory"] == "IVF141,PQ16x4fs,RFlat"
     sizes = {f["name"]: int(f["bytes"]) for f in manifest["files"]}
     for name, size in sizes.items():
         assert (directory / "1" / name).stat().st_size == size

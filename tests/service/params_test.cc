@@ -217,12 +217,19 @@ TEST(BuildOptionsTest, WhatIsWrongIsRefusedByItsField) {
   }
 }
 
-TEST(BuildOptionsTest, DatabaseExpansionIsUnimplemented) {
+TEST(BuildOptionsTest, DatabaseExpansionHasItsRanges) {
   v1::BuildOptions options;
-  options.set_speaker("alice");
-  options.set_database_expansion_k(4);
-  EXPECT_EQ(CheckBuildOptions(options).status().code(),
-            absl::StatusCode::kUnimplemented);
+  options.set_speaker("a");
+  options.set_database_expansion_k(1024);
+  options.set_database_expansion_alpha(64);
+  EXPECT_TRUE(CheckBuildOptions(options).ok());
+  options.set_database_expansion_alpha(64.5F);
+  EXPECT_EQ(DetailsOf(CheckBuildOptions(options).status()).field,
+            "options.database_expansion_alpha");
+  options.set_database_expansion_alpha(0);
+  options.set_database_expansion_k(1025);
+  EXPECT_EQ(DetailsOf(CheckBuildOptions(options).status()).field,
+            "options.database_expansion_k");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Callable, Iterator, Optional
 
@@ -21,8 +22,15 @@ class _Messages:
 
     def __init__(self, messages: Iterator[bytes]) -> None:
         self._messages = messages
-        self.call: Any = None
         self.error: Optional[BaseException] = None
+        self._call: Any = None
+        self._started = threading.Event()
+
+    def started(self, call: Any) -> None:
+        """The call that takes them; gRPC's thread asks for the first one
+        before."""
+        self._call = call
+        self._started.set()
 
     def __iter__(self) -> _Messages:
         return self
@@ -35,7 +43,8 @@ class _Messages:
         except BaseException as error:
             # Cancelled first: the half-close that follows must not publish.
             self.error = error
-            self.call.cancel()
+            self._started.wait()
+            self._call.cancel()
             raise StopIteration from None
 
 
@@ -73,7 +82,7 @@ def _build_once(
     call = connection.channel.stream_stream(_contract.BUILD)(
         messages, metadata=connection.metadata(options.speaker)
     )
-    messages.call = call
+    messages.started(call)
     try:
         for answer in call:
             response = _contract.BuildResponse.FromString(answer)
@@ -106,12 +115,13 @@ def tune(connection: Connection, first: Any, source: FrameSource) -> Tuning:
     call = connection.channel.stream_unary(_contract.TUNE).future(
         messages, metadata=connection.metadata(first.speaker)
     )
-    messages.call = call
+    messages.started(call)
     try:
         return Tuning._of(_contract.TuneResponse.FromString(call.result()))
-    except (grpc.RpcError, grpc.FutureCancelledError) as error:
-        if messages.error is not None:
-            raise messages.error from None
-        raise error_of(ended_by(error)) from None
+    except grpc.FutureCancelledError:
+        ended = Ended("CANCELLED", "the call was cancelled", ())
+        raise messages.error or error_of(ended) from None
+    except grpc.RpcError as error:
+        raise messages.error or error_of(ended_by(error)) from None
     finally:
         call.cancel()

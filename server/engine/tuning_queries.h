@@ -1,0 +1,42 @@
+// Frames to measure an index with.
+#ifndef TIMBRE_SERVER_ENGINE_TUNING_QUERIES_H_
+#define TIMBRE_SERVER_ENGINE_TUNING_QUERIES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "server/engine/frame_store.h"
+
+namespace timbre {
+
+// Queries that a voice's own frames make.
+struct OwnQueries {
+  std::vector<float> frames;
+  std::vector<int64_t> own;
+};
+
+// The first quarter are frames of the voice, held out: they are not found
+// themselves. The others are like those of another voice, x + (a - b) / 2 with
+// x, a and b frames drawn at random: as far from the voice as another voice's
+// frames are, in directions in which voices differ. On synthetic speech their
+// recall is that of other voices within 0.01 (doc/tuning.md). The same for the
+// same seed.
+OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed, size_t count);
+
+// How many of them a build measures with: as many as a tenth of its time
+// allows, 256 to 768.
+size_t OwnQueryCount(uint64_t rows);
+
+// How many frames a curve at `k` is measured with at most: 10,000, which make a
+// recall known within 0.002; fewer where k is above 200, whose tables are
+// large.
+size_t MostMeasured(uint32_t k);
+
+// The frames of `store`, [rows, dimension]; of more than `most` as many, evenly
+// spread.
+std::vector<float> EvenlySpread(const FrameStore& store, size_t most);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_ENGINE_TUNING_QUERIES_H_
