@@ -40,7 +40,7 @@ OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed,
 }
 
 size_t OwnQueryCount(uint64_t rows) {
-  return std::clamp<uint64_t>(rows / 400, 256, 768);
+  return std::clamp<uint64_t>(rows / 400, 256, 384);
 }
 
 size_t MostMeasured(uint32_t k) {

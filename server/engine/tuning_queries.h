@@ -25,7 +25,7 @@ struct OwnQueries {
 OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed, size_t count);
 
 // How many of them a build measures with: as many as a tenth of its time
-// allows, 256 to 768.
+// allows, 256 to 384.
 size_t OwnQueryCount(uint64_t rows);
 
 // How many frames a curve at `k` is measured with at most: 10,000, which make a
