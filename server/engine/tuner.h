@@ -4,23 +4,15 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/engine/build_team.h"
 #include "server/engine/operating_point.h"
+#include "server/engine/setting_meter.h"
 #include "server/engine/speaker_index.h"
+#include "server/engine/tuning_queries.h"
 
 namespace timbre {
-
-// Frames to measure with.
-struct TuningQueries {
-  std::span<const float> frames;  // [rows, dimension], rows >= 1
-  // own[i]: the row that frame i is, which does not count as its neighbour; -1
-  // if it is none. Empty: none of them is. Those that are come first.
-  std::span<const int64_t> own;
-};
 
 struct TuningGoal {
   uint32_t k = kMeasuredK;
@@ -40,15 +32,12 @@ struct Measured {
 // CPU time of a frame, searched and blended 64 at once. The grid of nprobe (1,
 // 2, 4 ...) and k_factor (1, 2, 4 ...) is climbed, not enumerated: by the step
 // that finds more for the work that it adds, until the target is reached and
-// less than 0.5 % is missed.
-// An index without lists has one point. Settings and what they find are the
-// same whatever the number of threads; times are not. CANCELLED, DATA_LOSS.
+// less than 0.5 % is missed. An index without lists has one point. Settings and
+// what they find are the same whatever the number of threads; times are not.
+// CANCELLED, DATA_LOSS.
 absl::StatusOr<Measured> MeasureCurve(const SpeakerIndex& index,
                                       const TuningQueries& queries,
                                       const TuningGoal& goal, BuildTeam& team);
-
-// What a search for `k` neighbours does with a measured setting.
-SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k);
 
 }  // namespace timbre
 

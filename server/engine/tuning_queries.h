@@ -4,11 +4,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "server/engine/frame_store.h"
 
 namespace timbre {
+
+// Frames to measure with.
+struct TuningQueries {
+  std::span<const float> frames;  // [rows, dimension], rows >= 1
+  // own[i]: the row that frame i is, which does not count as its neighbour; -1
+  // if it is none. Empty: none of them is. Those that are come first.
+  std::span<const int64_t> own;
+};
 
 // Queries that a voice's own frames make.
 struct OwnQueries {
