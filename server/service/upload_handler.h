@@ -28,10 +28,10 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
 
   void OnRequest(grpc::ByteBuffer message) override {
     context().metrics->AddBytes(rpc(), message.Length(), 0);
-    context().io->Submit([this, keep = call().shared_from_this(),
-                          message = std::move(message)]() mutable {
-      if (const SessionPtr session = Held()) Receive(*session, message);
-    });
+    context().io->Submit(
+        [this, keep = call().shared_from_this(), message]() mutable {
+          if (const SessionPtr session = Held()) Receive(*session, message);
+        });
   }
 
   void OnRequestsEnd() override {
