@@ -194,6 +194,23 @@ void Codes(Bytes& bytes) {
   }
 }
 
+void Digits(Bytes& bytes) {
+  const size_t count = 16 * bytes.Number(0, 3);
+  const size_t stride = count + bytes.Number(0, 5);
+  const size_t width = bytes.Number(1, 9);
+  const auto points = bytes.Floats(width * stride);
+  const auto entries = bytes.Floats(width * kEntries);
+  std::vector<uint8_t> expected(count);
+  Portable().nearest_entries(points.data(), stride, count, width,
+                             entries.data(), expected.data());
+  for (const KernelTable* const level : SupportedKernels()) {
+    std::vector<uint8_t> digits(count);
+    level->nearest_entries(points.data(), stride, count, width, entries.data(),
+                           digits.data());
+    Require(digits == expected, *level, "nearest_entries");
+  }
+}
+
 void Rows(Bytes& bytes) {
   const size_t n = bytes.Number(0, 200);
   const auto a = bytes.Floats(n);
@@ -221,7 +238,7 @@ void Rows(Bytes& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using timbre::Bytes;
   Bytes bytes(data, size);
-  switch (bytes.Number(0, 5)) {
+  switch (bytes.Number(0, 6)) {
     case 0:
       timbre::Quantized(bytes);
       break;
@@ -236,6 +253,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 4:
       timbre::Coordinates(bytes);
+      break;
+    case 5:
+      timbre::Digits(bytes);
       break;
     default:
       timbre::Rows(bytes);
