@@ -48,19 +48,25 @@ void BuildProgress::SetReceivedFrames(uint64_t frames) {
   if (expected_frames_ == 0) return;
   const double share =
       static_cast<double>(frames) / static_cast<double>(expected_frames_);
-  fraction_ = std::max(
-      fraction_, ShareOf(BuildStage::kReceiving).end * std::min(share, 1.0));
+  Raise(ShareOf(BuildStage::kReceiving).end * std::min(share, 1.0));
+}
+
+void BuildProgress::Raise(double fraction) {
+  double before = fraction_.load();
+  while (fraction > before &&
+         !fraction_.compare_exchange_weak(before, fraction)) {
+  }
 }
 
 void BuildProgress::Set(BuildStage stage, double fraction) {
-  const std::lock_guard<std::mutex> lock(mutex_);
   const StageShare& share = ShareOf(stage);
-  fraction_ =
-      std::max(fraction_, share.begin + (share.end - share.begin) * fraction);
-  if (stage == stage_) return;
+  Raise(share.begin + (share.end - share.begin) * fraction);
+  if (stage == stage_.load()) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
   const absl::Time now = absl::Now();
-  metrics_.ObserveBuildStage(static_cast<size_t>(stage_), now - stage_start_);
-  stage_ = stage;
+  metrics_.ObserveBuildStage(static_cast<size_t>(stage_.load()),
+                             now - stage_start_);
+  stage_.store(stage);
   stage_start_ = now;
   Send(Snapshot());
 }
@@ -68,8 +74,8 @@ void BuildProgress::Set(BuildStage stage, double fraction) {
 v1::BuildResponse BuildProgress::Snapshot() const {
   v1::BuildResponse message;
   v1::BuildProgress& progress = *message.mutable_progress();
-  progress.set_stage(ShareOf(stage_).stage);
-  progress.set_fraction(static_cast<float>(fraction_));
+  progress.set_stage(ShareOf(stage_.load()).stage);
+  progress.set_fraction(static_cast<float>(fraction_.load()));
   progress.set_frames(frames_);
   const int64_t nanos = absl::ToInt64Nanoseconds(absl::Now() - start_);
   progress.mutable_elapsed()->set_seconds(nanos / 1'000'000'000);
@@ -130,7 +136,7 @@ bool BuildProgress::ConfirmAlive(absl::Duration patience) {
 
 void BuildProgress::Complete(const v1::BuildResponse& last) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  metrics_.ObserveBuildStage(static_cast<size_t>(stage_),
+  metrics_.ObserveBuildStage(static_cast<size_t>(stage_.load()),
                              absl::Now() - stage_start_);
   completing_ = true;
   last_ = last;

@@ -2,6 +2,7 @@
 #ifndef TIMBRE_SERVER_SERVICE_BUILD_PROGRESS_H_
 #define TIMBRE_SERVER_SERVICE_BUILD_PROGRESS_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -31,7 +32,8 @@ class BuildProgress {
 
   void SetExpectedFrames(uint64_t frames);
   void SetReceivedFrames(uint64_t frames);
-  // `fraction` is of the stage.
+  // `fraction` is of the stage. Takes a lock where a stage begins, and nowhere
+  // else: who builds runs at the lowest priority, and others wait for locks.
   void Set(BuildStage stage, double fraction);
   void Tick();
   // The call's OnWritten.
@@ -50,6 +52,7 @@ class BuildProgress {
   void Complete(const v1::BuildResponse& last);
 
  private:
+  void Raise(double fraction);           // of the whole build
   v1::BuildResponse Snapshot() const;    // under mutex_
   void Send(v1::BuildResponse message);  // under mutex_
   grpc::ByteBuffer Counted(const v1::BuildResponse& message);
@@ -58,11 +61,12 @@ class BuildProgress {
   ServerMetrics& metrics_;
   const absl::Time start_;
 
+  std::atomic<BuildStage> stage_{BuildStage::kReceiving};
+  std::atomic<double> fraction_{0};  // of the whole build, never falling
+
   std::mutex mutex_;
   std::condition_variable written_cv_;
-  BuildStage stage_ = BuildStage::kReceiving;
   absl::Time stage_start_;
-  double fraction_ = 0;  // of the whole build, never falling
   uint64_t frames_ = 0;
   uint64_t expected_frames_ = 0;
   bool writing_ = false;
