@@ -129,6 +129,11 @@ absl::Status Run(const SearchArguments& arguments) {
       "%d frames, version %d, k %d, nprobe %d, k_factor %g\n", frames.rows,
       result.version, result.ids.columns, result.effective.nprobe(),
       result.effective.k_factor());
+  if (result.effective.target_recall() > 0) {
+    std::cout << absl::StrFormat(
+        "recall@8 of this setting, as measured: %.4f\n",
+        result.effective.target_recall());
+  }
   if (arguments.recall) {
     std::cout << absl::StrFormat("recall@%d against exact search: %.4f\n",
                                  result.ids.columns, recall);

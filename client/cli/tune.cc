@@ -1,13 +1,17 @@
 // timbre tune SPEAKER queries.npy
 #include <iostream>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/command.h"
 #include "client/cli/tuning_page.h"
 #include "client/cli/version_json.h"
+#include "client/cpp/feature_files.h"
 #include "client/cpp/npy.h"
+#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::cli {
@@ -21,42 +25,83 @@ struct TuneArguments {
   std::string html;
 };
 
+constexpr uint32_t kAppliedK = 8;  // what a version keeps is measured at
+constexpr float kDefaultTarget = 0.95F;
+constexpr uint64_t kFewQueries = 200;
+
+float TargetOf(const TuneArguments& arguments) {
+  const float target = arguments.options.target_recall;
+  return target > 0 ? target : kDefaultTarget;
+}
+
+// What became of the target, in a sentence.
+std::string Outcome(const TuneArguments& arguments,
+                    const v1::TuneResponse& response) {
+  const v1::SearchParams& chosen = response.chosen();
+  std::string text = absl::StrFormat(
+      "For a target of %g: nprobe %d, k_factor %g, measured %.4f",
+      TargetOf(arguments), chosen.nprobe(), chosen.k_factor(),
+      chosen.target_recall());
+  if (chosen.target_recall() < TargetOf(arguments)) {
+    absl::StrAppend(&text, ", the best there is; no setting reaches it");
+  }
+  if (arguments.options.apply) {
+    absl::StrAppend(&text, ". These are the version's defaults now.");
+  } else if (chosen.k() == kAppliedK) {
+    absl::StrAppend(&text, "; --apply makes them the version's defaults.");
+  } else {
+    absl::StrAppend(&text, ". Only what is measured at k 8 can be applied.");
+  }
+  return text;
+}
+
 void PrintSummary(const TuneArguments& arguments,
                   const v1::TuneResponse& response) {
   PrintTable(TuningTable(response));
-  std::cout << absl::StrFormat(
-      "%d queries, version %d: nprobe %d, k_factor %g%s\n", response.frames(),
-      response.version(), response.chosen().nprobe(),
-      response.chosen().k_factor(),
-      arguments.options.apply ? " are its defaults now"
-                              : "; --apply makes them the version's defaults");
-  constexpr float kDefaultTarget = 0.95F;
-  const float target = arguments.options.target_recall > 0
-                           ? arguments.options.target_recall
-                           : kDefaultTarget;
-  const float recall = response.chosen().target_recall();
-  if (recall < target) {
-    std::cout << absl::StrFormat(
-        "No setting reaches %g; this is the best, %.4f.\n", target, recall);
+  std::cout << absl::StrFormat("Version %d, measured on %d frames. %s\n",
+                               response.version(), response.frames(),
+                               Outcome(arguments, response));
+  if (response.frames() < kFewQueries) {
+    std::cout << "These are few frames: measure on some hundred to be sure.\n";
   }
+}
+
+// The frames of a file, or of a directory as `timbre build` reads it.
+absl::StatusOr<client::FrameMatrix> ReadQueries(const std::string& input) {
+  TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> files,
+                          client::ListFeatureFiles({input}));
+  client::FrameMatrix queries;
+  for (const std::string& file : files) {
+    TIMBRE_ASSIGN_OR_RETURN(const client::FrameMatrix part,
+                            client::ReadNpy(file));
+    if (queries.rows > 0 && part.columns != queries.columns) {
+      return InvalidField(
+          file, absl::StrCat("dimension ", part.columns),
+          absl::StrCat(queries.columns, ", that of the files before it"));
+    }
+    queries.columns = part.columns;
+    queries.rows += part.rows;
+    queries.data.insert(queries.data.end(), part.data.begin(), part.data.end());
+  }
+  return queries;
 }
 
 absl::Status Run(const TuneArguments& arguments) {
   TIMBRE_ASSIGN_OR_RETURN(const client::FrameMatrix queries,
-                          client::ReadNpy(arguments.input));
+                          ReadQueries(arguments.input));
   client::Client client = arguments.common.Connect();
   TIMBRE_ASSIGN_OR_RETURN(
       const v1::TuneResponse response,
       client.Tune(arguments.voice, arguments.options, queries));
-  TIMBRE_RETURN_IF_ERROR(WriteText(
-      arguments.html,
-      TuningHtml(absl::StrCat("Voice ", arguments.voice.speaker), response)));
+  // Told first: what was applied stays so if the page cannot be written.
   if (arguments.common.json) {
     PrintJson(ToJson(response));
   } else {
     PrintSummary(arguments, response);
   }
-  return absl::OkStatus();
+  return WriteText(arguments.html,
+                   TuningHtml(absl::StrCat("Voice ", arguments.voice.speaker),
+                              Outcome(arguments, response), response));
 }
 
 }  // namespace
@@ -71,8 +116,8 @@ void AddTune(CLI::App& app, int* exit_code) {
   command.add_option("speaker", arguments->voice.speaker)->required();
   command
       .add_option("queries", arguments->input,
-                  "frames to be converted, of another voice than this one, "
-                  ".npy, at most 100,000")
+                  "frames to be converted, of another voice than this one: a "
+                  ".npy file or a directory of them; at most 100,000 frames")
       ->required();
   command.add_option("--version", arguments->voice.version,
                      "0: the active one");
@@ -83,7 +128,8 @@ void AddTune(CLI::App& app, int* exit_code) {
                   "0: 0.95")
       ->check(CLI::Range(0.0, 1.0));
   command.add_flag("--apply", arguments->options.apply,
-                   "search the version so from now on, also after a restart");
+                   "search the version so from now on, also after a restart; "
+                   "with k 8 alone");
   command.add_option("--html", arguments->html,
                      "a page with the curve, for a browser");
   SetBody(command, exit_code, arguments->common,

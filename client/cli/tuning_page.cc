@@ -26,6 +26,11 @@ bool IsChosen(const v1::OperatingPoint& point,
          point.k_factor() == response.chosen().k_factor();
 }
 
+// "nprobe/k_factor"; 0: all rows.
+std::string LabelOf(const v1::OperatingPoint& point) {
+  return absl::StrFormat("%d/%g", point.nprobe(), point.k_factor());
+}
+
 // One of the two measures over the cost of a frame, whose axis is logarithmic.
 class CostChart {
  public:
@@ -53,8 +58,8 @@ class CostChart {
     absl::StrAppend(&svg, "'/>");
     for (const auto& point : response_.operating_points()) {
       const bool chosen = IsChosen(point, response_);
-      AppendPoint(svg, point, absl::StrCat(point.nprobe()),
-                  chosen ? kRed : kBlue, chosen ? 6 : 3);
+      AppendPoint(svg, point, LabelOf(point), chosen ? kRed : kBlue,
+                  chosen ? 6 : 3);
     }
     if (response_.has_one_list()) {
       AppendPoint(svg, response_.one_list(), "one list, as RVC", kGrey, 5);
@@ -106,7 +111,7 @@ class CostChart {
     }
     absl::StrAppendFormat(&svg,
                           "<text x='%g' y='%g' text-anchor='end'>microseconds "
-                          "of CPU a frame; labels are nprobe</text>",
+                          "of CPU a frame; labels are nprobe/k_factor</text>",
                           kWidth - kRight, kHeight - 8);
   }
 
@@ -117,10 +122,10 @@ class CostChart {
     const bool left = X(point) > kWidth - 150;
     absl::StrAppendFormat(
         &svg,
-        "<circle cx='%.1f' cy='%.1f' r='%g' fill='%s'><title>nprobe %d, "
-        "k_factor %g: recall %.4f, blend error %.4f, %.2f us</title></circle>"
+        "<circle cx='%.1f' cy='%.1f' r='%g' fill='%s'><title>%s: "
+        "recall %.4f, blend error %.4f, %.2f us</title></circle>"
         "<text x='%.1f' y='%.1f' fill='%s' text-anchor='%s'>%s</text>",
-        X(point), Y(point), radius, color, point.nprobe(), point.k_factor(),
+        X(point), Y(point), radius, color, load::EscapeHtml(label),
         point.recall(), point.blend_error(), point.microseconds_per_frame(),
         X(point) + (left ? -9 : 7), Y(point) + (left ? 4 : 14), color,
         left ? "end" : "start", load::EscapeHtml(label));
@@ -164,7 +169,7 @@ std::vector<std::vector<std::string>> TuningTable(
   return rows;
 }
 
-std::string TuningHtml(const std::string& title,
+std::string TuningHtml(const std::string& title, const std::string& note,
                        const v1::TuneResponse& response) {
   std::string page = absl::StrCat(
       "<!doctype html><html lang='en'><meta charset='utf-8'><title>",
@@ -173,9 +178,8 @@ std::string TuningHtml(const std::string& title,
       "auto;color:#222}svg{display:block;margin:1em 0}text{font:12px "
       "sans-serif}td,th{padding:3px 12px;text-align:right}</style>\n<h1>",
       load::EscapeHtml(title), "</h1>\n<p>Version ", response.version(),
-      ", measured on ", response.frames(),
-      " frames. Red: chosen, the cheapest point that reaches the target "
-      "or else the most accurate one.</p>\n",
+      ", measured on ", response.frames(), " frames. ", load::EscapeHtml(note),
+      "</p>\n",
       CostChart("recall", response, &v1::OperatingPoint::recall).Svg(),
       CostChart("blend error", response, &v1::OperatingPoint::blend_error)
           .Svg(),

@@ -16,7 +16,8 @@ std::vector<std::vector<std::string>> TuningTable(
 
 // Recall and blend error against the cost of a frame, nprobe beside each point,
 // and the table; without anything from elsewhere.
-std::string TuningHtml(const std::string& title,
+//   note   beside the title: what was asked for
+std::string TuningHtml(const std::string& title, const std::string& note,
                        const v1::TuneResponse& response);
 
 }  // namespace timbre::cli

@@ -14,7 +14,7 @@
 namespace timbre {
 namespace {
 
-constexpr uint64_t kExactBelowRows = 1024;
+constexpr uint64_t kExactBelowRows = 2048;
 constexpr double kListsPerRoot = 2;
 constexpr uint32_t kMinPqDimension = 32;
 

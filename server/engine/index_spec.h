@@ -44,10 +44,10 @@ absl::StatusOr<IndexSpec> ParseIndexSpec(absl::string_view factory);
 // Whether frames of this dimension can be coded so.
 absl::Status CheckDimension(const IndexSpec& spec, uint32_t dimension);
 
-// The default for `rows` frames: exact below 1,024 rows, where a frame takes at
-// most some 20 us; above IVF<2 sqrt(rows)>, with PQ<dimension / 2>x4fs,RFlat
-// where the dimension is even and at least 32, else with Flat. doc/tuning.md
-// has the measurements that this follows.
+// The default for `rows` frames: exact below 2,048 rows, where a frame takes at
+// most some 40 us (256 dimensions); above IVF<2 sqrt(rows)>, with PQ<dimension
+// / 2>x4fs,RFlat where the dimension is even and at least 32, else with Flat.
+// doc/tuning.md has the measurements that this follows.
 IndexSpec ChooseIndexSpec(uint64_t rows, uint32_t dimension);
 
 // In faiss's notation.

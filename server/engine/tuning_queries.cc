@@ -8,6 +8,9 @@ namespace {
 
 constexpr size_t kHeldOutShare = 4;  // one in so many
 constexpr float kOtherVoice = 0.5F;
+// Of short voices another voice's frames lie between the few that there are.
+constexpr uint64_t kShortVoice = 4096;
+constexpr float kBetween = 0.4F;
 constexpr size_t kMostMeasured = 10'000;
 constexpr size_t kMostNeighbors = 1 << 21;
 
@@ -28,10 +31,14 @@ OwnQueries MakeOwnQueries(const FrameStore& store, uint64_t seed,
   for (size_t i = 0; i < count; ++i) {
     float* const frame = &queries.frames[i * n];
     const uint64_t id = draw();
-    add(id, 1, frame);
     if (i < count / kHeldOutShare) {
+      add(id, 1, frame);
       queries.own[i] = static_cast<int64_t>(id);
+    } else if (store.rows() < kShortVoice) {
+      add(id, 1 - kBetween, frame);
+      add(draw(), kBetween, frame);
     } else {
+      add(id, 1, frame);
       add(draw(), kOtherVoice, frame);
       add(draw(), -kOtherVoice, frame);
     }

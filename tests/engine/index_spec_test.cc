@@ -57,12 +57,12 @@ TEST(IndexSpecTest, ThePqWidthDividesTheDimension) {
 
 TEST(IndexSpecTest, TheDefaultIsExactWhereItIsSmall) {
   EXPECT_EQ(ToString(ChooseIndexSpec(1, 256)), "Flat");
-  EXPECT_EQ(ToString(ChooseIndexSpec(1023, 768)), "Flat");
+  EXPECT_EQ(ToString(ChooseIndexSpec(2047, 768)), "Flat");
 }
 
 TEST(IndexSpecTest, TheDefaultHasFourToSixteenRootNLists) {
   EXPECT_EQ(ToString(ChooseIndexSpec(100'000, 256)), "IVF632,PQ128x4fs,RFlat");
-  for (const uint64_t rows : {1024ULL, 30'000ULL, 1'000'000ULL}) {
+  for (const uint64_t rows : {2048ULL, 30'000ULL, 1'000'000ULL}) {
     const IndexSpec spec = ChooseIndexSpec(rows, 768);
     EXPECT_NEAR(spec.nlist, 2 * std::sqrt(rows), 1);
     EXPECT_EQ(spec.pq_m, 384U);

@@ -94,6 +94,26 @@ TEST_F(TunerTest, OtherVoicesReachWhatBuildsPromise) {
   }
 }
 
+TEST_F(TunerTest, ShortVoicesKeepTheirPromiseToo) {
+  for (const uint64_t rows : {2100, 3000, 6000}) {
+    TempDir dir;
+    const auto built = BuildFrames(dir.path(), Speech(rows, kDimension, 11));
+    ASSERT_OK(built);
+    const auto index =
+        OpenBuilt(dir.path(), *built, kDimension, Metric::kL2, BestKernels());
+    ASSERT_OK(index);
+    const Tuning& tuning = built->tuning;
+    for (const uint64_t speaker : {2, 3}) {
+      EXPECT_GE(RecallOf(**index, Speech(1500, kDimension, speaker),
+                         SettingsOf({.nprobe = tuning.nprobe,
+                                     .k_factor = tuning.k_factor},
+                                    8)),
+                0.92)
+          << rows << " frames, voice " << speaker;
+    }
+  }
+}
+
 TEST_F(TunerTest, WhatIsTunedOnASpeakerHoldsForTheirOtherFrames) {
   for (const Metric metric :
        {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {

@@ -27,7 +27,7 @@ def test_default_index_of_any_size_answers(server, rows):
     assert version.frames == version.frames_received == rows
     assert version.active and version.loaded
     assert version.storage == pb.ELEMENT_TYPE_FLOAT16
-    assert version.index_factory.startswith("Flat" if rows < 1024 else "IVF")
+    assert version.index_factory.startswith("Flat" if rows < 2048 else "IVF")
     response = server.search(f"size-{rows}", frames[:50])
     assert (distances_of(response)[:, 0] == 0).all()
     found = min(rows, 8)
