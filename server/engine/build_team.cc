@@ -73,4 +73,14 @@ absl::Status BuildTeam::ForEach(
   return Check();
 }
 
+absl::Status BuildTeam::ForRanges(
+    size_t count, size_t at_once,
+    absl::FunctionRef<void(size_t first, size_t count, size_t worker)> body) {
+  return ForEach((count + at_once - 1) / at_once,
+                 [&](size_t item, size_t worker) {
+                   const size_t first = item * at_once;
+                   body(first, std::min(at_once, count - first), worker);
+                 });
+}
+
 }  // namespace timbre

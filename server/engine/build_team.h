@@ -31,6 +31,11 @@ class BuildTeam {
   absl::Status ForEach(
       size_t items, absl::FunctionRef<void(size_t item, size_t worker)> body);
 
+  // The same for [0, count) in ranges of `at_once`.
+  absl::Status ForRanges(
+      size_t count, size_t at_once,
+      absl::FunctionRef<void(size_t first, size_t count, size_t worker)> body);
+
   // CANCELLED, or OK.
   absl::Status Check() const;
 

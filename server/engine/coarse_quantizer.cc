@@ -46,7 +46,14 @@ CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
     : CoarseQuantizer(
           parts.centroids, parts.dimension,
           [&parts](uint32_t list) { return !parts.List(list).empty(); }, metric,
-          kernels) {}
+          kernels, Reduce::kIfItPays) {}
+
+CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
+                                 uint32_t dimension, Metric metric,
+                                 const KernelTable& kernels, Reduce reduce)
+    : CoarseQuantizer(
+          centroids, dimension, [](uint32_t) { return true; }, metric, kernels,
+          reduce) {}
 
 CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
                                  uint32_t dimension,

@@ -46,10 +46,9 @@ class CoarseQuantizer {
   // some hundred frames and pays after some thousand.
   enum class Reduce : uint8_t { kNever, kIfItPays };
 
-  // Of `centroids` ([lists, dimension]) those that are `visited`: at least one.
+  // Of `centroids` ([lists, dimension]): at least one.
   CoarseQuantizer(std::span<const float> centroids, uint32_t dimension,
-                  absl::FunctionRef<bool(uint32_t list)> visited, Metric metric,
-                  const KernelTable& kernels,
+                  Metric metric, const KernelTable& kernels,
                   Reduce reduce = Reduce::kIfItPays);
 
   // lists[i] becomes the `nprobe` lists whose centroids are nearest to
@@ -77,6 +76,11 @@ class CoarseQuantizer {
     double exact_offset = 0;
   };
   using Scorings = std::array<Scoring, kFramesPerTile>;
+
+  // Of those that are `visited`.
+  CoarseQuantizer(std::span<const float> centroids, uint32_t dimension,
+                  absl::FunctionRef<bool(uint32_t list)> visited, Metric metric,
+                  const KernelTable& kernels, Reduce reduce);
 
   std::vector<float> CenteredCentroids() const;
   float BiasOf(const float* centered) const;

@@ -19,8 +19,7 @@ using faiss_format::kBlockOrder;
 void PackBlock(const uint32_t* words, uint32_t pq_m, uint8_t* block) {
   const size_t octets = OctetsOf(pq_m);
   for (size_t m = 0; m < pq_m; ++m) {
-    const size_t digit = m % kDigitsPerOctet;
-    const size_t shift = digit % 4 * 8 + digit / 4 * 4;
+    const size_t shift = DigitShift(m);
     const uint32_t* const word = words + m / kDigitsPerOctet;
     for (size_t j = 0; j < kBlockOrder.size(); ++j) {
       const uint32_t low = word[kBlockOrder[j] * octets] >> shift & 15U;

@@ -77,14 +77,12 @@ class Expansion {
 
  private:
   absl::Status Expand(uint64_t first, uint64_t count, float* out) {
-    TIMBRE_RETURN_IF_ERROR(
-        team_.ForEach((count + kRowsAtOnce - 1) / kRowsAtOnce,
-                      [&](size_t item, size_t worker) {
-                        const uint64_t from = item * kRowsAtOnce;
-                        workers_[worker].status.Update(ExpandSome(
-                            first + from, std::min(kRowsAtOnce, count - from),
-                            workers_[worker], out + from * index_.dimension()));
-                      }));
+    TIMBRE_RETURN_IF_ERROR(team_.ForRanges(
+        count, kRowsAtOnce, [&](size_t from, size_t rows, size_t worker) {
+          workers_[worker].status.Update(
+              ExpandSome(first + from, rows, workers_[worker],
+                         out + from * index_.dimension()));
+        }));
     for (const Worker& worker : workers_) {
       TIMBRE_RETURN_IF_ERROR(worker.status);
     }

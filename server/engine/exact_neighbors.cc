@@ -45,10 +45,10 @@ class ExactSearch {
   absl::StatusOr<NeighborTable> Run(BuildTeam& team) {
     workers_.resize(team.threads());
     TIMBRE_RETURN_IF_ERROR(
-        team.ForEach((index_.rows() + kRowsAtOnce - 1) / kRowsAtOnce,
-                     [this](size_t item, size_t worker) {
-                       VisitRows(item * kRowsAtOnce, workers_[worker]);
-                     }));
+        team.ForRanges(index_.rows(), kRowsAtOnce,
+                       [this](size_t first, size_t count, size_t worker) {
+                         VisitRows(first, count, workers_[worker]);
+                       }));
     TIMBRE_RETURN_IF_ERROR(index_.store().Check());
     return Merge();
   }
@@ -69,17 +69,15 @@ class ExactSearch {
     }
   }
 
-  void VisitRows(uint64_t first, Worker& worker) {
+  void VisitRows(uint64_t first, size_t count, Worker& worker) {
     if (worker.nearest.empty()) {
       worker.nearest.resize(count_);
       for (TopK& nearest : worker.nearest) nearest.Reset(k_);
     }
-    const auto count = static_cast<size_t>(
-        std::min<uint64_t>(kRowsAtOnce, index_.rows() - first));
     LoadRows(first, count, worker);
-    const CoarseQuantizer rows(
-        worker.rows, static_cast<uint32_t>(n_), [](uint32_t) { return true; },
-        index_.metric(), index_.kernels(), CoarseQuantizer::Reduce::kNever);
+    const CoarseQuantizer rows(worker.rows, static_cast<uint32_t>(n_),
+                               index_.metric(), index_.kernels(),
+                               CoarseQuantizer::Reduce::kNever);
     const double start = ThreadSeconds();
     std::array<const float*, kFramesPerTile> tile;
     std::array<std::vector<uint32_t>, kFramesPerTile> found;

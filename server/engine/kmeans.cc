@@ -102,25 +102,16 @@ class KMeans {
   absl::Status Assign(size_t count) {
     nearest_.resize(count);
     scores_.resize(count);
-    const CoarseQuantizer quantizer(
-        centroids_, plan_.dimension, [](uint32_t) { return true; },
-        plan_.metric, kernels_);
-    return team_.ForEach((count + kRowsAtOnce - 1) / kRowsAtOnce,
-                         [&](size_t item, size_t worker) {
-                           const size_t first = item * kRowsAtOnce;
-                           const size_t last =
-                               std::min(first + kRowsAtOnce, count);
-                           AssignSome(quantizer, first, last, scratch_[worker]);
-                         });
-  }
-
-  void AssignSome(const CoarseQuantizer& quantizer, size_t first, size_t last,
-                  CoarseScratch& scratch) {
-    AssignRows(quantizer, Row(first), stride_ * plan_.dimension, scratch,
-               {&nearest_[first], last - first});
-    for (size_t i = first; i < last; ++i) {
-      scores_[i] = Score(Row(i), Centroid(nearest_[i]));
-    }
+    const CoarseQuantizer quantizer(centroids_, plan_.dimension, plan_.metric,
+                                    kernels_);
+    return team_.ForRanges(
+        count, kRowsAtOnce, [&](size_t first, size_t rows, size_t worker) {
+          AssignRows(quantizer, Row(first), stride_ * plan_.dimension,
+                     scratch_[worker], {&nearest_[first], rows});
+          for (size_t i = first; i < first + rows; ++i) {
+            scores_[i] = Score(Row(i), Centroid(nearest_[i]));
+          }
+        });
   }
 
   // How far a frame is from its centroid: at least 0. Of inner products what
@@ -136,23 +127,14 @@ class KMeans {
 
   // Centroids become the means of their frames, added in order.
   absl::Status Update() {
-    begin_.assign(size_t{plan_.k} + 1, 0);
-    for (const uint32_t c : nearest_) ++begin_[c + 1];
-    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
-    members_.resize(nearest_.size());
-    std::vector<uint32_t> next(begin_.begin(), begin_.end() - 1);
-    for (size_t i = 0; i < nearest_.size(); ++i) {
-      members_[next[nearest_[i]]++] = static_cast<uint32_t>(i);
-    }
+    GroupRows(nearest_, plan_.k, begin_, members_);
     clusters_.assign(plan_.k, {});
-    return team_.ForEach((plan_.k + kCentroidsAtOnce - 1) / kCentroidsAtOnce,
-                         [&](size_t item, size_t worker) {
-                           const size_t first = item * kCentroidsAtOnce;
-                           const size_t last = std::min<size_t>(
-                               first + kCentroidsAtOnce, plan_.k);
-                           for (size_t c = first; c < last; ++c)
-                             UpdateOne(c, sums_[worker]);
-                         });
+    return team_.ForRanges(plan_.k, kCentroidsAtOnce,
+                           [&](size_t first, size_t count, size_t worker) {
+                             for (size_t c = first; c < first + count; ++c) {
+                               UpdateOne(c, sums_[worker]);
+                             }
+                           });
   }
 
   void UpdateOne(size_t c, std::vector<double>& sum) {
@@ -233,6 +215,18 @@ void AssignRows(const CoarseQuantizer& centroids, const float* rows,
     for (size_t j = 0; j < n; ++j) tile[j] = rows + (i + j) * stride;
     centroids.Probe(tile.data(), n, 1, none, scratch, lists.data());
     for (size_t j = 0; j < n; ++j) nearest[i + j] = lists[j].front();
+  }
+}
+
+void GroupRows(std::span<const uint32_t> groups, uint32_t count,
+               std::vector<uint32_t>& begin, std::vector<uint32_t>& rows) {
+  begin.assign(size_t{count} + 1, 0);
+  for (const uint32_t group : groups) ++begin[group + 1];
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
+  rows.resize(groups.size());
+  std::vector<uint32_t> next(begin.begin(), begin.end() - 1);
+  for (size_t row = 0; row < groups.size(); ++row) {
+    rows[next[groups[row]]++] = static_cast<uint32_t>(row);
   }
 }
 

@@ -45,6 +45,11 @@ void AssignRows(const CoarseQuantizer& centroids, const float* rows,
                 size_t stride, CoarseScratch& scratch,
                 std::span<uint32_t> nearest);
 
+// Sorts rows by their group: those of group g become rows[begin[g]] ...
+// rows[begin[g + 1] - 1], in increasing order. groups[i] < count.
+void GroupRows(std::span<const uint32_t> groups, uint32_t count,
+               std::vector<uint32_t>& begin, std::vector<uint32_t>& rows);
+
 }  // namespace timbre
 
 #endif  // TIMBRE_SERVER_ENGINE_KMEANS_H_

@@ -10,6 +10,12 @@ namespace timbre {
 // The k that settings are measured at, unless a Tune asks for another.
 inline constexpr uint32_t kMeasuredK = 8;
 
+// Candidates of a search for `k` neighbours: k * k_factor, in float, as faiss's
+// IndexRefine does.
+inline uint32_t CandidatesOf(uint32_t k, float k_factor) {
+  return static_cast<uint32_t>(static_cast<float>(k) * k_factor);
+}
+
 // What Build's defaults must reach unless it is told otherwise.
 inline constexpr float kDefaultTargetRecall = 0.95F;
 

@@ -162,8 +162,7 @@ void ProductQuantizer::Encode(const float* rows, size_t count,
                                 &scratch.digits[m * kLanes]);
     }
     for (size_t m = 0; m < pq_m_; ++m) {
-      const size_t digit = m % kDigitsPerOctet;
-      const size_t shift = digit % 4 * 8 + digit / 4 * 4;
+      const size_t shift = DigitShift(m);
       for (size_t i = 0; i < n; ++i) {
         words[(first + i) * octets + m / kDigitsPerOctet] |=
             uint32_t{scratch.digits[m * kLanes + i]} << shift;

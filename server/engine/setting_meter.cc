@@ -30,10 +30,9 @@ void LeaveOut(std::span<const int64_t> own, uint32_t k, int64_t* ids,
 }  // namespace
 
 SearchSettings SettingsOf(const OperatingPoint& point, uint32_t k) {
-  // In float, as faiss's IndexRefine does.
-  const auto candidates =
-      static_cast<uint32_t>(static_cast<float>(k) * point.k_factor);
-  return {.k = k, .nprobe = point.nprobe, .candidates = candidates};
+  return {.k = k,
+          .nprobe = point.nprobe,
+          .candidates = CandidatesOf(k, point.k_factor)};
 }
 
 // The sums that one thread, or one batch, adds to.
@@ -106,14 +105,16 @@ absl::StatusOr<OperatingPoint> SettingMeter::Measure(OperatingPoint point,
   std::vector<Tally> tallies(batches);
   std::vector<double> seconds(batches);
   std::vector<absl::Status> failed(workers_.size());
-  TIMBRE_RETURN_IF_ERROR(team_.ForEach(batches, [&](size_t i, size_t worker) {
-    failed[worker].Update(MeasureBatch(i * kBatch, settings, workers_[worker],
-                                       tallies[i], seconds[i]));
-  }));
+  TIMBRE_RETURN_IF_ERROR(team_.ForRanges(
+      rows_, kBatch, [&](size_t first, size_t count, size_t worker) {
+        failed[worker].Update(
+            MeasureBatch(first, count, settings, workers_[worker],
+                         tallies[first / kBatch], seconds[first / kBatch]));
+      }));
   for (const absl::Status& status : failed) TIMBRE_RETURN_IF_ERROR(status);
   Tally all;
-  for (const Tally& tally : tallies) all.Add(tally);
   // In the order of the batches, whoever measured them.
+  for (const Tally& tally : tallies) all.Add(tally);
   point.recall =
       all.wanted > 0 ? static_cast<float>(all.found / all.wanted) : 1;
   point.blend_error =
@@ -127,11 +128,9 @@ absl::StatusOr<OperatingPoint> SettingMeter::Measure(OperatingPoint point,
   return point;
 }
 
-// seconds: of a frame of the batch.
-absl::Status SettingMeter::MeasureBatch(size_t first, SearchSettings settings,
-                                        Worker& worker, Tally& tally,
-                                        double& seconds) {
-  const size_t count = std::min(kBatch, rows_ - first);
+absl::Status SettingMeter::MeasureBatch(size_t first, size_t count,
+                                        SearchSettings settings, Worker& worker,
+                                        Tally& tally, double& seconds) {
   const float* const frames = &queries_.frames[first * n_];
   // One more where a frame may find itself.
   const bool own = !queries_.own.empty() && queries_.own[first] >= 0;

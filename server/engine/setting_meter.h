@@ -54,7 +54,8 @@ class SettingMeter {
     std::vector<float> exact;        // the same
   };
 
-  absl::Status MeasureBatch(size_t first, SearchSettings settings,
+  // seconds: of a frame of the batch.
+  absl::Status MeasureBatch(size_t first, size_t count, SearchSettings settings,
                             Worker& worker, Tally& tally, double& seconds);
   void BlendInto(const float* frames, size_t count, const int64_t* ids,
                  const float* distances, BlendScratch& scratch,

@@ -57,20 +57,6 @@ class TrainingRows {
   std::span<const float> rows_;
 };
 
-// Rows in increasing order within each list.
-void FillLists(const std::vector<uint32_t>& nearest, IvfParts& parts) {
-  parts.list_begin.assign(size_t{parts.nlist} + 1, 0);
-  for (const uint32_t list : nearest) ++parts.list_begin[list + 1];
-  std::partial_sum(parts.list_begin.begin(), parts.list_begin.end(),
-                   parts.list_begin.begin());
-  parts.ids.resize(nearest.size());
-  std::vector<uint32_t> next(parts.list_begin.begin(),
-                             parts.list_begin.end() - 1);
-  for (size_t row = 0; row < nearest.size(); ++row) {
-    parts.ids[next[nearest[row]]++] = static_cast<uint32_t>(row);
-  }
-}
-
 // Puts every row into its list; `visit(first, count, worker)` sees the rows
 // meanwhile.
 absl::Status AddRows(
@@ -79,21 +65,18 @@ absl::Status AddRows(
         visit) {
   input.team.Enter(BuildStage::kAdding);
   const uint64_t rows = input.frames.rows();
-  const CoarseQuantizer centroids(
-      parts.centroids, parts.dimension, [](uint32_t) { return true; },
-      input.metric, input.kernels);
+  const CoarseQuantizer centroids(parts.centroids, parts.dimension,
+                                  input.metric, input.kernels);
   std::vector<uint32_t> nearest(rows);
   std::vector<CoarseScratch> scratch(input.team.threads());
-  TIMBRE_RETURN_IF_ERROR(input.team.ForEach(
-      (rows + kRowsAtOnce - 1) / kRowsAtOnce, [&](size_t item, size_t worker) {
-        const uint64_t first = item * kRowsAtOnce;
-        const uint64_t count = std::min(kRowsAtOnce, rows - first);
+  TIMBRE_RETURN_IF_ERROR(input.team.ForRanges(
+      rows, kRowsAtOnce, [&](size_t first, size_t count, size_t worker) {
         AssignRows(centroids, input.Row(first), parts.dimension,
                    scratch[worker], {&nearest[first], count});
         visit(first, count, worker);
         input.frames.Release(first, count);
       }));
-  FillLists(nearest, parts);
+  GroupRows(nearest, parts.nlist, parts.list_begin, parts.ids);
   return absl::OkStatus();
 }
 

@@ -41,6 +41,12 @@ inline constexpr size_t kCodesPerBlock = 16;
 inline constexpr size_t kDigitsPerOctet = 8;
 inline constexpr size_t kOctetBytes = 64;
 
+// Where in its word digit `m` of a code is.
+inline constexpr size_t DigitShift(size_t m) {
+  const size_t digit = m % kDigitsPerOctet;
+  return digit % 4 * 8 + digit / 4 * 4;
+}
+
 inline constexpr size_t OctetsOf(size_t sub_quantizers) {
   return (sub_quantizers + kDigitsPerOctet - 1) / kDigitsPerOctet;
 }

@@ -46,15 +46,7 @@ class BuildHandler : public UploadHandler<BuildSession> {
   }
 
  private:
-  void Receive(BuildSession& session, grpc::ByteBuffer& message) override {
-    v1::BuildRequest request;
-    absl::Status status = ParseMessage(
-        message, request, context().server_info.max_message_bytes());
-    message.Clear();
-    if (status.ok()) {
-      status = session.Accept(request, call().Metadata("timbre-speaker"));
-    }
-    if (!status.ok()) return call().Finish(status);
+  void Accepted(BuildSession& session) override {
     if (session.earlier()) {
       counted_.store(true);  // nothing was built
       return Complete(*session.earlier());

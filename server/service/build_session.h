@@ -25,6 +25,8 @@ namespace timbre {
 // the disk. Whatever was staged is removed when the session goes unpublished.
 class BuildSession {
  public:
+  using Request = v1::BuildRequest;
+
   explicit BuildSession(ServiceContext& context) : context_(context) {}
 
   // Takes the next message. INVALID_ARGUMENT, RESOURCE_EXHAUSTED (a limit or

@@ -120,9 +120,7 @@ absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
   }
   resolved.settings = {.k = k,
                        .nprobe = resolved.nprobe.value_or(1),
-                       // In float, as faiss's IndexRefine does.
-                       .candidates = static_cast<uint32_t>(
-                           static_cast<float>(measured_k) * k_factor)};
+                       .candidates = CandidatesOf(measured_k, k_factor)};
   resolved.has_budget = params.has_latency_budget();
   resolved.budget = absl::Seconds(params.latency_budget().seconds()) +
                     absl::Nanoseconds(params.latency_budget().nanos());

@@ -15,18 +15,6 @@ class TuneHandler : public UploadHandler<TuneSession> {
       : UploadHandler(call, context, Rpc::kTune) {}
 
  private:
-  void Receive(TuneSession& session, grpc::ByteBuffer& message) override {
-    v1::TuneRequest request;
-    absl::Status status = ParseMessage(
-        message, request, context().server_info.max_message_bytes());
-    message.Clear();
-    if (status.ok()) {
-      status = session.Accept(request, call().Metadata("timbre-speaker"));
-    }
-    if (!status.ok()) return call().Finish(status);
-    call().Read();
-  }
-
   void FinishReceiving(TuneSession& session) override {
     if (const auto status = session.CheckComplete(); !status.ok()) {
       return call().Finish(status);

@@ -23,6 +23,7 @@ namespace timbre {
 // for the disk.
 class TuneSession {
  public:
+  using Request = v1::TuneRequest;
   static constexpr uint64_t kMaxQueries = 100'000;
 
   explicit TuneSession(ServiceContext& context) : context_(context) {}

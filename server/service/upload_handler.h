@@ -10,12 +10,14 @@
 #include "absl/time/time.h"
 #include "server/engine/build_observer.h"
 #include "server/service/admission.h"
+#include "server/service/message_codec.h"
 #include "server/service/rpc_handler.h"
 
 namespace timbre {
 
-// Messages are received on I/O threads, one at a time; the work itself waits
-// its turn for a builder thread. `Session` holds what was uploaded; destroying
+// Messages (Session::Request) are received on I/O threads, one at a time, and
+// accepted by the session; the work itself waits its turn for a builder thread.
+// `Session` holds what was uploaded; destroying
 // it may take a while, so it goes on an I/O thread, as soon as nobody works
 // with it.
 template <typename Session>
@@ -64,7 +66,8 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
  protected:
   using SessionPtr = std::shared_ptr<Session>;
 
-  virtual void Receive(Session& session, grpc::ByteBuffer& message) = 0;
+  // A message was accepted: asks for the next one.
+  virtual void Accepted(Session&) { call().Read(); }
   virtual void FinishReceiving(Session& session) = 0;
   // On a builder thread.
   virtual void Work(const SessionPtr& session) = 0;
@@ -88,6 +91,18 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
   }
 
  private:
+  void Receive(Session& session, grpc::ByteBuffer& message) {
+    typename Session::Request request;
+    absl::Status status = ParseMessage(
+        message, request, context().server_info.max_message_bytes());
+    message.Clear();
+    if (status.ok()) {
+      status = session.Accept(request, call().Metadata("timbre-speaker"));
+    }
+    if (!status.ok()) return call().Finish(status);
+    Accepted(session);
+  }
+
   // Null once the call has ended.
   SessionPtr Held() {
     const std::lock_guard<std::mutex> lock(mutex_);

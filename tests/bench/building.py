@@ -11,6 +11,7 @@ import argparse
 import json
 import pathlib
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -142,7 +143,7 @@ def large_build(rows, **options):
     synth = engine.ROOT / "build" / "bin" / "timbre"
     directory = engine.VOICES / f"features-{rows}"
     if not directory.exists():
-        engine.subprocess.run(
+        subprocess.run(
             [synth, "synth", directory, f"--frames={rows}"], check=True
         )
     with tempfile.TemporaryDirectory(dir=engine.VOICES) as data:

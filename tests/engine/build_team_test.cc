@@ -40,6 +40,23 @@ TEST(BuildTeamTest, EveryItemIsDoneOnce) {
   }
 }
 
+TEST(BuildTeamTest, RangesCoverEverythingOnce) {
+  Observer observer;
+  BuildTeam team(3, observer);
+  for (const size_t count : {0, 1, 7, 8, 9, 100}) {
+    std::vector<std::atomic<int>> done(count);
+    ASSERT_TRUE(team.ForRanges(count, 8,
+                               [&](size_t first, size_t rows, size_t) {
+                                 EXPECT_LE(rows, 8U);
+                                 for (size_t i = 0; i < rows; ++i) {
+                                   ++done[first + i];
+                                 }
+                               })
+                    .ok());
+    for (const auto& times : done) EXPECT_EQ(times, 1);
+  }
+}
+
 TEST(BuildTeamTest, TellsHowMuchOfTheStageIsDone) {
   Observer observer;
   BuildTeam team(1, observer);
