@@ -6,6 +6,9 @@
 // doc/tuning.md draws the conclusions.
 //
 //   policy_bench [--json=FILE] [--max_frames=N] [--dimensions=256,768]
+//   policy_bench --recipe    recall@8 of other voices beside that of the
+//   queries
+//                            that a build measures with
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -22,10 +25,13 @@
 #include "client/cpp/synth.h"
 #include "server/base/cpu_quota.h"
 #include "server/engine/frame_writer.h"
+#include "server/engine/setting_meter.h"
 #include "server/engine/tuner.h"
+#include "server/engine/tuning_queries.h"
 #include "tests/support/testing.h"
 
 ABSL_FLAG(std::string, json, "", "where to keep the rows");
+ABSL_FLAG(bool, recipe, false, "how good a build's own queries are");
 ABSL_FLAG(uint64_t, max_frames, 1'000'000, "of a voice");
 ABSL_FLAG(std::string, dimensions, "256,768", "of the frames");
 
@@ -203,7 +209,54 @@ nlohmann::json RunDimension(uint32_t dimension) {
   return rows;
 }
 
+double RecallOf(const SpeakerIndex& index, const TuningQueries& queries,
+                uint32_t nprobe) {
+  testing::NullObserver observer;
+  BuildTeam team(1, observer);
+  SettingMeter meter(index, queries, kMeasuredK, team);
+  const absl::Status found = meter.FindTruth();
+  if (!found.ok()) OrFail<int>(found);
+  return OrFail(meter.Measure({.nprobe = nprobe, .k_factor = 4})).recall;
+}
+
+int RunRecipe() {
+  constexpr uint32_t kDimension = 256;
+  constexpr size_t kOwn = 4000;
+  std::cout << "| frames | nprobe | other voices | like another voice | held "
+               "out |\n| --- | --- | --- | --- | --- |\n";
+  for (const uint64_t n : {3000, 30'000, 100'000}) {
+    const testing::TempDir directory;
+    const BuildResult built = OrFail(testing::BuildFrames(
+        directory.path(), testing::Speech(n, kDimension, 1),
+        {.threads = AvailableCpus()}));
+    const auto index = OrFail(testing::OpenBuilt(
+        directory.path(), built, kDimension, Metric::kL2, BestKernels()));
+    const OwnQueries own = MakeOwnQueries(index->store(), 1, kOwn);
+    const std::span<const float> frames(own.frames);
+    const size_t held_out = kOwn / 4;
+    const TuningQueries first{
+        frames.first(held_out * kDimension),
+        std::span<const int64_t>(own.own).first(held_out)};
+    const TuningQueries others{frames.subspan(held_out * kDimension), {}};
+    for (const uint32_t nprobe : {1, 4, 8, 16}) {
+      std::string recalls;
+      for (const uint64_t voice : {2, 3, 4}) {
+        const FrameMatrix queries =
+            testing::Speech(kQueries, kDimension, voice);
+        absl::StrAppendFormat(&recalls, "%.3f ",
+                              RecallOf(*index, {queries.data, {}}, nprobe));
+      }
+      std::cout << absl::StrFormat("| %d | %d | %s| %.3f | %.3f |\n", n, nprobe,
+                                   recalls, RecallOf(*index, others, nprobe),
+                                   RecallOf(*index, first, nprobe))
+                << std::flush;
+    }
+  }
+  return 0;
+}
+
 int Main() {
+  if (absl::GetFlag(FLAGS_recipe)) return RunRecipe();
   std::cout
       << "| index (* default) | metric | frames x d | us a frame at recall "
          "0.95 | nprobe, k_factor | recall | build, s | MB |\n"
