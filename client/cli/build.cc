@@ -2,11 +2,9 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "client/cli/build_command.h"
 #include "client/cpp/feature_files.h"
 #include "client/cpp/npy.h"
-#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::cli {
@@ -27,26 +25,8 @@ absl::Status Run(BuildArguments& arguments,
     }
     arguments.options.set_expected_frames(frames);
   }
-  size_t next = 0;
-  std::string first_file;
-  uint32_t dimension = 0;
-  const auto source =
-      [&]() -> absl::StatusOr<std::optional<client::FrameMatrix>> {
-    if (next == files.size()) return std::optional<client::FrameMatrix>();
-    const std::string& file = files[next++];
-    TIMBRE_ASSIGN_OR_RETURN(client::FrameMatrix frames, client::ReadNpy(file));
-    if (dimension == 0) {
-      dimension = frames.columns;
-      first_file = file;
-    } else if (frames.columns != dimension) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "MIXED_DIMENSIONS",
-                       absl::StrCat(file, " has dimension ", frames.columns,
-                                    ", but ", first_file, " has ", dimension,
-                                    "; build from features of one kind"));
-    }
-    return std::optional<client::FrameMatrix>(std::move(frames));
-  };
-  return BuildAndPrint(arguments, source);
+  client::FeatureReader reader(std::move(files));
+  return BuildAndPrint(arguments, [&reader] { return reader.Next(); });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,8 +11,6 @@
 #include "client/cli/tuning_page.h"
 #include "client/cli/version_json.h"
 #include "client/cpp/feature_files.h"
-#include "client/cpp/npy.h"
-#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::cli {
@@ -68,20 +67,17 @@ void PrintSummary(const TuneArguments& arguments,
 
 // The frames of a file, or of a directory as `timbre build` reads it.
 absl::StatusOr<client::FrameMatrix> ReadQueries(const std::string& input) {
-  TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> files,
+  TIMBRE_ASSIGN_OR_RETURN(std::vector<std::string> files,
                           client::ListFeatureFiles({input}));
+  client::FeatureReader reader(std::move(files));
   client::FrameMatrix queries;
-  for (const std::string& file : files) {
-    TIMBRE_ASSIGN_OR_RETURN(const client::FrameMatrix part,
-                            client::ReadNpy(file));
-    if (queries.rows > 0 && part.columns != queries.columns) {
-      return InvalidField(
-          file, absl::StrCat("dimension ", part.columns),
-          absl::StrCat(queries.columns, ", that of the files before it"));
-    }
-    queries.columns = part.columns;
-    queries.rows += part.rows;
-    queries.data.insert(queries.data.end(), part.data.begin(), part.data.end());
+  while (true) {
+    TIMBRE_ASSIGN_OR_RETURN(const auto part, reader.Next());
+    if (!part) break;
+    queries.columns = part->columns;
+    queries.rows += part->rows;
+    queries.data.insert(queries.data.end(), part->data.begin(),
+                        part->data.end());
   }
   return queries;
 }

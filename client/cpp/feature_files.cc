@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/npy.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
@@ -38,6 +39,20 @@ absl::StatusOr<std::vector<std::string>> ListFeatureFiles(
     }
   }
   return files;
+}
+
+absl::StatusOr<std::optional<FrameMatrix>> FeatureReader::Next() {
+  if (next_ == files_.size()) return std::optional<FrameMatrix>();
+  const std::string& file = files_[next_++];
+  TIMBRE_ASSIGN_OR_RETURN(FrameMatrix frames, ReadNpy(file));
+  if (dimension_ == 0) dimension_ = frames.columns;
+  if (frames.columns != dimension_) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "MIXED_DIMENSIONS",
+                     absl::StrCat(file, " has dimension ", frames.columns,
+                                  ", but ", files_.front(), " has ", dimension_,
+                                  "; use features of one kind"));
+  }
+  return std::optional<FrameMatrix>(std::move(frames));
 }
 
 }  // namespace timbre::client

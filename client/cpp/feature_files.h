@@ -2,10 +2,14 @@
 #ifndef TIMBRE_CLIENT_CPP_FEATURE_FILES_H_
 #define TIMBRE_CLIENT_CPP_FEATURE_FILES_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/cpp/matrix.h"
 
 namespace timbre::client {
 
@@ -16,6 +20,22 @@ namespace timbre::client {
 // .npy files.
 absl::StatusOr<std::vector<std::string>> ListFeatureFiles(
     const std::vector<std::string>& paths);
+
+// Reads files one after the other. Not thread-safe.
+class FeatureReader {
+ public:
+  explicit FeatureReader(std::vector<std::string> files)
+      : files_(std::move(files)) {}
+
+  // The frames of the next file; nothing at the end. INVALID_ARGUMENT where
+  // their dimension is not that of the files before.
+  absl::StatusOr<std::optional<FrameMatrix>> Next();
+
+ private:
+  const std::vector<std::string> files_;
+  size_t next_ = 0;
+  uint32_t dimension_ = 0;  // 0: none was read
+};
 
 }  // namespace timbre::client
 

@@ -1,80 +1,17 @@
-"""Measured operating points: at Build, at Search and Blend, by Tune."""
+"""Measured operating points: at Build, and used at Search and Blend."""
 
-import json
-import subprocess
-
-import grpc
 import numpy as np
 import pytest
 
-from conftest import (
-    BIN,
-    build_requests,
-    distances_of,
-    ids_of,
-    pb,
-    speech,
-    to_frames,
+from conftest import distances_of, ids_of, pb, speech
+from tuning import (  # noqa: F401
+    FRAMES,
+    QUERIES,
+    check_curve,
+    recall,
+    similarity,
+    tuned,
 )
-from refusal import INVALID, refused
-
-FRAMES = speech(12_000, seed=1)
-QUERIES = speech(600, seed=2) + np.float32(0.05)
-
-
-def similarity(metric, frames, queries):
-    """What is to be large, by the definition of the metric."""
-    a, b = queries.astype("f8"), frames.astype("f8")
-    if metric == pb.METRIC_COSINE:
-        a = a / np.linalg.norm(a, axis=1, keepdims=True)
-        b = b / np.linalg.norm(b, axis=1, keepdims=True)
-    if metric == pb.METRIC_L2:
-        return 2 * a @ b.T - (a**2).sum(1)[:, None] - (b**2).sum(1)
-    return a @ b.T
-
-
-def recall(metric, frames, queries, ids, k=8):
-    """Share of the true k nearest that were found; ties count as found."""
-    s = similarity(metric, frames, queries)
-    last = -np.sort(-s, axis=1)[:, k - 1 : k]
-    found = np.take_along_axis(s, ids, 1) >= last - 1e-5 * np.abs(last) - 1e-9
-    return np.minimum(found.sum(1), k).mean() / k
-
-
-def blend(frames, queries, ids, distances):
-    """RVC's formula at rate 1."""
-    weight = (1 / np.maximum(distances, 1e-9)) ** 2
-    weight /= weight.sum(1, keepdims=True)
-    return (frames[ids] * weight[..., None]).sum(1)
-
-
-def tune(server, speaker, queries, chunk=250, **fields):
-    def requests():
-        first = fields
-        for i in range(0, len(queries), chunk):
-            yield pb.TuneRequest(
-                speaker=speaker if i == 0 else "",
-                frames=to_frames(queries[i : i + chunk]), **first,
-            )
-            first = {}
-
-    return server.catalog.Tune(requests())
-
-
-def check_curve(points):
-    recalls = [p.recall for p in points]
-    costs = [p.microseconds_per_frame for p in points]
-    assert recalls == sorted(recalls) and len(set(recalls)) == len(recalls)
-    assert costs == sorted(costs) and costs[0] > 0
-    assert all(0 <= p.blend_error < 2 for p in points)
-
-
-@pytest.fixture(scope="module")
-def tuned(server):
-    version, progress = server.build("tuned", FRAMES)
-    stages = {p.stage for p in progress}
-    assert pb.BuildProgress.STAGE_TUNING in stages
-    return version
 
 
 @pytest.mark.parametrize(
@@ -82,7 +19,9 @@ def tuned(server):
     [pb.METRIC_L2, pb.METRIC_INNER_PRODUCT, pb.METRIC_COSINE],
 )
 def test_builds_measure_a_curve_and_choose_by_it(server, metric):
-    version, _ = server.build("curve", FRAMES, metric=metric)
+    version, progress = server.build("curve", FRAMES, metric=metric)
+    stages = {p.stage for p in progress}
+    assert pb.BuildProgress.STAGE_TUNING in stages
     points = version.operating_points
     assert len(points) >= 4
     check_curve(points)
@@ -203,155 +142,6 @@ def test_voices_that_are_mostly_silent(server):
     assert recall(pb.METRIC_L2, frames, QUERIES, ids_of(response)) > 0.92
 
 
-def test_tune_measures_what_searches_find(server, tuned):
-    result = tune(server, "tuned", QUERIES)
-    assert result.frames == len(QUERIES) and result.version == 1
-    check_curve(result.operating_points)
-    truth = np.argsort(
-        -similarity(pb.METRIC_L2, FRAMES, QUERIES), 1, kind="stable"
-    )[:, :8]
-    true_distances = -np.take_along_axis(
-        similarity(pb.METRIC_L2, FRAMES, QUERIES), truth, 1
-    )
-    exact_blend = blend(FRAMES, QUERIES, truth, true_distances)
-    for point in result.operating_points[::3]:
-        response = server.search(
-            "tuned", QUERIES,
-            pb.SearchParams(nprobe=point.nprobe, k_factor=point.k_factor),
-        )
-        ids = ids_of(response)
-        assert point.recall == pytest.approx(
-            recall(pb.METRIC_L2, FRAMES, QUERIES, ids), abs=0.002
-        )
-        error = np.linalg.norm(
-            blend(FRAMES, QUERIES, ids, distances_of(response)) - exact_blend,
-            axis=1,
-        ) / np.linalg.norm(exact_blend, axis=1)
-        assert point.blend_error == pytest.approx(error.mean(), abs=0.003)
-    assert result.exact.recall == 1 and result.exact.nprobe == 0
-    assert result.exact.microseconds_per_frame > 0
-    assert result.one_list.nprobe == 1
-    assert 0 < result.one_list.recall < 1
-
-
-def test_tune_at_another_k(server, tuned):
-    result = tune(server, "tuned", QUERIES, k=1, target_recall=0.9)
-    assert result.chosen.k == 1
-    assert result.chosen.target_recall >= 0.9
-    response = server.search(
-        "tuned", QUERIES,
-        pb.SearchParams(
-            k=1, nprobe=result.chosen.nprobe, k_factor=result.chosen.k_factor
-        ),
-    )
-    found = recall(pb.METRIC_L2, FRAMES, QUERIES, ids_of(response), k=1)
-    assert found == pytest.approx(result.chosen.target_recall, abs=0.002)
-
-
-def test_applied_tunings_last_and_leave_open_streams_alone(new_server):
-    server = new_server()
-    built, _ = server.build("kept", FRAMES)
-    requests = [pb.SearchRequest(speaker="kept", frames=to_frames(QUERIES[:5]))]
-
-    def stream():
-        yield requests[0]
-        tune(server, "kept", QUERIES, target_recall=0.6, apply=True)
-        yield pb.SearchRequest(
-            frames=to_frames(QUERIES[:5]), params=pb.SearchParams()
-        )
-
-    before, after = server.retrieval.Search(stream())
-    assert before.effective.nprobe == built.defaults.nprobe
-    assert after.neighbors == before.neighbors
-    # New streams have the new defaults, now and after a restart.
-    for _ in range(2):
-        (version,) = server.catalog.GetSpeaker(
-            pb.GetSpeakerRequest(speaker="kept")
-        ).versions
-        assert version.digest == built.digest
-        chosen = next(p for p in version.operating_points if p.recall >= 0.6)
-        assert version.defaults.nprobe == chosen.nprobe
-        effective = server.search("kept", QUERIES[:5]).effective
-        assert effective.nprobe == chosen.nprobe < built.defaults.nprobe
-        assert effective.k_factor == chosen.k_factor
-        server.stop()
-        server.start()
-    # A damaged file costs the tuning, not the version.
-    server.stop()
-    path = server.directory / "data/speakers/kept/1/tuning.json"
-    path.write_text(path.read_text().replace('"default_nprobe"', '"x'))
-    server.start()
-    (version,) = server.catalog.GetSpeaker(
-        pb.GetSpeakerRequest(speaker="kept")
-    ).versions
-    assert version.defaults.nprobe == built.defaults.nprobe
-    assert "tuning.json" in version.warnings[0]
-    tune(server, "kept", QUERIES, apply=True)
-    (version,) = server.catalog.GetSpeaker(
-        pb.GetSpeakerRequest(speaker="kept")
-    ).versions
-    assert version.warnings == []
-
-
-def test_bad_tunings(server, tuned):
-    frames = to_frames(QUERIES[:10])
-    nan = QUERIES[:10].copy()
-    nan[3, 4] = np.nan
-    cases = [
-        ([], "speaker"),
-        ([pb.TuneRequest(speaker="tuned")], "frames"),
-        ([pb.TuneRequest(speaker="tuned", k=1025)], "k"),
-        ([pb.TuneRequest(speaker="tuned", k=9, apply=True)], "k"),
-        ([pb.TuneRequest(speaker="tuned", target_recall=-1)], "target_recall"),
-        (
-            [
-                pb.TuneRequest(speaker="tuned", frames=frames),
-                pb.TuneRequest(speaker="other", frames=frames),
-            ],
-            "speaker",
-        ),
-        ([pb.TuneRequest(speaker="tuned", frames=to_frames(nan))], "frames.data"),
-        (
-            [pb.TuneRequest(speaker="tuned", frames=to_frames(speech(3, 16)))],
-            "frames.dimension",
-        ),
-    ]
-    for requests, field in cases:
-        with pytest.raises(grpc.RpcError) as caught:
-            server.catalog.Tune(iter(requests))
-        assert caught.value.code() == INVALID, (requests, caught.value)
-        assert caught.value.details().startswith(field), caught.value
-    many = to_frames(np.repeat(QUERIES[:1], 50_001, 0))
-    with pytest.raises(grpc.RpcError) as caught:
-        server.catalog.Tune(
-            iter([pb.TuneRequest(speaker="tuned", frames=many)] * 2)
-        )
-    assert "100002 frames" in caught.value.details()
-    with pytest.raises(grpc.RpcError) as caught:
-        tune(server, "nobody", QUERIES)
-    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-
-
-def test_a_cancelled_tune_leaves_nothing(server, tuned):
-    call = server.catalog.Tune.future(
-        iter(
-            [
-                pb.TuneRequest(
-                    speaker="tuned", apply=True,
-                    frames=to_frames(np.tile(QUERIES, (100, 1))),
-                )
-            ]
-        )
-    )
-    call.cancel()
-    assert call.cancelled()
-    assert tune(server, "tuned", QUERIES[:50]).frames == 50
-    (version,) = server.catalog.GetSpeaker(
-        pb.GetSpeakerRequest(speaker="tuned")
-    ).versions
-    assert version.operating_points == tuned.operating_points
-
-
 def test_lists_of_speakers_come_without_points(server, tuned):
     page = server.catalog.ListSpeakers(pb.ListSpeakersRequest(prefix="tuned"))
     (speaker,) = page.speakers
@@ -381,23 +171,3 @@ def test_database_expansion_is_the_mean_of_the_nearest_rows(server, metric):
     # Ties may be broken otherwise where rows are equal.
     close = np.isclose(stored, expected, rtol=1e-4, atol=1e-4).all(1)
     assert close.mean() > 0.99
-
-
-def test_tuning_from_the_command_line(server, tuned, tmp_path):
-    np.save(tmp_path / "q.npy", QUERIES)
-    page = tmp_path / "page.html"
-
-    def run(*more):
-        return subprocess.run(
-            [BIN / "timbre", "tune", "tuned", tmp_path / "q.npy",
-             f"--server={server.address}", *more],
-            capture_output=True, text=True, check=True, timeout=60,
-        ).stdout
-
-    text = run(f"--html={page}", "--target_recall=0.8")
-    assert "<- chosen" in text and "exact search" in text
-    html = page.read_text()
-    assert html.count("<svg") == 2 and "as RVC" in html
-    result = json.loads(run("--json"))
-    assert result["frames"] == len(QUERIES)
-    assert result["operating_points"][0]["nprobe"] == 1
