@@ -2,9 +2,7 @@
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 
 #include <algorithm>
 #include <chrono>
@@ -29,6 +27,9 @@
 #include "server/service/build_progress.h"
 #include "server/service/build_rpc.h"
 #include "server/service/catalog_rpcs.h"
+#include "server/service/health.h"
+#include "server/service/health_rpcs.h"
+#include "server/service/reflection_rpc.h"
 #include "server/service/search_rpc.h"
 #include "server/service/service_context.h"
 #include "server/service/transport/call_server.h"
@@ -39,9 +40,6 @@ namespace {
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
-constexpr absl::Duration kOwnStreams = absl::Seconds(1);
-constexpr const char* kServiceNames[] = {"timbre.v1.Retrieval",
-                                         "timbre.v1.Catalog"};
 
 // gRPC's own messages, in our format.
 void LogFromGrpc(gpr_log_func_args* args) {
@@ -104,15 +102,12 @@ class RunningApp : public App {
     Log(LogLevel::kInfo, "draining",
         {{"timeout_seconds", absl::ToDoubleSeconds(config_.drain_timeout)}});
     const absl::Time deadline = absl::Now() + config_.drain_timeout;
-    server_->GetHealthCheckService()->SetServingStatus(false);
+    health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
     calls_->Drain();
     calls_->WaitUntilIdle(config_.drain_timeout);
     // Takes its time, so it goes beside what follows.
     std::thread endpoint_goes([this] { endpoint_.reset(); });
-    // gRPC's own streams (health's Watch, reflection) end only when they are
-    // cut off: none of them is worth the rest of the timeout.
-    server_->Shutdown(
-        absl::ToChronoTime(std::min(deadline, absl::Now() + kOwnStreams)));
+    server_->Shutdown(absl::ToChronoTime(deadline));
     // Tasks may still start operations: the queues close after them.
     builders_->Stop();
     io_->Stop();
@@ -206,6 +201,8 @@ class RunningApp : public App {
                 .io = io_.get(),
                 .builders = builders_.get(),
                 .ticker = ticker_.get(),
+                .health = &health_,
+                .services = {},
                 .build_limits = {.max_frames = config_.max_build_frames,
                                  .min_free_bytes = config_.min_free_disk,
                                  .threads = config_.build_threads != 0
@@ -256,25 +253,35 @@ class RunningApp : public App {
 
   void AddServices() {
     calls_ = std::make_unique<CallServer>(kPollers);
+    AddService("timbre.v1.Retrieval",
+               {NewBuildHandler, NewSearchHandler, NewBlendHandler});
+    AddService("timbre.v1.Catalog",
+               {NewListSpeakersHandler, NewGetSpeakerHandler,
+                NewActivateVersionHandler, NewDeleteVersionHandler,
+                NewDeleteSpeakerHandler, NewReadFramesHandler, NewExportHandler,
+                NewTuneHandler, NewGetServerInfoHandler});
+    AddService("grpc.health.v1.Health",
+               {NewHealthCheckHandler, NewHealthWatchHandler});
+    AddService("grpc.reflection.v1.ServerReflection", {NewReflectionHandler});
+    AddService("grpc.reflection.v1alpha.ServerReflection",
+               {NewReflectionHandler});
+  }
+
+  // One handler per method, in the order of the proto.
+  void AddService(const std::string& name,
+                  const std::vector<NewHandler>& handlers) {
+    std::vector<Call::HandlerFactory> factories;
+    for (const NewHandler make : handlers) {
+      factories.push_back(Bind(make, context_));
+    }
     calls_->AddService(
-        v1::BuildRequest::descriptor()->file()->FindServiceByName("Retrieval"),
-        {Bind(NewBuildHandler, context_), Bind(NewSearchHandler, context_),
-         Bind(NewBlendHandler, context_)});
-    calls_->AddService(
-        v1::BuildRequest::descriptor()->file()->FindServiceByName("Catalog"),
-        {Bind(NewListSpeakersHandler, context_),
-         Bind(NewGetSpeakerHandler, context_),
-         Bind(NewActivateVersionHandler, context_),
-         Bind(NewDeleteVersionHandler, context_),
-         Bind(NewDeleteSpeakerHandler, context_),
-         Bind(NewReadFramesHandler, context_), Bind(NewExportHandler, context_),
-         Bind(NewTuneHandler, context_),
-         Bind(NewGetServerInfoHandler, context_)});
+        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
+            name),
+        std::move(factories));
+    context_.services.push_back(name);
   }
 
   absl::Status StartServer() {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     SetOptions(builder);
     std::vector<int> ports(config_.listen.size(), -1);
@@ -295,13 +302,11 @@ class RunningApp : public App {
       const bool tcp = !absl::StartsWith(config_.listen[i], "unix:");
       if (tcp && grpc_port_ == 0) grpc_port_ = ports[i];
     }
-    auto* const health = server_->GetHealthCheckService();
-    health->SetServingStatus("", false);
-    calls_->Start();
-    for (const char* const name : kServiceNames) {
-      health->SetServingStatus(name, true);
+    for (const std::string& service : context_.services) {
+      health_.Set(service, grpc::health::v1::HealthCheckResponse::SERVING);
     }
-    health->SetServingStatus("", true);
+    health_.Set("", grpc::health::v1::HealthCheckResponse::SERVING);
+    calls_->Start();
     return absl::OkStatus();
   }
 
@@ -315,6 +320,7 @@ class RunningApp : public App {
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<ThreadPool> io_;
   std::unique_ptr<ThreadPool> builders_;
+  Health health_;
   ServiceContext context_;
   std::unique_ptr<CallServer> calls_;
   std::unique_ptr<grpc::Server> server_;

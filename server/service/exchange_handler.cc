@@ -40,10 +40,7 @@ void PieceSize::Adapt(absl::Duration duration) {
 }
 
 void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    busy_ = true;
-  }
+  turns_.Begin();
   received_ = absl::Now();
   const size_t bytes = message.Length();
   context().metrics->AddBytes(rpc(), bytes, 0);
@@ -178,25 +175,14 @@ LatencyBudget ExchangeHandler::BudgetOf(const ResolvedSearch& search,
 }
 
 void ExchangeHandler::OnWritten() {
-  bool drained = false;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    busy_ = false;
-    drained = draining_;
-  }
-  if (drained) return call().Finish(DrainingError());
+  if (turns_.End()) return call().Finish(DrainingError());
   call().Read();
 }
 
 void ExchangeHandler::OnRequestsEnd() { call().Finish(absl::OkStatus()); }
 
 void ExchangeHandler::OnDrain() {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    draining_ = true;
-    if (busy_) return;  // ends after its answer
-  }
-  call().Finish(DrainingError());
+  if (turns_.Drain()) call().Finish(DrainingError());
 }
 
 }  // namespace timbre

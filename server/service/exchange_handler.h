@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -18,6 +17,7 @@
 #include "server/service/frame_codec.h"
 #include "server/service/latency_budget.h"
 #include "server/service/rpc_handler.h"
+#include "server/service/transport/turns.h"
 #include "server/service/voice_pin.h"
 
 namespace timbre {
@@ -163,9 +163,7 @@ class ExchangeHandler : public RpcHandler {
   // Of the last message; infinite: unknown.
   absl::Duration frame_time_ = absl::InfiniteDuration();
 
-  std::mutex mutex_;
-  bool busy_ = false;      // a message is being answered; guarded by mutex_
-  bool draining_ = false;  // guarded by mutex_
+  Turns turns_;
 };
 
 }  // namespace timbre

@@ -3,6 +3,8 @@
 #define TIMBRE_SERVER_SERVICE_SERVICE_CONTEXT_H_
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "server/base/thread_pool.h"
 #include "server/catalog/catalog.h"
@@ -13,6 +15,7 @@
 namespace timbre {
 
 class Admission;
+class Health;
 class ProgressTicker;
 
 struct BuildLimits {
@@ -30,6 +33,8 @@ struct ServiceContext {
   ThreadPool* io = nullptr;        // may wait for the disk
   ThreadPool* builders = nullptr;  // one build a thread
   ProgressTicker* ticker = nullptr;
+  Health* health = nullptr;
+  std::vector<std::string> services;  // full names of those that are served
   BuildLimits build_limits;
   v1::ServerInfo server_info;
 };

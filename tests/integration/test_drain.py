@@ -81,7 +81,7 @@ def test_calls_that_come_while_the_server_drains_are_turned_away(new_server):
     assert process.wait(timeout=60) == 0
 
 
-def test_streams_of_grpc_itself_do_not_hold_the_drain(new_server):
+def test_health_and_reflection_do_not_hold_the_drain(new_server):
     server = new_server("--drain_timeout=300s")
     watch = server.channel.unary_stream(HEALTH + "Watch")(b"")
     assert next(watch) == b"\x08\x01"
@@ -92,14 +92,24 @@ def test_streams_of_grpc_itself_do_not_hold_the_drain(new_server):
     answers = reflection(iter(asked.get, None))
     asked.put(b"\x3a\x00")
     next(answers)
+    # Calls that never ask.
+    silent = [
+        server.channel.stream_stream(HEALTH + method)(iter(asked.get, None))
+        for method in ("Check", "Watch")
+    ]
     process = server.process
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert next(watch) == b"\x08\x02"
+    with pytest.raises(grpc.RpcError) as error:
+        next(watch)
+    assert error.value.code() == grpc.StatusCode.UNAVAILABLE
     assert process.wait(timeout=30) == 0
     ended = time.time()
     assert time.monotonic() - started < 10
-    asked.put(None)
+    assert next(silent[0]) == b"\x08\x02"
+    for _ in range(3):
+        asked.put(None)
     last = json.loads(
         (server.directory / "log").read_text().splitlines()[-1]
     )

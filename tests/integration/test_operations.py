@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from conftest import ROOT, pb, speech, to_frames, wait_for
-from ops import health, scrape
+from ops import HEALTH, health, scrape
 
 
 def test_health_is_serving_overall_and_per_service(server):
@@ -79,18 +79,45 @@ def test_strange_requests_on_the_metrics_port_do_no_harm(server):
     assert "timbre_build_info" in scrape(server)
 
 
-def reflect(server, *requests):
+def test_a_watch_of_an_unknown_service_says_so(server):
+    watch = server.channel.unary_stream(HEALTH + "Watch")(b"\x0a\x01x")
+    assert next(watch) == b"\x08\x03"  # SERVICE_UNKNOWN
+    watch.cancel()
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+def test_health_wants_one_message_that_it_can_read(server, method):
+    call = server.channel.stream_stream(HEALTH + method)
+    for messages in [], [b"\xff\xff"], [b"\x0a\x01\xff"]:
+        with pytest.raises(grpc.RpcError) as error:
+            list(call(iter(messages)))
+        assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert health(server) == 1
+
+
+def reflect(server, version, *requests):
     return list(
         server.channel.stream_stream(
-            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
         )(iter(requests))
     )
 
 
-def test_reflection_lists_the_services_and_has_the_contract(server):
+def test_reflection_answers_errors_and_reads_on(server):
+    unknown, services = reflect(server, "v1", b"\x1a\x01x", b"\x3a\x00")
+    assert b"x is not known" in unknown
+    assert b"timbre.v1.Retrieval" in services
+    with pytest.raises(grpc.RpcError) as error:
+        reflect(server, "v1", b"\xff\xff")
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_lists_the_services_and_has_the_contract(server, version):
     symbol = b"timbre.v1.Catalog"
     services, contract = reflect(
         server,
+        version,
         b"\x3a\x00",  # list_services: ""
         b"\x22" + bytes([len(symbol)]) + symbol,  # file_containing_symbol
     )
@@ -111,6 +138,10 @@ def test_grpcurl_needs_no_proto_file(server):
         text=True, check=True,
     ).stdout.split()
     assert {"timbre.v1.Retrieval", "timbre.v1.Catalog"} <= set(listed)
+    subprocess.run(
+        [grpcurl, "-plaintext", address, "describe"], check=True,
+        stdout=subprocess.DEVNULL,
+    )
     server.build("curl", speech(3))
     shown = subprocess.run(
         [grpcurl, "-plaintext", "-d", '{"speaker": "curl"}', address,
