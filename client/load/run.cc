@@ -15,6 +15,7 @@
 #include "client/load/group_run.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
+#include "server/base/thread_priority.h"
 
 namespace timbre::load {
 namespace {
@@ -74,6 +75,7 @@ class Sender {
 
   void SendAll() {
     prctl(PR_SET_TIMERSLACK, 1);  // not 50 us late
+    SetThreadPriority(ThreadPriority::kUrgent);
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
       const Clock::time_point next =
@@ -138,6 +140,7 @@ absl::StatusOr<std::vector<GroupResult>> Run(const RunOptions& options,
                       start + options.warm_up + options.duration};
   for (const auto& run : runs) run->SetWindow(window);
   std::thread poller([&queue] {
+    SetThreadPriority(ThreadPriority::kUrgent);
     void* tag = nullptr;
     bool ok = false;
     while (queue.Next(&tag, &ok)) static_cast<Event*>(tag)->Complete(ok);

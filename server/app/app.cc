@@ -39,6 +39,8 @@ namespace {
 
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
+constexpr int kLookaheadBytes = 512 << 10;
+constexpr int kReadBytes = 128 << 10;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 
 // gRPC's own messages, in our format.
@@ -234,6 +236,13 @@ class RunningApp : public App {
     builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
     // Two servers on one port would share it without an error.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    // How much a peer may send ahead, of one stream, and how much of it is read
+    // at once: a build's frames keep the thread that polls from live ones no
+    // longer than that. gRPC's probe would raise it to many megabytes.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                               kLookaheadBytes);
+    builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadBytes);
     // A silent peer is pinged after 20 s and gone after 20 more.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);

@@ -8,11 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
+#include "server/base/thread_priority.h"
 
 namespace timbre {
 namespace {
 
-constexpr size_t kPieceBytes = 1 << 20;
+constexpr size_t kPieceBytes = 1 << 18;
 
 std::string Print(const XXH128_hash_t& hash) {
   XXH128_canonical_t canonical;
@@ -39,7 +40,16 @@ std::string Checksum::Digest() const {
 }
 
 std::string DigestOf(absl::string_view data) {
-  return Print(XXH3_128bits(data.data(), data.size()));
+  if (data.size() <= kPieceBytes) {
+    return Print(XXH3_128bits(data.data(), data.size()));
+  }
+  Checksum checksum;
+  for (size_t i = 0; i < data.size(); i += kPieceBytes) {
+    const absl::string_view piece = data.substr(i, kPieceBytes);
+    checksum.Update(piece.data(), piece.size());
+    GiveWay();
+  }
+  return checksum.Digest();
 }
 
 uint64_t HashOf(const void* data, size_t bytes) {
@@ -55,6 +65,7 @@ absl::StatusOr<std::string> DigestOfFile(const std::string& path) {
                             file.Read(piece.data(), piece.size()));
     if (bytes == 0) return checksum.Digest();
     checksum.Update(piece.data(), bytes);
+    GiveWay();
   }
 }
 

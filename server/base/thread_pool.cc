@@ -19,9 +19,24 @@ void ThreadPool::Submit(Task task, Urgency urgency) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return;
-    (urgency == Urgency::kUrgent ? urgent_ : bulk_).push_back(std::move(task));
+    Tasks(urgency).push_back(std::move(task));
   }
   wake_.notify_one();
+}
+
+bool ThreadPool::SubmitIfIdle(Task task, Urgency urgency) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_ || idle_ <= urgent_.size() + bulk_.size()) return false;
+    Tasks(urgency).push_back(std::move(task));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+bool ThreadPool::TasksWait() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return !urgent_.empty() || !bulk_.empty();
 }
 
 void ThreadPool::RunUrgent() {
@@ -64,9 +79,11 @@ void ThreadPool::Run(const std::string& name, ThreadPriority priority) {
     Task task;
     {
       std::unique_lock<std::mutex> lock(mutex_);
+      ++idle_;
       wake_.wait(lock, [this] {
         return stopping_ || !urgent_.empty() || !bulk_.empty();
       });
+      --idle_;
       task = TakeNext();
     }
     if (task == nullptr) return;

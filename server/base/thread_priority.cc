@@ -56,4 +56,6 @@ void SetThreadPriority(ThreadPriority priority) {
   }
 }
 
+void GiveWay() { sched_yield(); }
+
 }  // namespace timbre

@@ -23,6 +23,13 @@ enum class ThreadPriority : uint8_t {
 // system allows without privileges, silently.
 void SetThreadPriority(ThreadPriority priority);
 
+// Lets another thread have this CPU, if one waits for it. For work that takes
+// longer than some 0.2 ms beside searches: kernels that preempt lazily (6.12
+// and newer), or pack threads on few CPUs of a virtual machine, let a thread
+// that has just woken wait for the next tick, up to 4 ms, even behind
+// SCHED_IDLE.
+void GiveWay();
+
 }  // namespace timbre
 
 #endif  // TIMBRE_SERVER_BASE_THREAD_PRIORITY_H_

@@ -43,6 +43,14 @@ struct BlendTotals {
   uint64_t frames_with_neighbor = 0;
   double shift = 0;  // |out - in| / |in| over frames of norm > 0
   uint64_t frames_with_norm = 0;
+
+  BlendTotals& operator+=(const BlendTotals& other) {
+    nearest_distance += other.nearest_distance;
+    frames_with_neighbor += other.frames_with_neighbor;
+    shift += other.shift;
+    frames_with_norm += other.frames_with_norm;
+    return *this;
+  }
 };
 
 // The neighbours of a batch, as SpeakerIndex::Search found them.

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "server/base/thread_priority.h"
+
 namespace timbre {
 namespace {
 
@@ -37,6 +39,7 @@ absl::Status BuildTeam::ForEach(
   const auto take = [&](size_t worker) {
     const size_t item = next.fetch_add(1);
     if (item < items) body(item, worker);
+    GiveWay();
     return item;
   };
   // Steps aside while there are searches; the build's own thread never does.

@@ -6,6 +6,7 @@
 
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
+#include "server/base/thread_priority.h"
 #include "server/engine/faiss_format.h"
 
 namespace timbre {
@@ -13,6 +14,9 @@ namespace {
 
 using faiss_format::kBlockCodes;
 using faiss_format::kBlockOrder;
+
+// Between two of which searches may have the CPU.
+constexpr uint32_t kListsAtOnce = 16;
 
 // 32 codes ([32, octets] words) as faiss has them; the inverse of faiss_load's
 // UnpackBlock.
@@ -93,6 +97,7 @@ absl::Status WriteCodedFile(const CodedLists& lists, Metric metric,
   CodedFileWriter writer(lists, file);
   TIMBRE_RETURN_IF_ERROR(writer.WriteHeader(metric, nprobe));
   for (uint32_t list = 0; list < lists.parts.nlist; ++list) {
+    if (list % kListsAtOnce == 0) GiveWay();
     TIMBRE_RETURN_IF_ERROR(writer.WriteList(lists.parts.List(list)));
   }
   return file.Sync();

@@ -19,6 +19,7 @@
 #include "server/base/file_system.h"
 #include "server/base/mapped_file.h"
 #include "server/base/status_macros.h"
+#include "server/base/thread_priority.h"
 #include "server/engine/code_packer.h"
 #include "server/engine/faiss_format.h"
 #include "server/engine/speaker_index.h"
@@ -30,6 +31,10 @@ using faiss_format::BlockBytes;
 using faiss_format::BlockDigits;
 using faiss_format::kBlockCodes;
 using faiss_format::kBlockOrder;
+
+// Between two of which searches may have the CPU.
+constexpr uint32_t kListsAtOnce = 16;
+constexpr size_t kBlocksAtOnce = 64;
 
 // Reads fields one after the other; once something is missing or not as
 // expected, everything after it fails too.
@@ -220,6 +225,7 @@ bool ReadLists(const IndexDescription& description, FieldReader& reader,
   if (!reader.ok()) return false;
   ListReader lists(description, parts);
   for (uint32_t list = 0; list < parts.nlist; ++list) {
+    if (list % kListsAtOnce == 0) GiveWay();
     if (!lists.Read(reader)) return false;
   }
   return lists.Finish() && reader.at_end();
@@ -261,7 +267,12 @@ absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     return IndexDamaged(description,
                         "the index is not what the manifest describes");
   }
-  kernels.arrange_codes(parts->codes.data(), parts->codes.size());
+  const size_t at_once = kBlocksAtOnce * parts->block_bytes();
+  for (size_t i = 0; i < parts->codes.size(); i += at_once) {
+    kernels.arrange_codes(&parts->codes[i],
+                          std::min(at_once, parts->codes.size() - i));
+    GiveWay();
+  }
   return parts;
 }
 

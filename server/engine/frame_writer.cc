@@ -4,9 +4,16 @@
 #include <utility>
 
 #include "server/base/status_macros.h"
+#include "server/base/thread_priority.h"
 #include "server/engine/npy_header.h"
 
 namespace timbre {
+namespace {
+
+// Between two of which searches may have the CPU.
+constexpr uint64_t kRowsAtOnce = 128;
+
+}  // namespace
 
 FrameWriter::FrameWriter(OutputFile file, ElementType type, uint32_t dimension,
                          bool round_to_half, const KernelTable& kernels)
@@ -31,6 +38,7 @@ absl::StatusOr<FrameWriter> FrameWriter::Create(const std::string& path,
 
 absl::Status FrameWriter::Append(const float* frames, uint64_t rows) {
   for (uint64_t i = 0; i < rows; ++i, frames += dimension_) {
+    if (rows_ % kRowsAtOnce == 0) GiveWay();
     const bool as_half = type_ == ElementType::kFloat16;
     const float* row = frames;
     if (as_half || rounds_ || fits_half_) {

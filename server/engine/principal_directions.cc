@@ -4,6 +4,8 @@
 #include <cmath>
 #include <random>
 
+#include "server/base/thread_priority.h"
+
 namespace timbre {
 namespace {
 
@@ -67,6 +69,7 @@ Samples Take(const std::vector<float>& vectors, size_t dimension) {
 void Orthonormalize(std::vector<float>& rows, size_t first, size_t n,
                     const KernelTable& kernels) {
   for (size_t i = first; i < rows.size() / n; ++i) {
+    GiveWay();  // it all takes 2 ms
     float* const row = &rows[i * n];
     // The second time takes out what rounding left.
     for (int time = 0; time < 2; ++time) {

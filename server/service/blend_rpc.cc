@@ -45,16 +45,18 @@ class BlendHandler : public ExchangeHandler {
     TIMBRE_RETURN_IF_ERROR(
         FillRates(leading.index_rate, frames.rows, scratch.rates));
     scratch.out.resize(frames.data.size());
+    const BlendMessage message{.frames = frames.data.data(),
+                               .rates = scratch.rates.data(),
+                               .out = scratch.out.data()};
     LatencyBudget budget =
         BudgetOf(leading.search, blend_.leading_version(), true);
     TIMBRE_RETURN_IF_ERROR(
-        InPieces(frames.rows, budget,
-                 [&](uint64_t from, uint64_t rows,
-                     const std::optional<SearchSettings>& settings) {
-                   return blend_.Piece(from, rows, settings, scratch);
-                 }));
+        InPieces(frames.rows, budget, [&](const Piece& piece) {
+          return blend_.BlendPiece(piece, message, ThisWorkersScratch());
+        }));
     ServerMetrics& metrics = *context().metrics;
-    metrics.ObserveStage(Rpc::kBlend, Stage::kSearch, blend_.search_time());
+    metrics.ObserveStage(Rpc::kBlend, Stage::kSearch,
+                         time_in_pieces() - blend_.blend_time());
     metrics.ObserveStage(Rpc::kBlend, Stage::kBlend, blend_.blend_time());
     const StageTimer timer(metrics, Rpc::kBlend, Stage::kEncode);
     FillResponse(budget, scratch);

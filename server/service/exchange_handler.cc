@@ -16,7 +16,6 @@ constexpr absl::Duration kInlineTime = absl::Microseconds(300);
 // At most assumed of a frame of a stream that is new: its voice may be another
 // one than those that set what is usual.
 constexpr absl::Duration kMostUnknown = absl::Milliseconds(1);
-constexpr absl::Duration kPieceTime = absl::Microseconds(500);
 
 thread_local bool interrupted = false;
 
@@ -30,14 +29,6 @@ WorkerScratch& ThisWorkersScratch() {
 Interruption::Interruption() { interrupted = true; }
 Interruption::~Interruption() { interrupted = false; }
 bool Interruption::UnderWay() { return interrupted; }
-
-void PieceSize::Adapt(absl::Duration duration) {
-  if (duration > kPieceTime) {
-    rows_ = std::max(kLeast, rows_ / 2);
-  } else if (duration < kPieceTime / 2) {
-    rows_ = std::min(kMost, rows_ * 2);
-  }
-}
 
 void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   turns_.Begin();
@@ -76,6 +67,20 @@ uint64_t ExchangeHandler::FramesIn(const grpc::ByteBuffer& message) const {
   const uint32_t dimension =
       pin_.pinned() ? pin_.version().index->dimension() : kUsualDimension;
   return voices() * (message.Length() / (dimension * sizeof(float)) + 1);
+}
+
+absl::Status ExchangeHandler::InPieces(uint64_t rows, LatencyBudget& budget,
+                                       Pieces::Work work) {
+  const absl::Time start = absl::Now();
+  const auto pieces = std::make_shared<Pieces>(rows, budget, frame_cost_, work);
+  do {
+    if (call().cancelled()) pieces->Stop(absl::CancelledError(""));
+    pieces->Recruit(*context().workers, urgency_);
+  } while (pieces->DoNext() && (LetOthersPass(), true));
+  absl::Status status = pieces->Finish();
+  time_in_pieces_ = pieces->spent();
+  wall_time_in_pieces_ = absl::Now() - start;
+  return status;
 }
 
 void ExchangeHandler::LetOthersPass() {
@@ -129,7 +134,9 @@ void ExchangeHandler::Respond() {
   const absl::Time start = absl::Now();
   const absl::StatusOr<Answer> answer = Reply();
   if (!answer.ok()) return call().Finish(answer.status());
-  LearnFrameTime(*answer, absl::Now() - start);
+  // As if one thread had done it all.
+  LearnFrameTime(*answer,
+                 absl::Now() - start - wall_time_in_pieces_ + time_in_pieces_);
   context().metrics->ObserveMessage(rpc(), answer->nprobe_label, answer->rows,
                                     absl::Now() - received_);
   context().metrics->AddFrames(rpc(), answer->rows);

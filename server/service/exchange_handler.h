@@ -16,6 +16,7 @@
 #include "server/service/admission.h"
 #include "server/service/frame_codec.h"
 #include "server/service/latency_budget.h"
+#include "server/service/pieces.h"
 #include "server/service/rpc_handler.h"
 #include "server/service/transport/turns.h"
 #include "server/service/voice_pin.h"
@@ -29,7 +30,8 @@ struct WorkerScratch {
   BlendScratch blend;
   std::vector<float> rates;
   std::vector<float> out;
-  std::vector<float> voice;  // one of several that are mixed
+  std::vector<float> voice;         // one of several that are mixed
+  std::vector<BlendTotals> totals;  // of a piece, per voice
 };
 WorkerScratch& ThisWorkersScratch();
 
@@ -42,19 +44,6 @@ class Interruption {
   Interruption(const Interruption&) = delete;
   Interruption& operator=(const Interruption&) = delete;
   static bool UnderWay();
-};
-
-// How many frames to answer between two looks at what else waits.
-class PieceSize {
- public:
-  uint64_t rows() const { return rows_; }
-  // The last piece took so long.
-  void Adapt(absl::Duration duration);
-
- private:
-  static constexpr uint64_t kLeast = 4;
-  static constexpr uint64_t kMost = 64;
-  uint64_t rows_ = 16;
 };
 
 // Measures one part of a message. Not thread-safe.
@@ -103,33 +92,14 @@ class ExchangeHandler : public RpcHandler {
   // Decodes the frames of the parsed message for the pinned version.
   absl::Status Decode(const v1::Frames& frames, FrameBatch& batch);
 
-  // Runs `work(first, rows, settings)` over `rows` frames in pieces of up to
-  // half a millisecond, and between two of them one small message that waits: a
-  // large one holds nobody up. `settings` are what `budget` leaves, nullopt:
-  // pass the frames through. CANCELLED if nobody waits for the answer any more.
-  template <typename Work>
-  absl::Status InPieces(uint64_t rows, LatencyBudget& budget, Work work) {
-    PieceSize size;
-    for (uint64_t first = 0; first < rows;) {
-      if (call().cancelled()) return absl::CancelledError("");
-      if (first > 0) LetOthersPass();
-      const absl::Time start = absl::Now();
-      const uint64_t piece = std::min(size.rows(), rows - first);
-      const std::optional<SearchSettings> settings =
-          budget.Next(rows - first, frame_cost_, start);
-      absl::Status status = work(first, piece, settings);
-      if (!status.ok()) return status;
-      first += piece;
-      const absl::Duration took = absl::Now() - start;
-      size.Adapt(took);
-      if (settings) {
-        frame_cost_.Learn(budget.shape(), *settings, piece, took);
-      } else {
-        frame_cost_.Relax();
-      }
-    }
-    return absl::OkStatus();
-  }
+  // Runs `work` over `rows` frames in pieces of up to half a millisecond, with
+  // the help of workers that are idle, and between two of them one small
+  // message that waits: a large one holds nobody up. `budget` says what each is
+  // searched with. CANCELLED if nobody waits for the answer any more.
+  absl::Status InPieces(uint64_t rows, LatencyBudget& budget,
+                        Pieces::Work work);
+  // What all threads spent in InPieces.
+  absl::Duration time_in_pieces() const { return time_in_pieces_; }
 
   VoicePin& pin() { return pin_; }
   // The parameters are others now: what a frame takes is unknown.
@@ -159,7 +129,9 @@ class ExchangeHandler : public RpcHandler {
   Admission::Ticket ticket_;  // of the message in work
   FrameCost frame_cost_;
   absl::Time received_;          // the message in work
-  absl::Duration parsing_time_;  // of the message in work
+  absl::Duration parsing_time_;  // of the message in work, like the next two
+  absl::Duration time_in_pieces_;
+  absl::Duration wall_time_in_pieces_;
   // Of the last message; infinite: unknown.
   absl::Duration frame_time_ = absl::InfiniteDuration();
 

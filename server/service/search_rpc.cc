@@ -42,10 +42,9 @@ class SearchHandler : public ExchangeHandler {
     TIMBRE_RETURN_IF_ERROR(CheckSize(search.settings.k, scratch.frames.rows));
     response_.Clear();
     LatencyBudget budget = BudgetOf(search, version, false);
-    {
-      const StageTimer timer(*context().metrics, Rpc::kSearch, Stage::kSearch);
-      TIMBRE_RETURN_IF_ERROR(Search(budget, scratch));
-    }
+    TIMBRE_RETURN_IF_ERROR(Search(budget, scratch.frames));
+    context().metrics->ObserveStage(Rpc::kSearch, Stage::kSearch,
+                                    time_in_pieces());
     const StageTimer timer(*context().metrics, Rpc::kSearch, Stage::kEncode);
     response_.mutable_neighbors()->set_k(search.settings.k);
     response_.set_version(version.record->manifest.version());
@@ -69,8 +68,7 @@ class SearchHandler : public ExchangeHandler {
   }
 
   // Straight into the response: ids and distances are copied nowhere.
-  absl::Status Search(LatencyBudget& budget, WorkerScratch& scratch) {
-    const FrameBatch& frames = scratch.frames;
+  absl::Status Search(LatencyBudget& budget, const FrameBatch& frames) {
     const SpeakerIndex& index = *pin().version().index;
     const size_t k = budget.settings().k;
     std::string& ids = *response_.mutable_neighbors()->mutable_ids();
@@ -78,16 +76,13 @@ class SearchHandler : public ExchangeHandler {
         *response_.mutable_neighbors()->mutable_distances();
     ids.resize(frames.rows * k * sizeof(int64_t));
     distances.resize(frames.rows * k * sizeof(float));
-    return InPieces(
-        frames.rows, budget,
-        [&](uint64_t first, uint64_t rows,
-            const std::optional<SearchSettings>& settings) {
-          return index.Search(
-              frames.data.data() + first * index.dimension(), rows, *settings,
-              scratch.search,
-              reinterpret_cast<int64_t*>(ids.data()) + first * k,
-              reinterpret_cast<float*>(distances.data()) + first * k);
-        });
+    return InPieces(frames.rows, budget, [&](const Piece& piece) {
+      return index.Search(
+          frames.data.data() + piece.first * index.dimension(), piece.rows,
+          *piece.settings, ThisWorkersScratch().search,
+          reinterpret_cast<int64_t*>(ids.data()) + piece.first * k,
+          reinterpret_cast<float*>(distances.data()) + piece.first * k);
+    });
   }
 
   v1::SearchRequest request_;

@@ -39,7 +39,7 @@ void AddShift(const KernelTable& kernels, const float* frames, uint64_t rows,
 
 absl::Status VoiceBlend::Begin(const VoicePin& pin,
                                const v1::BlendParams& params) {
-  search_time_ = blend_time_ = absl::ZeroDuration();
+  blend_time_ = absl::ZeroDuration();
   mixed_ = {};
   voices_.resize(pin.leases().size());
   for (size_t i = 0; i < voices_.size(); ++i) {
@@ -68,64 +68,78 @@ size_t VoiceBlend::Leading() const {
   return leading;
 }
 
-absl::Status VoiceBlend::Piece(uint64_t first, uint64_t rows,
-                               const std::optional<SearchSettings>& settings,
-                               WorkerScratch& scratch) {
+absl::Status VoiceBlend::BlendPiece(const Piece& piece,
+                                    const BlendMessage& message,
+                                    WorkerScratch& scratch) {
   const size_t n = voices_.front().index->dimension();
-  const float* const frames = scratch.frames.data.data() + first * n;
-  const float* const rates = scratch.rates.data() + first;
-  float* const out = scratch.out.data() + first * n;
-  if (!settings) {
-    std::copy_n(frames, rows * n, out);
+  const BlendMessage part{.frames = message.frames + piece.first * n,
+                          .rates = message.rates + piece.first,
+                          .out = message.out + piece.first * n};
+  if (!piece.settings) {
+    std::copy_n(part.frames, piece.rows * n, part.out);
     return absl::OkStatus();
   }
-  const absl::Time start = absl::Now();
-  const absl::Duration blended_before = blend_time_;
+  PieceTotals totals;
+  scratch.totals.assign(voices_.size(), {});
   absl::Status status =
       voices_.size() == 1
-          ? BlendVoice(voices_[0], *settings, frames, rows, rates, scratch, out)
-          : MixVoices(*settings, frames, rows, rates, scratch, out);
-  search_time_ += absl::Now() - start - (blend_time_ - blended_before);
+          ? BlendVoice(0, *piece.settings, part, piece.rows, scratch, totals)
+          : MixVoices(*piece.settings, part, piece.rows, scratch, totals);
+  Add(totals, scratch);
   return status;
 }
 
+void VoiceBlend::Add(const PieceTotals& totals, const WorkerScratch& scratch) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < voices_.size(); ++i) {
+    voices_[i].totals += scratch.totals[i];
+  }
+  mixed_ += totals.mixed;
+  blend_time_ += totals.blend_time;
+}
+
 absl::Status VoiceBlend::MixVoices(const SearchSettings& settings,
-                                   const float* frames, uint64_t rows,
-                                   const float* rates, WorkerScratch& scratch,
-                                   float* out) {
+                                   const BlendMessage& part, uint64_t rows,
+                                   WorkerScratch& scratch,
+                                   PieceTotals& totals) const {
   const size_t n = voices_.front().index->dimension();
   scratch.voice.resize(rows * n);
-  std::fill_n(out, rows * n, 0.0F);
-  for (Voice& voice : voices_) {
-    if (voice.weight == 0) continue;
-    const SearchSettings own = Lowered(voice.blend.search.settings,
+  std::fill_n(part.out, rows * n, 0.0F);
+  BlendMessage of_voice = part;
+  of_voice.out = scratch.voice.data();
+  for (size_t i = 0; i < voices_.size(); ++i) {
+    const float weight = voices_[i].weight;
+    if (weight == 0) continue;
+    const SearchSettings own = Lowered(voices_[i].blend.search.settings,
                                        leading().search.settings, settings);
-    TIMBRE_RETURN_IF_ERROR(BlendVoice(voice, own, frames, rows, rates, scratch,
-                                      scratch.voice.data()));
+    TIMBRE_RETURN_IF_ERROR(BlendVoice(i, own, of_voice, rows, scratch, totals));
     for (size_t j = 0; j < rows * n; ++j) {
-      out[j] += voice.weight * scratch.voice[j];
+      part.out[j] += weight * scratch.voice[j];
     }
   }
-  AddShift(voices_.front().index->kernels(), frames, rows, n, out, mixed_);
+  AddShift(voices_.front().index->kernels(), part.frames, rows, n, part.out,
+           totals.mixed);
   return absl::OkStatus();
 }
 
-absl::Status VoiceBlend::BlendVoice(Voice& voice,
+absl::Status VoiceBlend::BlendVoice(size_t voice,
                                     const SearchSettings& settings,
-                                    const float* frames, uint64_t rows,
-                                    const float* rates, WorkerScratch& scratch,
-                                    float* out) {
-  const size_t n = voice.index->dimension();
-  absl::Status status = voice.index->Search(
-      frames, rows, settings, scratch.search, [&](const FoundTile& tile) {
+                                    const BlendMessage& part, uint64_t rows,
+                                    WorkerScratch& scratch,
+                                    PieceTotals& totals) const {
+  const Voice& of = voices_[voice];
+  const SpeakerIndex& index = *of.index;
+  const size_t n = index.dimension();
+  absl::Status status = index.Search(
+      part.frames, rows, settings, scratch.search, [&](const FoundTile& tile) {
         const absl::Time found = absl::Now();
-        Blend(*voice.index, frames + tile.first * n, tile.count,
-              {settings.k, tile.ids, tile.distances}, rates + tile.first,
-              voice.blend.settings, scratch.blend, out + tile.first * n,
-              voice.totals);
-        blend_time_ += absl::Now() - found;
+        Blend(index, part.frames + tile.first * n, tile.count,
+              {settings.k, tile.ids, tile.distances}, part.rates + tile.first,
+              of.blend.settings, scratch.blend, part.out + tile.first * n,
+              scratch.totals[voice]);
+        totals.blend_time += absl::Now() - found;
       });
-  return status.ok() ? voice.index->store().Check() : status;
+  return status.ok() ? index.store().Check() : status;
 }
 
 float VoiceBlend::mean_distance() const {

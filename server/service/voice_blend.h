@@ -4,7 +4,7 @@
 #define TIMBRE_SERVER_SERVICE_VOICE_BLEND_H_
 
 #include <cstdint>
-#include <optional>
+#include <mutex>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,16 +13,24 @@
 #include "server/engine/speaker_index.h"
 #include "server/kernels/kernels.h"
 #include "server/service/exchange_handler.h"
+#include "server/service/pieces.h"
 #include "server/service/search_params.h"
 #include "server/service/voice_pin.h"
 #include "timbre/v1/retrieval.pb.h"
 
 namespace timbre {
 
-// One message: Begin, then Piece until all of its frames are blended, then what
-// it came to. With several voices, out = sum(weight * that voice's blend),
+// A message: its frames, and where their blends go.
+struct BlendMessage {
+  const float* frames = nullptr;  // [rows, dimension], like `out`
+  const float* rates = nullptr;   // [rows]
+  float* out = nullptr;
+};
+
+// One message: Begin, then BlendPiece until all of its frames are blended, then
+// what it came to. With several voices, out = sum(weight * that voice's blend),
 // which is rate * sum(weight * its weighted mean) + (1 - rate) * frame. Keeps
-// its memory between messages. Not thread-safe.
+// its memory between messages. BlendPiece is thread-safe, the rest is not.
 class VoiceBlend {
  public:
   // `pin` is pinned and outlives the message; `params` are checked.
@@ -34,17 +42,15 @@ class VoiceBlend {
     return *voices_[leading_].version;
   }
 
-  // Blends frames [first, first + rows) of scratch.frames, at scratch.rates,
-  // into scratch.out. `settings` are what a latency budget leaves of
-  // leading()'s, for every voice; nullopt: the frames pass through.
-  absl::Status Piece(uint64_t first, uint64_t rows,
-                     const std::optional<SearchSettings>& settings,
-                     WorkerScratch& scratch);
+  // Blends the frames of `piece` of `message`. Its settings are what a latency
+  // budget leaves of leading()'s, for every voice. `scratch` is the thread's.
+  absl::Status BlendPiece(const Piece& piece, const BlendMessage& message,
+                          WorkerScratch& scratch);
 
-  // Over the message so far, as BlendResponse has them.
+  // Over the message, as BlendResponse has them.
   float mean_distance() const;
   float mean_shift() const;
-  absl::Duration search_time() const { return search_time_; }
+  // Of all threads, added up.
   absl::Duration blend_time() const { return blend_time_; }
 
  private:
@@ -56,19 +62,27 @@ class VoiceBlend {
     BlendTotals totals;
   };
 
-  absl::Status BlendVoice(Voice& voice, const SearchSettings& settings,
-                          const float* frames, uint64_t rows,
-                          const float* rates, WorkerScratch& scratch,
-                          float* out);
+  // What a piece adds to the message's totals; those of voices are in the
+  // thread's scratch.
+  struct PieceTotals {
+    BlendTotals mixed;
+    absl::Duration blend_time;
+  };
+
+  // `part` is of the piece's `rows` alone, like `out` of BlendVoice.
+  absl::Status BlendVoice(size_t voice, const SearchSettings& settings,
+                          const BlendMessage& part, uint64_t rows,
+                          WorkerScratch& scratch, PieceTotals& totals) const;
+  absl::Status MixVoices(const SearchSettings& settings,
+                         const BlendMessage& part, uint64_t rows,
+                         WorkerScratch& scratch, PieceTotals& totals) const;
+  void Add(const PieceTotals& totals, const WorkerScratch& scratch);
   size_t Leading() const;
-  absl::Status MixVoices(const SearchSettings& settings, const float* frames,
-                         uint64_t rows, const float* rates,
-                         WorkerScratch& scratch, float* out);
 
   std::vector<Voice> voices_;
   size_t leading_ = 0;
+  std::mutex mutex_;   // guards the voices' totals and those below
   BlendTotals mixed_;  // shift of several voices mixed
-  absl::Duration search_time_;
   absl::Duration blend_time_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <future>
+#include <thread>
 
 #include "server/base/checksum.h"
 #include "server/base/cpu_quota.h"
@@ -112,6 +113,23 @@ TEST(ThreadPoolTest, LongTasksLetUrgentOnesPass) {
   (*pool).Submit([&] { order += 'b'; }, ThreadPool::Urgency::kBulk);
   pool.Finish();
   EXPECT_EQ(order, "1u23b");
+}
+
+TEST(ThreadPoolTest, IdleThreadsAreGivenTasksAndBusyOnesAreNot) {
+  BusyPool busy;
+  EXPECT_FALSE((*busy).TasksWait());
+  EXPECT_FALSE((*busy).SubmitIfIdle([] { ADD_FAILURE() << "ran"; }));
+  (*busy).Submit([] {});
+  EXPECT_TRUE((*busy).TasksWait());
+  busy.Finish();
+  EXPECT_FALSE((*busy).SubmitIfIdle([] { ADD_FAILURE() << "ran"; }));
+
+  ThreadPool idle("test", 1);
+  std::promise<void> ran;
+  while (!idle.SubmitIfIdle([&ran] { ran.set_value(); })) {
+    std::this_thread::yield();
+  }
+  ran.get_future().wait();
 }
 
 }  // namespace

@@ -1,0 +1,89 @@
+// The frames of one message, handed out piece by piece to the thread that
+// answers it and to workers that have nothing else to do.
+#ifndef TIMBRE_SERVER_SERVICE_PIECES_H_
+#define TIMBRE_SERVER_SERVICE_PIECES_H_
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/base/thread_pool.h"
+#include "server/service/latency_budget.h"
+
+namespace timbre {
+
+struct Piece {
+  uint64_t first = 0;
+  uint64_t rows = 0;
+  // How to search them; nullopt: pass them through.
+  std::optional<SearchSettings> settings;
+};
+
+// How many frames to answer between two looks at what else waits.
+class PieceSize {
+ public:
+  uint64_t rows() const { return rows_; }
+  // The last piece took so long.
+  void Adapt(absl::Duration duration);
+
+ private:
+  static constexpr uint64_t kLeast = 4;
+  static constexpr uint64_t kMost = 64;
+  uint64_t rows_ = 16;
+};
+
+// Thread-safe. Held by shared pointers: a helper may come when all is done.
+class Pieces : public std::enable_shared_from_this<Pieces> {
+ public:
+  // Does one piece, on any of the threads that help; several at once.
+  using Work = absl::FunctionRef<absl::Status(const Piece&)>;
+
+  // What is pointed to is used until Finish() returns; `cost` and `budget` by
+  // one thread at a time.
+  Pieces(uint64_t rows, LatencyBudget& budget, FrameCost& cost, Work work)
+      : rows_(rows), budget_(budget), cost_(cost), work_(work) {}
+
+  // Has idle threads of `pool` help, as many as make it faster. They leave when
+  // another task waits.
+  void Recruit(ThreadPool& pool, ThreadPool::Urgency urgency);
+  // Does the next piece. False: there is none, or one has failed.
+  bool DoNext();
+  // No further piece is begun.
+  void Stop(const absl::Status& status);
+  // Waits for the pieces of others, and says how it went.
+  absl::Status Finish();
+  // What all threads spent on it, together.
+  absl::Duration spent() const { return spent_; }
+
+ private:
+  bool WantsHelper(size_t threads);
+  void Leave();
+  std::optional<Piece> Take();
+  void Give(const Piece& piece, const absl::Status& status,
+            absl::Duration took);
+
+  const uint64_t rows_;
+  LatencyBudget& budget_;
+  FrameCost& cost_;
+  const Work work_;
+
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  // All below guarded by mutex_.
+  uint64_t next_ = 0;     // the first frame that nobody has
+  uint64_t helpers_ = 0;  // that are there or on their way
+  uint64_t in_work_ = 0;  // pieces
+  PieceSize size_;
+  absl::Status status_;
+  absl::Duration spent_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_PIECES_H_
