@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kBufferBytes = 1 << 20;
+constexpr size_t kBufferBytes = 1 << 18;
 
 std::string ParentOf(const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
