@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -164,6 +165,13 @@ absl::Status MappedFile::Check() const {
   if (whole && !damaged()) return absl::OkStatus();
   return MakeError(absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
                    absl::StrCat(path_, " shrank or failed to read"));
+}
+
+void MappedFile::Prefault(size_t offset, size_t bytes) const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t begin = offset / page * page;
+  const size_t end = std::min(offset + bytes, size_);
+  if (begin < end) madvise(data_ + begin, end - begin, MADV_POPULATE_READ);
 }
 
 void MappedFile::Release(size_t offset, size_t bytes) const {

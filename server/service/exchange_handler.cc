@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/service/transport/call_server.h"
+#include "server/service/warm_up.h"
 
 namespace timbre {
 namespace {
@@ -123,9 +124,10 @@ void ExchangeHandler::Open() {
       if (!lease.ok()) return call().Finish(lease.status());
       leases.push_back(*std::move(lease));
     }
-    const absl::Status pinned = pin_.Pin(std::move(leases));
+    const absl::Status pinned = pin_.Pin(leases);
     if (!pinned.ok()) return call().Finish(pinned);
     context().workers->Submit([this, keep] { Respond(); }, urgency_);
+    for (Lease& lease : leases) WarmUp(*context().io, std::move(lease));
   });
 }
 

@@ -1,8 +1,11 @@
 #include "server/base/mapped_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -42,6 +45,41 @@ TEST(MappedFileTest, AnotherSizeIsDataLoss) {
             absl::StatusCode::kDataLoss);
   EXPECT_EQ(MappedFile::Open(dir.File("none"), 1).status().code(),
             absl::StatusCode::kDataLoss);
+}
+
+// How many pages of [data, data + bytes) this process has mapped.
+size_t MappedPages(const char* data, size_t bytes) {
+  constexpr uint64_t kPresent = uint64_t{1} << 63;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const auto first = reinterpret_cast<uintptr_t>(data) / page;
+  std::vector<uint64_t> entries((bytes + page - 1) / page);
+  const int map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  const size_t wanted = entries.size() * sizeof(uint64_t);
+  EXPECT_EQ(pread(map, entries.data(), wanted,
+                  static_cast<off_t>(first * sizeof(uint64_t))),
+            static_cast<ssize_t>(wanted));
+  close(map);
+  return static_cast<size_t>(
+      std::count_if(entries.begin(), entries.end(),
+                    [](uint64_t entry) { return (entry & kPresent) != 0; }));
+}
+
+TEST(MappedFileTest, WhatIsPrefaultedIsMapped) {
+  const TempDir dir;
+  const auto file = MapOnes(dir.File("f"));
+  EXPECT_EQ(MappedPages(file->data(), kBytes), 0U);
+  file->Prefault(1, kBytes / 2 - 1);
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  EXPECT_GE(MappedPages(file->data(), kBytes / 2), kBytes / 2 / page);
+}
+
+TEST(MappedFileTest, PrefaultingWhatIsGoneDoesNothing) {
+  const TempDir dir;
+  const auto file = MapOnes(dir.File("f"));
+  ASSERT_EQ(truncate(dir.File("f").c_str(), 100), 0);
+  file->Prefault(0, kBytes);
+  file->Prefault(kBytes, 10 * kBytes);
+  EXPECT_FALSE(file->Check().ok());
 }
 
 TEST(MappedFileTest, FileThatShrinksReadsAsZerosAndIsDamaged) {
