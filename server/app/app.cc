@@ -39,9 +39,9 @@ namespace {
 
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
-constexpr int kLookaheadBytes = 512 << 10;
 constexpr int kReadBytes = 128 << 10;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
+constexpr absl::Duration kLastWords = absl::Seconds(1);
 
 // gRPC's own messages, in our format.
 void LogFromGrpc(gpr_log_func_args* args) {
@@ -109,9 +109,13 @@ class RunningApp : public App {
     calls_->WaitUntilIdle(config_.drain_timeout);
     // Takes its time, so it goes beside what follows.
     std::thread endpoint_goes([this] { endpoint_.reset(); });
-    server_->Shutdown(absl::ToChronoTime(deadline));
+    // Clients that do not close their connections are cut off: none of them is
+    // worth the rest of the timeout.
+    server_->Shutdown(
+        absl::ToChronoTime(std::min(deadline, absl::Now() + kLastWords)));
     // Tasks may still start operations: the queues close after them.
     builders_->Stop();
+    warmers_->Stop();
     io_->Stop();
     workers_->Stop();
     // The last events of calls that were cut off may start operations too.
@@ -193,6 +197,8 @@ class RunningApp : public App {
                                             ThreadPriority::kUrgent);
     io_ = std::make_unique<ThreadPool>("io", kIoThreads,
                                        ThreadPriority::kDeferred);
+    warmers_ =
+        std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
     builders_ = std::make_unique<ThreadPool>(
         "build", config_.max_concurrent_builds, ThreadPriority::kBackground);
     context_ = {.catalog = catalog_.get(),
@@ -202,6 +208,7 @@ class RunningApp : public App {
                 .workers = workers_.get(),
                 .io = io_.get(),
                 .builders = builders_.get(),
+                .warmers = warmers_.get(),
                 .ticker = ticker_.get(),
                 .health = &health_,
                 .services = {},
@@ -236,12 +243,11 @@ class RunningApp : public App {
     builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
     // Two servers on one port would share it without an error.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    // How much a peer may send ahead, of one stream, and how much of it is read
-    // at once: a build's frames keep the thread that polls from live ones no
-    // longer than that. gRPC's probe would raise it to many megabytes.
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
-                               kLookaheadBytes);
+    // gRPC's probe would let a connection have many megabytes under way, which
+    // are read in one go: a build's frames would hold up live ones for that
+    // long.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE,
+                               config_.adaptive_window ? 1 : 0);
     builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadBytes);
     // A silent peer is pinged after 20 s and gone after 20 more.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
@@ -329,6 +335,7 @@ class RunningApp : public App {
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<ThreadPool> io_;
   std::unique_ptr<ThreadPool> builders_;
+  std::unique_ptr<ThreadPool> warmers_;
   Health health_;
   ServiceContext context_;
   std::unique_ptr<CallServer> calls_;

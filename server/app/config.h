@@ -26,6 +26,7 @@ struct Config {
   uint64_t max_queued_bytes = 0;                              // 0: unlimited
   absl::Duration max_queued_time = absl::InfiniteDuration();  // unlimited
   absl::Duration drain_timeout;
+  bool adaptive_window = false;
   absl::Duration max_connection_age;  // infinite: off
   absl::Duration max_connection_age_grace;
 

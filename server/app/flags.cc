@@ -56,6 +56,9 @@ ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(15),
           "after SIGTERM or SIGINT, how long calls may take to end before they "
           "are cut off, 0s..1h. Keep Kubernetes' "
           "terminationGracePeriodSeconds above it.");
+ABSL_FLAG(bool, adaptive_window, false,
+          "let gRPC raise the HTTP/2 window to what the distance to a client "
+          "needs; builds then delay live streams more");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::InfiniteDuration(),
           "ask clients to reconnect after this long, so that load balances; at "
           "least 1s; inf: never.");
@@ -205,6 +208,7 @@ absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
   config.max_queued_bytes = absl::GetFlag(FLAGS_max_queued_bytes);
   config.max_queued_time = absl::GetFlag(FLAGS_max_queued_time);
   config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  config.adaptive_window = absl::GetFlag(FLAGS_adaptive_window);
   config.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
   config.max_connection_age_grace =
       absl::GetFlag(FLAGS_max_connection_age_grace);

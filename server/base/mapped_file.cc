@@ -171,7 +171,9 @@ void MappedFile::Prefault(size_t offset, size_t bytes) const {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t begin = offset / page * page;
   const size_t end = std::min(offset + bytes, size_);
-  if (begin < end) madvise(data_ + begin, end - begin, MADV_POPULATE_READ);
+  if (begin >= end) return;
+  madvise(data_ + begin, end - begin, MADV_HUGEPAGE);
+  madvise(data_ + begin, end - begin, MADV_POPULATE_READ);
 }
 
 void MappedFile::Release(size_t offset, size_t bytes) const {

@@ -40,10 +40,18 @@ class MappedFile {
   // of its last page reads as zeros without a signal.
   absl::Status Check() const;
 
+  // What Prefault does best at once, from multiples of it.
+  static constexpr size_t kHugePage = size_t{2} << 20;
+
   // Reads bytes [offset, offset + bytes) from the disk where they are not in
-  // memory, and maps them: touching them takes no page fault then. Only a
-  // favour (Linux 5.14 or newer): says nothing of what cannot be read.
+  // memory, into huge pages where the file system has them, and maps them:
+  // touching them takes no page fault then, and fewer misses of the address
+  // translation. Only a favour (Linux 5.14 or newer): says nothing of what
+  // cannot be read.
   void Prefault(size_t offset, size_t bytes) const;
+
+  // Whether nobody asked before.
+  bool FirstUse() const { return !used_.exchange(true); }
 
   // Says that bytes [offset, offset + bytes) are not needed for now.
   void Release(size_t offset, size_t bytes) const;
@@ -62,6 +70,7 @@ class MappedFile {
   char* const data_;
   const size_t size_;
   const int slot_;  // in the table that the signal handler reads
+  mutable std::atomic<bool> used_{false};
 };
 
 }  // namespace timbre

@@ -19,16 +19,17 @@ void ThreadPool::Submit(Task task, Urgency urgency) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return;
-    Tasks(urgency).push_back(std::move(task));
+    (urgency == Urgency::kUrgent ? urgent_ : bulk_).push_back(std::move(task));
   }
   wake_.notify_one();
 }
 
-bool ThreadPool::SubmitIfIdle(Task task, Urgency urgency) {
+bool ThreadPool::SubmitIfIdle(Task task) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (stopping_ || idle_ <= urgent_.size() + bulk_.size()) return false;
-    Tasks(urgency).push_back(std::move(task));
+    const size_t waiting = urgent_.size() + bulk_.size() + extra_.size();
+    if (stopping_ || idle_ <= waiting) return false;
+    extra_.push_back(std::move(task));
   }
   wake_.notify_one();
   return true;
@@ -36,7 +37,7 @@ bool ThreadPool::SubmitIfIdle(Task task, Urgency urgency) {
 
 bool ThreadPool::TasksWait() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return !urgent_.empty() || !bulk_.empty();
+  return urgent_.size() + bulk_.size() > idle_;
 }
 
 void ThreadPool::RunUrgent() {
@@ -54,7 +55,7 @@ ThreadPool::Task ThreadPool::TakeNext() {
   const bool bulk =
       !bulk_.empty() && (urgent_.empty() || urgent_in_a_row_ == kUrgentInARow);
   urgent_in_a_row_ = bulk || bulk_.empty() ? 0 : urgent_in_a_row_ + 1;
-  std::deque<Task>& tasks = bulk ? bulk_ : urgent_;
+  std::deque<Task>& tasks = bulk ? bulk_ : urgent_.empty() ? extra_ : urgent_;
   if (tasks.empty()) return nullptr;
   Task task = std::move(tasks.front());
   tasks.pop_front();
@@ -81,7 +82,8 @@ void ThreadPool::Run(const std::string& name, ThreadPriority priority) {
       std::unique_lock<std::mutex> lock(mutex_);
       ++idle_;
       wake_.wait(lock, [this] {
-        return stopping_ || !urgent_.empty() || !bulk_.empty();
+        return stopping_ || !urgent_.empty() || !bulk_.empty() ||
+               !extra_.empty();
       });
       --idle_;
       task = TakeNext();

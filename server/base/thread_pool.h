@@ -33,9 +33,10 @@ class ThreadPool {
 
   // Never blocks. After Stop the task is dropped.
   void Submit(Task task, Urgency urgency = Urgency::kUrgent);
-  // Does so only if a thread has nothing to do; else drops it: false.
-  bool SubmitIfIdle(Task task, Urgency urgency = Urgency::kUrgent);
-  // Whether there are tasks that no thread has taken yet.
+  // Has a thread that has nothing to do run it, if there is one; else drops it:
+  // false. Any other task goes first.
+  bool SubmitIfIdle(Task task);
+  // Whether there are other tasks than those, and no idle threads for them.
   bool TasksWait();
   // Runs one urgent task that waits, if there is one, on the calling thread,
   // which is one of the pool's: for long tasks, between two pieces.
@@ -48,14 +49,12 @@ class ThreadPool {
   void Run(const std::string& name, ThreadPriority priority);
   // The next task; none: there is none. REQUIRES: mutex_.
   Task TakeNext();
-  std::deque<Task>& Tasks(Urgency urgency) {
-    return urgency == Urgency::kUrgent ? urgent_ : bulk_;
-  }
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Task> urgent_;  // guarded by mutex_
   std::deque<Task> bulk_;    // guarded by mutex_
+  std::deque<Task> extra_;   // of SubmitIfIdle; guarded by mutex_
   size_t idle_ = 0;          // threads that wait; guarded by mutex_
   int urgent_in_a_row_ = 0;  // guarded by mutex_
   bool stopping_ = false;    // guarded by mutex_

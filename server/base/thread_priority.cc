@@ -5,10 +5,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
+
 namespace timbre {
 namespace {
 
 constexpr uint64_t kUrgentSliceNs = 100'000;
+constexpr auto kTurn = std::chrono::microseconds(50);
 constexpr int kDeferredNiceness = 5;
 constexpr int kBackgroundNiceness = 10;  // where SCHED_IDLE is not allowed
 
@@ -56,6 +59,12 @@ void SetThreadPriority(ThreadPriority priority) {
   }
 }
 
-void GiveWay() { sched_yield(); }
+void GiveWay() {
+  using Clock = std::chrono::steady_clock;
+  thread_local Clock::time_point since = Clock::now();
+  if (Clock::now() - since < kTurn) return;
+  sched_yield();
+  since = Clock::now();
+}
 
 }  // namespace timbre

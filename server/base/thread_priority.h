@@ -14,8 +14,8 @@ enum class ThreadPriority : uint8_t {
   kNormal,
   // Some milliseconds do not matter: never displaces others when it wakes.
   kDeferred,
-  // Runs where nothing else does, and stops at once (SCHED_IDLE). Hold no lock
-  // that others wait for.
+  // Runs where nothing else does (SCHED_IDLE); see GiveWay. Hold no lock that
+  // others wait for.
   kBackground,
 };
 
@@ -23,11 +23,11 @@ enum class ThreadPriority : uint8_t {
 // system allows without privileges, silently.
 void SetThreadPriority(ThreadPriority priority);
 
-// Lets another thread have this CPU, if one waits for it. For work that takes
-// longer than some 0.2 ms beside searches: kernels that preempt lazily (6.12
-// and newer), or pack threads on few CPUs of a virtual machine, let a thread
-// that has just woken wait for the next tick, up to 4 ms, even behind
-// SCHED_IDLE.
+// Lets another thread have this CPU, if one waits for it, where this one had it
+// for 0.05 ms: call it often in work that takes longer beside searches. Kernels
+// that preempt lazily (6.12 and newer), or pack threads on few CPUs of a
+// virtual machine, let a thread that has just woken wait for the next tick, up
+// to 4 ms, even behind SCHED_IDLE.
 void GiveWay();
 
 }  // namespace timbre

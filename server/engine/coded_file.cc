@@ -15,9 +15,6 @@ namespace {
 using faiss_format::kBlockCodes;
 using faiss_format::kBlockOrder;
 
-// Between two of which searches may have the CPU.
-constexpr uint32_t kListsAtOnce = 16;
-
 // 32 codes ([32, octets] words) as faiss has them; the inverse of faiss_load's
 // UnpackBlock.
 void PackBlock(const uint32_t* words, uint32_t pq_m, uint8_t* block) {
@@ -97,7 +94,7 @@ absl::Status WriteCodedFile(const CodedLists& lists, Metric metric,
   CodedFileWriter writer(lists, file);
   TIMBRE_RETURN_IF_ERROR(writer.WriteHeader(metric, nprobe));
   for (uint32_t list = 0; list < lists.parts.nlist; ++list) {
-    if (list % kListsAtOnce == 0) GiveWay();
+    GiveWay();
     TIMBRE_RETURN_IF_ERROR(writer.WriteList(lists.parts.List(list)));
   }
   return file.Sync();

@@ -14,8 +14,6 @@ namespace {
 // Enough for their preparation to be shared by many frames, and few enough for
 // a second-level cache in int8.
 constexpr size_t kRowsAtOnce = 2048;
-// Between two of which searches may have the CPU.
-constexpr size_t kFramesAtOnce = 16 * kFramesPerTile;
 
 // What one thread works with.
 struct Worker {
@@ -86,7 +84,7 @@ class ExactSearch {
     std::array<std::vector<uint32_t>, kFramesPerTile> found;
     PrefetchQueue none;
     for (size_t i = 0; i < count_; i += kFramesPerTile) {
-      if (i % kFramesAtOnce == 0) GiveWay();
+      GiveWay();
       const size_t frames = std::min(kFramesPerTile, count_ - i);
       for (size_t j = 0; j < frames; ++j) tile[j] = &frames_[(i + j) * n_];
       rows.Probe(tile.data(), frames,

@@ -32,9 +32,7 @@ using faiss_format::BlockDigits;
 using faiss_format::kBlockCodes;
 using faiss_format::kBlockOrder;
 
-// Between two of which searches may have the CPU.
-constexpr uint32_t kListsAtOnce = 16;
-constexpr size_t kBlocksAtOnce = 64;
+constexpr size_t kBlocksAtOnce = 64;  // between two looks at who waits
 
 // Reads fields one after the other; once something is missing or not as
 // expected, everything after it fails too.
@@ -225,7 +223,7 @@ bool ReadLists(const IndexDescription& description, FieldReader& reader,
   if (!reader.ok()) return false;
   ListReader lists(description, parts);
   for (uint32_t list = 0; list < parts.nlist; ++list) {
-    if (list % kListsAtOnce == 0) GiveWay();
+    GiveWay();
     if (!lists.Read(reader)) return false;
   }
   return lists.Finish() && reader.at_end();

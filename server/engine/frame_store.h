@@ -55,10 +55,8 @@ class FrameStore {
   // What was read since Open is to be thrown away if this is not OK.
   absl::Status Check() const { return file_->Check(); }
 
-  // Rows [first, first + count) will be needed: see MappedFile::Prefault.
-  void Prefault(uint64_t first, uint64_t count) const {
-    file_->Prefault(data_offset_ + first * row_bytes(), count * row_bytes());
-  }
+  // Where the rows are.
+  const MappedFile& file() const { return *file_; }
 
   // Says that rows [first, first + count) are not needed for now.
   void Release(uint64_t first, uint64_t count) const {

@@ -10,8 +10,7 @@
 namespace timbre {
 namespace {
 
-// Between two of which searches may have the CPU.
-constexpr uint64_t kRowsAtOnce = 128;
+constexpr uint64_t kRowsAtOnce = 64;  // between two looks at who waits
 
 }  // namespace
 

@@ -54,11 +54,13 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   // A hand-over to a worker costs more than a few frames do.
   if (urgent && pin_.pinned() && !CallServer::MoreWaits() &&
       frames * frame_time_ < kInlineTime) {
-    return Process(message, true);
+    polling_ = true;
+    return Process(message);
   }
+  polling_ = false;
   context().workers->Submit(
       [this, keep = call().shared_from_this(),
-       message = std::move(message)]() mutable { Process(message, false); },
+       message = std::move(message)]() mutable { Process(message); },
       urgency_);
 }
 
@@ -67,7 +69,7 @@ uint64_t ExchangeHandler::FramesIn(const grpc::ByteBuffer& message) const {
   constexpr uint32_t kUsualDimension = 256;
   const uint32_t dimension =
       pin_.pinned() ? pin_.version().index->dimension() : kUsualDimension;
-  return voices() * (message.Length() / (dimension * sizeof(float)) + 1);
+  return voices() * (message.Length() / (dimension * element_bytes_) + 1);
 }
 
 absl::Status ExchangeHandler::InPieces(uint64_t rows, LatencyBudget& budget,
@@ -76,7 +78,8 @@ absl::Status ExchangeHandler::InPieces(uint64_t rows, LatencyBudget& budget,
   const auto pieces = std::make_shared<Pieces>(rows, budget, frame_cost_, work);
   do {
     if (call().cancelled()) pieces->Stop(absl::CancelledError(""));
-    pieces->Recruit(*context().workers, urgency_);
+    // The polling thread waits for nobody.
+    if (!polling_) pieces->Recruit(*context().workers);
   } while (pieces->DoNext() && (LetOthersPass(), true));
   absl::Status status = pieces->Finish();
   time_in_pieces_ = pieces->spent();
@@ -92,7 +95,7 @@ void ExchangeHandler::LetOthersPass() {
   context().workers->RunUrgent();
 }
 
-void ExchangeHandler::Process(grpc::ByteBuffer& message, bool polling) {
+void ExchangeHandler::Process(grpc::ByteBuffer& message) {
   if (call().cancelled()) return;
   const absl::Time start = absl::Now();
   const absl::Status status = Parse(message);
@@ -105,15 +108,21 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, bool polling) {
       if (lease == nullptr) return Open();
       leases.push_back(std::move(lease));
     }
-    const absl::Status pinned = pin_.Pin(std::move(leases));
+    const absl::Status pinned = Pin(std::move(leases));
     if (!pinned.ok()) return call().Finish(pinned);
   }
-  if (polling && frame_time_ == absl::InfiniteDuration()) {
+  if (polling_ && frame_time_ == absl::InfiniteDuration()) {
     // New parameters: who knows what it takes.
+    polling_ = false;
     return context().workers->Submit(
         [this, keep = call().shared_from_this()] { Respond(); }, urgency_);
   }
   Respond();
+}
+
+absl::Status ExchangeHandler::Pin(std::vector<Lease> leases) {
+  for (const Lease& lease : leases) WarmUp(*context().warmers, lease);
+  return pin_.Pin(std::move(leases));
 }
 
 void ExchangeHandler::Open() {
@@ -124,10 +133,9 @@ void ExchangeHandler::Open() {
       if (!lease.ok()) return call().Finish(lease.status());
       leases.push_back(*std::move(lease));
     }
-    const absl::Status pinned = pin_.Pin(leases);
+    const absl::Status pinned = Pin(std::move(leases));
     if (!pinned.ok()) return call().Finish(pinned);
     context().workers->Submit([this, keep] { Respond(); }, urgency_);
-    for (Lease& lease : leases) WarmUp(*context().io, std::move(lease));
   });
 }
 
@@ -168,6 +176,7 @@ absl::Status ExchangeHandler::Decode(const v1::Frames& frames,
   const absl::Time start = absl::Now();
   absl::Status status = DecodeFrames(frames, pin_.version().index->dimension(),
                                      *context().kernels, batch);
+  element_bytes_ = BytesPerElement(batch.element_type);
   context().metrics->ObserveStage(rpc(), Stage::kDecode,
                                   parsing_time_ + (absl::Now() - start));
   return status;

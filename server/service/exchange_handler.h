@@ -118,10 +118,10 @@ class ExchangeHandler : public RpcHandler {
     return std::max<uint64_t>(1, static_cast<uint64_t>(heard));
   }
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
-  // `polling`: on the thread that polls gRPC.
-  void Process(grpc::ByteBuffer& message, bool polling);
+  void Process(grpc::ByteBuffer& message);
   void LearnFrameTime(const Answer& answer, absl::Duration took);
   void Open();
+  absl::Status Pin(std::vector<Lease> leases);
   void Respond();
 
   VoicePin pin_;  // used by one task at a time
@@ -132,6 +132,9 @@ class ExchangeHandler : public RpcHandler {
   absl::Duration parsing_time_;  // of the message in work, like the next two
   absl::Duration time_in_pieces_;
   absl::Duration wall_time_in_pieces_;
+  bool polling_ = false;  // on the thread that polls gRPC
+  // Of a number, in the last message.
+  size_t element_bytes_ = sizeof(float);
   // Of the last message; infinite: unknown.
   absl::Duration frame_time_ = absl::InfiniteDuration();
 

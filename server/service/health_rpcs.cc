@@ -46,9 +46,7 @@ class CheckHandler : public CallHandler {
                                "\" is not served here")));
   }
 
-  void OnRequestsEnd() override {
-    call_.Finish(InvalidField("request", "nothing", "one message"));
-  }
+  void OnRequestsEnd() override { call_.Finish(NoRequestError()); }
 
   // Whatever is asked: no service serves now. A call that never asks does not
   // hold the drain.
@@ -78,9 +76,7 @@ class WatchHandler : public CallHandler, private Health::Watcher {
     health_.Watch(*this);
   }
 
-  void OnRequestsEnd() override {
-    call_.Finish(InvalidField("request", "nothing", "one message"));
-  }
+  void OnRequestsEnd() override { call_.Finish(NoRequestError()); }
 
   void OnWritten() override {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -88,10 +84,12 @@ class WatchHandler : public CallHandler, private Health::Watcher {
     Proceed();
   }
 
-  // Ends when its last word, NOT_SERVING, has been said.
+  // Ends when its last word, NOT_SERVING, has been said; nothing serves now,
+  // whatever is to be watched.
   void OnDrain() override {
     const std::lock_guard<std::mutex> lock(mutex_);
     draining_ = true;
+    if (!status_) status_ = HealthCheckResponse::NOT_SERVING;
     Proceed();
   }
 

@@ -1,9 +1,10 @@
 // What gives way so that a message keeps its latency_budget.
 //
-// Before every piece of a message: if what is left of it, at what a frame costs
-// here, takes longer than what is left of the budget, nprobe is halved until it
-// does not, then k_factor; at last Blend passes frames through. Nothing is
-// raised again within a message: what is reported is the least that was used.
+// Before every piece of a message: if what is left of it for each thread that
+// works on it, at what a frame costs here, takes longer than what is left of
+// the budget, nprobe is halved until it does not, then k_factor; at last Blend
+// passes frames through. Nothing is raised again within a message: what is
+// reported is the least that was used.
 #ifndef TIMBRE_SERVER_SERVICE_LATENCY_BUDGET_H_
 #define TIMBRE_SERVER_SERVICE_LATENCY_BUDGET_H_
 
@@ -61,7 +62,7 @@ class LatencyBudget {
         deadline_(search.has_budget ? deadline : absl::InfiniteFuture()),
         may_pass_through_(may_pass_through) {}
 
-  // How to search the next frames, when `frames` are left of the message;
+  // How to search the next frames, when `frames` are left for this thread;
   // nullopt: pass them through.
   std::optional<SearchSettings> Next(uint64_t frames, const FrameCost& cost,
                                      absl::Time now);

@@ -1,6 +1,6 @@
 #include "server/service/pieces.h"
 
-#include <utility>
+#include <algorithm>
 
 #include "absl/time/clock.h"
 
@@ -8,33 +8,28 @@ namespace timbre {
 namespace {
 
 constexpr absl::Duration kPieceTime = absl::Microseconds(500);
-// Waking a helper takes up to 100 us on a virtual machine whose CPU sleeps: each
-// thread shall have this much to do.
+// Waking a helper takes up to 100 us on a virtual machine whose CPU sleeps:
+// each thread shall have this much to do.
 constexpr absl::Duration kWorthHelping = absl::Microseconds(150);
 // The engine works on four frames at a time.
 constexpr uint64_t kTogether = 4;
+constexpr uint64_t kMostRows = 64;
+
+constexpr uint64_t RoundedUp(uint64_t rows) {
+  return (rows + kTogether - 1) / kTogether * kTogether;
+}
 
 }  // namespace
 
-void PieceSize::Adapt(absl::Duration duration) {
-  if (duration > kPieceTime) {
-    rows_ = std::max(kLeast, rows_ / 2);
-  } else if (duration < kPieceTime / 2) {
-    rows_ = std::min(kMost, rows_ * 2);
-  }
-}
-
-void Pieces::Recruit(ThreadPool& pool, ThreadPool::Urgency urgency) {
+void Pieces::Recruit(ThreadPool& pool) {
   while (WantsHelper(pool.threads())) {
-    const bool comes = pool.SubmitIfIdle(
-        [this, keep = shared_from_this(), &pool] {
+    const bool comes =
+        pool.SubmitIfIdle([this, keep = shared_from_this(), &pool] {
           while (!pool.TasksWait() && DoNext()) {
           }
           Leave();
-        },
-        urgency);
-    if (comes) continue;
-    return Leave();
+        });
+    if (!comes) return Leave();
   }
 }
 
@@ -42,11 +37,13 @@ void Pieces::Recruit(ThreadPool& pool, ThreadPool::Urgency urgency) {
 bool Pieces::WantsHelper(size_t threads) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!status_.ok() || helpers_ + 1 >= threads) return false;
+  // Nothing to search any more.
+  if (budget_.degradation() == v1::DEGRADATION_PASSED_THROUGH) return false;
   const uint64_t left = rows_ - next_;
   if (left <= kTogether * (helpers_ + 1)) return false;
-  const absl::Duration work =
-      cost_.Of(budget_.shape(), budget_.settings()) * left;
-  if (work < kWorthHelping * (helpers_ + 2)) return false;
+  if (CostOf(left) < kWorthHelping * (helpers_ + 2)) return false;
+  // An exact search of a large voice would hold all threads for long.
+  if (CostOf(kTogether) > kPieceTime) return false;
   ++helpers_;
   return true;
 }
@@ -70,12 +67,17 @@ std::optional<Piece> Pieces::Take() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (next_ == rows_ || !status_.ok()) return std::nullopt;
   const uint64_t left = rows_ - next_;
-  const uint64_t threads = helpers_ + 1;
-  const uint64_t share = (left + threads - 1) / threads;
-  const uint64_t even = (share + kTogether - 1) / kTogether * kTogether;
-  Piece piece{.first = next_,
-              .rows = std::min({size_.rows(), even, left}),
-              .settings = budget_.Next(share, cost_, now)};
+  const auto share_of = [left](uint64_t threads) {
+    return (left + threads - 1) / threads;
+  };
+  Piece piece{.first = next_};
+  // Those that work now, and this one: others may come late, or not at all.
+  piece.settings = budget_.Next(share_of(in_work_ + 1), cost_, now);
+  const auto in_time = static_cast<uint64_t>(
+      std::min<double>(kMostRows, absl::FDivDuration(kPieceTime, CostOf(1))));
+  const uint64_t most = std::min(share_of(helpers_ + 1), in_time);
+  piece.rows =
+      std::min(left, std::clamp(RoundedUp(most), kTogether, kMostRows));
   next_ += piece.rows;
   ++in_work_;
   return piece;
@@ -86,7 +88,6 @@ void Pieces::Give(const Piece& piece, const absl::Status& status,
   const std::lock_guard<std::mutex> lock(mutex_);
   if (status_.ok()) status_ = status;
   spent_ += took;
-  size_.Adapt(took);
   if (piece.settings) {
     cost_.Learn(budget_.shape(), *piece.settings, piece.rows, took);
   } else {

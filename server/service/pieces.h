@@ -3,7 +3,6 @@
 #ifndef TIMBRE_SERVER_SERVICE_PIECES_H_
 #define TIMBRE_SERVER_SERVICE_PIECES_H_
 
-#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -25,19 +24,6 @@ struct Piece {
   std::optional<SearchSettings> settings;
 };
 
-// How many frames to answer between two looks at what else waits.
-class PieceSize {
- public:
-  uint64_t rows() const { return rows_; }
-  // The last piece took so long.
-  void Adapt(absl::Duration duration);
-
- private:
-  static constexpr uint64_t kLeast = 4;
-  static constexpr uint64_t kMost = 64;
-  uint64_t rows_ = 16;
-};
-
 // Thread-safe. Held by shared pointers: a helper may come when all is done.
 class Pieces : public std::enable_shared_from_this<Pieces> {
  public:
@@ -50,8 +36,8 @@ class Pieces : public std::enable_shared_from_this<Pieces> {
       : rows_(rows), budget_(budget), cost_(cost), work_(work) {}
 
   // Has idle threads of `pool` help, as many as make it faster. They leave when
-  // another task waits.
-  void Recruit(ThreadPool& pool, ThreadPool::Urgency urgency);
+  // another task waits for them.
+  void Recruit(ThreadPool& pool);
   // Does the next piece. False: there is none, or one has failed.
   bool DoNext();
   // No further piece is begun.
@@ -62,6 +48,10 @@ class Pieces : public std::enable_shared_from_this<Pieces> {
   absl::Duration spent() const { return spent_; }
 
  private:
+  // How long `rows` frames take one thread, about. REQUIRES: mutex_.
+  absl::Duration CostOf(uint64_t rows) const {
+    return cost_.Of(budget_.shape(), budget_.settings()) * rows;
+  }
   bool WantsHelper(size_t threads);
   void Leave();
   std::optional<Piece> Take();
@@ -79,7 +69,6 @@ class Pieces : public std::enable_shared_from_this<Pieces> {
   uint64_t next_ = 0;     // the first frame that nobody has
   uint64_t helpers_ = 0;  // that are there or on their way
   uint64_t in_work_ = 0;  // pieces
-  PieceSize size_;
   absl::Status status_;
   absl::Duration spent_;
 };

@@ -11,4 +11,8 @@ absl::Status DrainingError() {
                             absl::Seconds(1));
 }
 
+absl::Status NoRequestError() {
+  return InvalidField("request", "nothing", "one message");
+}
+
 }  // namespace timbre

@@ -10,6 +10,8 @@ namespace timbre {
 
 // The status with which calls end when the server drains.
 absl::Status DrainingError();
+// ... and those of one request that get none.
+absl::Status NoRequestError();
 
 class RpcHandler : public CallHandler {
  public:

@@ -32,6 +32,7 @@ struct ServiceContext {
   ThreadPool* workers = nullptr;   // searches: never blocks
   ThreadPool* io = nullptr;        // may wait for the disk
   ThreadPool* builders = nullptr;  // one build a thread
+  ThreadPool* warmers = nullptr;   // see warm_up.h
   ProgressTicker* ticker = nullptr;
   Health* health = nullptr;
   std::vector<std::string> services;  // full names of those that are served

@@ -17,9 +17,7 @@ void SingleRequestHandler::OnRequest(grpc::ByteBuffer message) {
   });
 }
 
-void SingleRequestHandler::OnRequestsEnd() {
-  call().Finish(InvalidField("request", "nothing", "one message"));
-}
+void SingleRequestHandler::OnRequestsEnd() { call().Finish(NoRequestError()); }
 
 void SingleRequestHandler::OnWritten() {
   context().io->Submit(

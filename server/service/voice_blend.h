@@ -47,7 +47,8 @@ class VoiceBlend {
   absl::Status BlendPiece(const Piece& piece, const BlendMessage& message,
                           WorkerScratch& scratch);
 
-  // Over the message, as BlendResponse has them.
+  // Over the message, as BlendResponse has them: summed in the order in which
+  // pieces ended, so the last bit may differ from run to run.
   float mean_distance() const;
   float mean_shift() const;
   // Of all threads, added up.

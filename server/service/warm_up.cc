@@ -1,23 +1,26 @@
 #include "server/service/warm_up.h"
 
-#include <algorithm>
 #include <utility>
+
+#include "server/base/mapped_file.h"
 
 namespace timbre {
 namespace {
 
-constexpr uint64_t kBytesAtOnce = 1 << 20;
+void Prefault(ThreadPool& pool, Lease lease, size_t offset) {
+  pool.Submit([&pool, lease = std::move(lease), offset]() mutable {
+    const MappedFile& file = lease->index->store().file();
+    file.Prefault(offset, MappedFile::kHugePage);
+    const size_t next = offset + MappedFile::kHugePage;
+    if (next >= file.size() || next >= kMostWarmedBytes) return;
+    Prefault(pool, std::move(lease), next);
+  });
+}
 
 }  // namespace
 
-void WarmUp(ThreadPool& io, Lease lease, uint64_t first_row) {
-  io.Submit([&io, lease = std::move(lease), first_row]() mutable {
-    const FrameStore& store = lease->index->store();
-    const uint64_t rows = kBytesAtOnce / store.row_bytes() + 1;
-    const uint64_t end = std::min(first_row + rows, store.rows());
-    store.Prefault(first_row, end - first_row);
-    if (end < store.rows()) WarmUp(io, std::move(lease), end);
-  });
+void WarmUp(ThreadPool& pool, const Lease& lease) {
+  if (lease->index->store().file().FirstUse()) Prefault(pool, lease, 0);
 }
 
 }  // namespace timbre

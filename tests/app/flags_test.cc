@@ -26,6 +26,7 @@ TEST(FlagsTest, DefaultsAreThoseOfTheDocuments) {
   EXPECT_EQ(config->metrics_listen, "127.0.0.1:7401");
   EXPECT_EQ(config->drain_timeout, absl::Seconds(15));
   EXPECT_EQ(config->max_message_bytes, uint64_t{64} << 20);
+  EXPECT_FALSE(config->adaptive_window);
   EXPECT_EQ(config->max_connection_age, absl::InfiniteDuration());
   EXPECT_EQ(config->max_concurrent_builds, 1);
   EXPECT_EQ(config->max_build_frames, 5'000'000U);

@@ -4,6 +4,7 @@ import datetime
 import json
 import queue
 import signal
+import socket
 import time
 
 import grpc
@@ -97,6 +98,7 @@ def test_health_and_reflection_do_not_hold_the_drain(new_server):
         server.channel.stream_stream(HEALTH + method)(iter(asked.get, None))
         for method in ("Check", "Watch")
     ]
+    assert health(server) == 1  # on the same connection, after them
     process = server.process
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -107,7 +109,8 @@ def test_health_and_reflection_do_not_hold_the_drain(new_server):
     assert process.wait(timeout=30) == 0
     ended = time.time()
     assert time.monotonic() - started < 10
-    assert next(silent[0]) == b"\x08\x02"
+    for call in silent:
+        assert next(call) == b"\x08\x02"
     for _ in range(3):
         asked.put(None)
     last = json.loads(
@@ -119,3 +122,15 @@ def test_health_and_reflection_do_not_hold_the_drain(new_server):
         last["time"].replace("Z", "+00:00")
     )
     assert ended - stopped.timestamp() < 1.5
+
+
+def test_a_client_that_answers_nothing_does_not_hold_the_drain(new_server):
+    server = new_server("--drain_timeout=300s")
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        # The preface of HTTP/2 and empty SETTINGS; answers no ping after that.
+        silent.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        silent.sendall(b"\0\0\0\4\0\0\0\0\0")
+        assert silent.recv(9)  # the server's SETTINGS
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 10

@@ -180,6 +180,32 @@ def test_per_frame_rates_override_the_index_rate(server):
     )
 
 
+def test_a_frame_is_answered_alike_in_messages_of_any_size(new_server):
+    # Large messages are answered by all workers together.
+    server = new_server("--worker_threads=4")
+    server.build("alike", speech(3000, 64))
+    queries = speech(4000, 64, seed=7)
+    search = {"nprobe": 32, "k_factor": 8}
+    params = pb.BlendParams(search=search, index_rate=0.75)
+    whole = server.blend("alike", queries, params)
+    found = server.search("alike", queries, pb.SearchParams(**search))
+    for first in range(0, len(queries), 500):
+        for rows in 1, 16:
+            some = queries[first:first + rows]
+            np.testing.assert_array_equal(
+                array_of(server.blend("alike", some, params).frames),
+                array_of(whole.frames)[first:first + rows],
+            )
+            np.testing.assert_array_equal(
+                ids_of(server.search("alike", some, pb.SearchParams(**search))),
+                ids_of(found)[first:first + rows],
+            )
+    again = server.blend("alike", queries, params)
+    assert again.frames == whole.frames
+    assert again.mean_distance == pytest.approx(whole.mean_distance, rel=1e-6)
+    assert again.mean_shift == pytest.approx(whole.mean_shift, rel=1e-6)
+
+
 def test_exact_matches_are_finite_and_come_back(server):
     frames = speech(300)
     server.build("match", frames, index_factory="Flat")

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "server/base/errors.h"
-#include "server/service/exchange_handler.h"
 
 namespace timbre {
 namespace {
@@ -74,19 +73,6 @@ TEST(AdmissionTest, WithoutLimitsEverythingIsAccepted) {
   EXPECT_TRUE(
       admission.Enter({.frames = uint64_t{1} << 40, .bytes = uint64_t{1} << 40})
           .ok());
-}
-
-TEST(PieceSizeTest, FollowsTheTimeThatPiecesTake) {
-  PieceSize size;
-  EXPECT_EQ(size.rows(), 16U);
-  for (int i = 0; i < 9; ++i) size.Adapt(absl::Microseconds(100));
-  EXPECT_EQ(size.rows(), 64U);
-  size.Adapt(absl::Microseconds(400));
-  EXPECT_EQ(size.rows(), 64U);
-  size.Adapt(absl::Microseconds(600));
-  EXPECT_EQ(size.rows(), 32U);
-  for (int i = 0; i < 9; ++i) size.Adapt(absl::Milliseconds(5));
-  EXPECT_EQ(size.rows(), 4U);
 }
 
 }  // namespace

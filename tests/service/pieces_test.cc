@@ -4,15 +4,15 @@
 
 #include <atomic>
 #include <future>
+#include <latch>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
 
 namespace timbre {
 namespace {
-
-using Urgency = ThreadPool::Urgency;
 
 // Estimated at some 8 us a frame: few frames are worth no helper.
 constexpr IndexShape kShape = {
@@ -33,7 +33,7 @@ class PiecesTest : public testing::Test {
   // As ExchangeHandler does.
   static absl::Status Run(Pieces& pieces, ThreadPool& pool) {
     do {
-      pieces.Recruit(pool, Urgency::kBulk);
+      pieces.Recruit(pool);
     } while (pieces.DoNext());
     return pieces.Finish();
   }
@@ -66,11 +66,13 @@ TEST_F(PiecesTest, IdleThreadsHelpWithManyFrames) {
     return absl::OkStatus();
   };
   const auto pieces = Make(4000, work);
-  while (!helped) pieces->Recruit(pool, Urgency::kBulk);
+  while (!helped) pieces->Recruit(pool);
   EXPECT_TRUE(Run(*pieces, pool).ok());
 }
 
 TEST_F(PiecesTest, HelpersLeaveWhenAnotherTaskWaits) {
+  std::promise<void> occupied;
+  std::promise<void> go;
   ThreadPool pool("test", 2);
   const std::thread::id own = std::this_thread::get_id();
   std::atomic<int> pieces_of_helper{0};
@@ -84,15 +86,13 @@ TEST_F(PiecesTest, HelpersLeaveWhenAnotherTaskWaits) {
     }
     return absl::OkStatus();
   };
-  std::promise<void> occupied;
-  std::promise<void> go;
   pool.Submit([&] {
     occupied.set_value();
     go.get_future().wait();
   });
   occupied.get_future().wait();
   const auto pieces = Make(4000, work);
-  while (pieces_of_helper == 0) pieces->Recruit(pool, Urgency::kBulk);
+  while (pieces_of_helper == 0) pieces->Recruit(pool);
   while (!pool.TasksWait()) std::this_thread::yield();
   waits.set_value();
   while (pieces->DoNext()) {
@@ -165,14 +165,60 @@ TEST_F(PiecesTest, WhatTheBudgetLeavesIsPassedOn) {
   EXPECT_EQ(spent.degradation(), v1::DEGRADATION_PASSED_THROUGH);
 }
 
-TEST(PieceSize, FollowsWhatAPieceTakes) {
-  PieceSize size;
-  const uint64_t first = size.rows();
-  size.Adapt(absl::Microseconds(100));
-  EXPECT_EQ(size.rows(), 2 * first);
-  size.Adapt(absl::Milliseconds(1));
-  size.Adapt(absl::Milliseconds(1));
-  EXPECT_EQ(size.rows(), first / 2);
+TEST_F(PiecesTest, APieceTakesHalfAMillisecondAtMostWhereItCan) {
+  std::vector<uint64_t> sizes;
+  const auto work = [&sizes](const Piece& piece) {
+    sizes.push_back(piece.rows);
+    return absl::OkStatus();
+  };
+  LatencyBudget exact(
+      Asked(), {.kind = IndexKind::kFlat, .rows = 2000},  // 51 us a frame
+      absl::InfiniteFuture(), true);
+  std::make_shared<Pieces>(1000, exact, cost_, work)->DoNext();
+  LatencyBudget slow(Asked(), {.kind = IndexKind::kFlat, .rows = 1'000'000},
+                     absl::InfiniteFuture(), true);
+  FrameCost unknown;
+  std::make_shared<Pieces>(1000, slow, unknown, work)->DoNext();
+  FrameCost known;
+  std::make_shared<Pieces>(1000, budget_, known, work)->DoNext();
+  EXPECT_THAT(sizes, testing::ElementsAre(12, 4, 60));
+}
+
+TEST_F(PiecesTest, NobodyHelpsWhereOnePieceTakesLong) {
+  ThreadPool pool("test", 2);
+  while (!pool.SubmitIfIdle([] {})) std::this_thread::yield();
+  LatencyBudget slow(Asked(), {.kind = IndexKind::kFlat, .rows = 1'000'000},
+                     absl::InfiniteFuture(), true);
+  const auto work = [own = std::this_thread::get_id()](const Piece&) {
+    EXPECT_EQ(std::this_thread::get_id(), own);
+    return absl::OkStatus();
+  };
+  FrameCost unknown;
+  const auto pieces = std::make_shared<Pieces>(8, slow, unknown, work);
+  EXPECT_TRUE(Run(*pieces, pool).ok());
+}
+
+TEST_F(PiecesTest, HelpersDoNotDriveEachOtherAway) {
+  ThreadPool pool("test", 4);
+  const std::thread::id own = std::this_thread::get_id();
+  std::mutex mutex;
+  std::set<std::thread::id> helpers;  // guarded by mutex
+  std::latch all(3);
+  const auto work = [&](const Piece&) {
+    if (std::this_thread::get_id() == own) return absl::OkStatus();
+    bool first = false;
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      first = helpers.insert(std::this_thread::get_id()).second;
+    }
+    // Until all three are here; each of them is on its first piece.
+    if (first) all.arrive_and_wait();
+    return absl::OkStatus();
+  };
+  const auto pieces = Make(100'000, work);
+  while (!all.try_wait()) pieces->Recruit(pool);
+  EXPECT_TRUE(Run(*pieces, pool).ok());
+  EXPECT_EQ(helpers.size(), 3U);
 }
 
 }  // namespace
