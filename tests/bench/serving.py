@@ -12,7 +12,8 @@
 
 and with 20 voices of 100,000 frames, by timbre load:
 
-  roundtrip  one 16-frame Blend at a time; as a stream of its own; after pauses
+  roundtrip  one 16-frame Blend at a time; as a stream of its own; after
+             pauses; and two bare sockets that bounce as many bytes
   offline    messages of 1,000 frames
   live       500, 1,000 and 2,000 streams of 16 frames every 250 ms, and how
              many hold a p99 of 10 ms
@@ -185,7 +186,17 @@ def load_row(what, report, phase=-1):
     }
 
 
+def socket_floor(frames=16, dimension=256):
+    """Two bare sockets that bounce as many bytes."""
+    us = float(subprocess.run(
+        [BIN / "socket_floor", str(frames * dimension * 4)],
+        check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout)
+    return {"what": "bare sockets", "frames": frames, "us": us}
+
+
 def load_roundtrip(server, seconds):
+    yield socket_floor()
     one = ("offline", "--streams=1", "--frames=16", f"--duration={seconds}s")
     yield load_row("round trip", timbre_load(server, *one, nprobe=8))
     yield load_row("round trip, a stream each",
@@ -249,6 +260,8 @@ LOADS = {"roundtrip": load_roundtrip, "offline": load_offline,
 
 
 def line(row):
+    if row["what"] == "bare sockets":
+        return f"bare sockets, {row['frames']} frames: p50 {row['us']:.0f} us"
     if row["what"] == "worker":
         return (f"{row['frames']} frames, {row['contender']}: "
                 f"{row['ms']:.2f} ms, {row['of_local']:.2f} of local; "
