@@ -216,7 +216,8 @@ class RunningApp : public App {
                                  .min_free_bytes = config_.min_free_disk,
                                  .threads = config_.build_threads != 0
                                                 ? config_.build_threads
-                                                : cpus},
+                                                : cpus,
+                                 .cpu_quota = CpuQuota()},
                 .server_info = {}};
     FillServerInfo();
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -44,15 +45,18 @@ double ParseCpuMax(const std::string& text) {
   return quota / period;
 }
 
+double CpuQuota() {
+  const double quota = Quota();
+  return quota > 0 ? quota : std::numeric_limits<double>::infinity();
+}
+
 int AvailableCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
   int cpus = 1;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = CPU_COUNT(&set);
-  if (const double quota = Quota(); quota > 0) {
-    cpus = std::min(cpus, static_cast<int>(std::ceil(quota)));
-  }
-  return std::max(cpus, 1);
+  return std::max(
+      1, static_cast<int>(std::min<double>(cpus, std::ceil(CpuQuota()))));
 }
 
 }  // namespace timbre

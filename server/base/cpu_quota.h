@@ -11,6 +11,9 @@ namespace timbre {
 // host's processors instead, so every pool here is sized by this.
 int AvailableCpus();
 
+// The cgroup's quota in processors, 1.5 say; infinity where there is none.
+double CpuQuota();
+
 // The quota in cgroup v2's "max 100000" or "150000 100000"; 0: unlimited or
 // not understood.
 double ParseCpuMax(const std::string& text);

@@ -139,17 +139,17 @@ absl::Status OutputFile::Sync() {
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   TIMBRE_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
-  std::string contents(size, '\0');
-  size_t filled = 0;
-  while (filled < contents.size()) {
-    TIMBRE_ASSIGN_OR_RETURN(
-        const size_t got,
-        file.Read(contents.data() + filled, contents.size() - filled));
-    if (got == 0) break;
-    filled += got;
+  std::string contents;
+  // Up to where it ends, not to its size: those of /proc and of cgroups have
+  // none.
+  for (size_t room = size + 1;; room = kBufferBytes) {
+    const size_t filled = contents.size();
+    contents.resize(filled + room);
+    TIMBRE_ASSIGN_OR_RETURN(const size_t got,
+                            file.Read(contents.data() + filled, room));
+    contents.resize(filled + got);
+    if (got == 0) return contents;
   }
-  contents.resize(filled);
-  return contents;
 }
 
 absl::StatusOr<uint64_t> FileSize(const std::string& path) {

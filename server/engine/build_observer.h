@@ -23,9 +23,10 @@ class BuildObserver {
   // `fraction` (0..1) of the stage is done.
   virtual void OnProgress(BuildStage stage, double fraction) = 0;
   virtual bool cancelled() const = 0;
-  // Of the `most` threads that the build was given, how many it may use until
-  // it asks again: a build gives way to what is more urgent.
-  virtual int ThreadsNow(int most) const { return most; }
+  // How many processors the build may use until it asks again, of the `most`
+  // threads that it was given: it gives way to what is more urgent. Above 0;
+  // below 1 it rests meanwhile.
+  virtual double CpusNow(int most) const { return most; }
 };
 
 }  // namespace timbre

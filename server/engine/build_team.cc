@@ -14,7 +14,9 @@
 namespace timbre {
 namespace {
 
-// Between two looks at whether the searches have gone.
+using Clock = std::chrono::steady_clock;
+
+// At most between two looks at whether the searches have gone.
 constexpr auto kPause = std::chrono::milliseconds(20);
 
 }  // namespace
@@ -24,6 +26,15 @@ void BuildTeam::Enter(BuildStage stage, double begin, double end) {
   begin_ = begin;
   end_ = end;
   observer_.OnProgress(stage, begin);
+}
+
+// For what the build may not use of its one processor.
+void BuildTeam::Rest(std::chrono::nanoseconds worked) const {
+  const double cpus = observer_.CpusNow(threads_);
+  if (cpus >= 1) return;
+  std::this_thread::sleep_for(
+      std::min<std::chrono::duration<double, std::nano>>(
+          kPause, worked * (1 / cpus - 1)));
 }
 
 absl::Status BuildTeam::Check() const {
@@ -42,10 +53,10 @@ absl::Status BuildTeam::ForEach(
     GiveWay();
     return item;
   };
-  // Steps aside while there are searches; the build's own thread never does.
+  // Steps aside while there are searches; the build's own thread goes on.
   const auto help = [&](size_t worker) {
     while (!observer_.cancelled() && next.load() < items) {
-      if (static_cast<int>(worker) < observer_.ThreadsNow(threads_)) {
+      if (static_cast<double>(worker) + 1 <= observer_.CpusNow(threads_)) {
         take(worker);
         continue;
       }
@@ -62,8 +73,10 @@ absl::Status BuildTeam::ForEach(
     // No more threads to be had: with fewer it takes longer.
   }
   while (!observer_.cancelled()) {
+    const Clock::time_point start = Clock::now();
     const size_t item = take(0);
     if (item >= items) break;
+    Rest(Clock::now() - start);
     observer_.OnProgress(stage_, begin_ + (end_ - begin_) *
                                               static_cast<double>(item + 1) /
                                               static_cast<double>(items));

@@ -2,6 +2,7 @@
 #ifndef TIMBRE_SERVER_ENGINE_BUILD_TEAM_H_
 #define TIMBRE_SERVER_ENGINE_BUILD_TEAM_H_
 
+#include <chrono>
 #include <cstddef>
 
 #include "absl/functional/function_ref.h"
@@ -40,6 +41,8 @@ class BuildTeam {
   absl::Status Check() const;
 
  private:
+  void Rest(std::chrono::nanoseconds worked) const;
+
   const int threads_;
   BuildObserver& observer_;
   BuildStage stage_ = BuildStage::kTraining;

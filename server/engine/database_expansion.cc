@@ -29,7 +29,7 @@ class OneStage : public BuildObserver {
     observer_.OnProgress(BuildStage::kReducing, 0.5);
   }
   bool cancelled() const override { return observer_.cancelled(); }
-  int ThreadsNow(int most) const override { return observer_.ThreadsNow(most); }
+  double CpusNow(int most) const override { return observer_.CpusNow(most); }
 
  private:
   BuildObserver& observer_;

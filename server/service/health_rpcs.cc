@@ -24,10 +24,10 @@ grpc::ByteBuffer Message(ServingStatus status) {
   return SerializeMessage(response);
 }
 
-class CheckHandler : public CallHandler {
+// What both methods share: one request, about one service.
+class HealthHandler : public CallHandler {
  public:
-  CheckHandler(Call& call, const Health& health)
-      : call_(call), health_(health) {}
+  explicit HealthHandler(Call& call) : call_(call) {}
 
   void OnStart() override { call_.Read(); }
 
@@ -36,47 +36,49 @@ class CheckHandler : public CallHandler {
     const absl::Status parsed =
         ParseMessage(message, request, kMaxRequestBytes);
     if (!parsed.ok()) return call_.Finish(parsed);
-    const ServingStatus status = health_.Of(request.service());
-    if (status != HealthCheckResponse::SERVICE_UNKNOWN) {
-      return call_.WriteAndFinish(Message(status));
-    }
-    call_.Finish(
-        MakeError(absl::StatusCode::kNotFound, "SERVICE_NOT_FOUND",
-                  absl::StrCat("service: \"", Printable(request.service()),
-                               "\" is not served here")));
+    Answer(request.service());
   }
 
   void OnRequestsEnd() override { call_.Finish(NoRequestError()); }
+  void OnEnd(const absl::Status&) override {}
+
+ protected:
+  virtual void Answer(const std::string& service) = 0;
+  Call& call() { return call_; }
+
+ private:
+  Call& call_;
+};
+
+class CheckHandler : public HealthHandler {
+ public:
+  CheckHandler(Call& call, const Health& health)
+      : HealthHandler(call), health_(health) {}
 
   // Whatever is asked: no service serves now. A call that never asks does not
   // hold the drain.
   void OnDrain() override {
-    call_.WriteAndFinish(Message(HealthCheckResponse::NOT_SERVING));
+    call().WriteAndFinish(Message(HealthCheckResponse::NOT_SERVING));
   }
 
-  void OnEnd(const absl::Status&) override {}
-
  private:
-  Call& call_;
+  void Answer(const std::string& service) override {
+    const ServingStatus status = health_.Of(service);
+    if (status != HealthCheckResponse::SERVICE_UNKNOWN) {
+      return call().WriteAndFinish(Message(status));
+    }
+    call().Finish(MakeError(absl::StatusCode::kNotFound, "SERVICE_NOT_FOUND",
+                            absl::StrCat("service: \"", Printable(service),
+                                         "\" is not served here")));
+  }
+
   const Health& health_;
 };
 
-class WatchHandler : public CallHandler, private Health::Watcher {
+class WatchHandler : public HealthHandler, private Health::Watcher {
  public:
-  WatchHandler(Call& call, Health& health) : call_(call), health_(health) {}
-
-  void OnStart() override { call_.Read(); }
-
-  void OnRequest(grpc::ByteBuffer message) override {
-    HealthCheckRequest request;
-    const absl::Status parsed =
-        ParseMessage(message, request, kMaxRequestBytes);
-    if (!parsed.ok()) return call_.Finish(parsed);
-    service_ = request.service();
-    health_.Watch(*this);
-  }
-
-  void OnRequestsEnd() override { call_.Finish(NoRequestError()); }
+  WatchHandler(Call& call, Health& health)
+      : HealthHandler(call), health_(health) {}
 
   void OnWritten() override {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -96,6 +98,11 @@ class WatchHandler : public CallHandler, private Health::Watcher {
   void OnEnd(const absl::Status&) override { health_.Leave(*this); }
 
  private:
+  void Answer(const std::string& service) override {
+    service_ = service;
+    health_.Watch(*this);
+  }
+
   const std::string& service() const override { return service_; }
 
   void Tell(ServingStatus status) override {
@@ -111,12 +118,11 @@ class WatchHandler : public CallHandler, private Health::Watcher {
     if (status_ != said_) {
       said_ = status_;
       writing_ = true;
-      return call_.Write(Message(*said_));
+      return call().Write(Message(*said_));
     }
-    if (draining_) call_.Finish(DrainingError());
+    if (draining_) call().Finish(DrainingError());
   }
 
-  Call& call_;
   Health& health_;
   std::string service_;  // constant once it watches
   std::mutex mutex_;

@@ -22,6 +22,7 @@ struct BuildLimits {
   uint64_t max_frames = 0;      // 0: unlimited
   uint64_t min_free_bytes = 0;  // of the data directory's file system
   int threads = 1;              // of one build
+  double cpu_quota = 1;         // of the server; infinite: none
 };
 
 struct ServiceContext {

@@ -2,6 +2,7 @@
 #ifndef TIMBRE_SERVER_SERVICE_UPLOAD_HANDLER_H_
 #define TIMBRE_SERVER_SERVICE_UPLOAD_HANDLER_H_
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -81,13 +82,18 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
   // BuildObserver
   void OnProgress(BuildStage, double) override {}
   bool cancelled() const override { return call().cancelled(); }
-  // Niceness alone does not help against a CPU quota: searches keep a core.
-  int ThreadsNow(int most) const override {
+  // Searches keep a processor, and one of the cgroup's quota: priorities do not
+  // help where that is used up.
+  double CpusNow(int most) const override {
     // So long after the last message of a Search or Blend they have room left.
     constexpr absl::Duration kSearchesLinger = absl::Seconds(2);
-    const bool searches =
-        absl::Now() - context().admission->last() < kSearchesLinger;
-    return searches ? most - 1 : most;
+    constexpr double kLeast = 0.1;  // so that a build ends some day
+    if (absl::Now() - context().admission->last() >= kSearchesLinger) {
+      return most;
+    }
+    return std::min<double>(
+        std::max(1, most - 1),
+        std::max(kLeast, context().build_limits.cpu_quota - 1));
   }
 
  private:

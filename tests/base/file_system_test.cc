@@ -76,5 +76,11 @@ TEST(FileSystemTest, DirectoriesAreMadeAndRemovedWhole) {
   EXPECT_TRUE(ListDirectory(dir.path())->empty());
 }
 
+TEST(FileSystemTest, FilesWithoutASizeAreReadToTheirEnd) {
+  const auto status = ReadFile("/proc/self/status");
+  ASSERT_OK(status);
+  EXPECT_NE(status->find("VmRSS:"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace timbre

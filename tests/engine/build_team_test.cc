@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <vector>
 
 namespace timbre {
@@ -15,10 +17,12 @@ class Observer : public BuildObserver {
     fractions.push_back(fraction);
   }
   bool cancelled() const override { return cancel.load(); }
-  int ThreadsNow(int most) const override { return std::min(most, allowed); }
+  double CpusNow(int most) const override {
+    return std::min<double>(most, allowed);
+  }
 
   std::atomic<bool> cancel{false};
-  int allowed = 100;
+  double allowed = 100;
   std::vector<BuildStage> stages;
   std::vector<double> fractions;
 };
@@ -74,7 +78,7 @@ TEST(BuildTeamTest, MakesWayForSearches) {
   ASSERT_TRUE(
       team.ForEach(100, [&](size_t, size_t worker) { EXPECT_EQ(worker, 0U); })
           .ok());
-  observer.allowed = 0;  // and yet goes on
+  observer.allowed = 0.5;  // and yet goes on
   std::atomic<int> done{0};
   ASSERT_TRUE(team.ForEach(10, [&](size_t, size_t) { ++done; }).ok());
   EXPECT_EQ(done, 10);
@@ -89,6 +93,28 @@ TEST(BuildTeamTest, StopsWhereTheBuildIsCancelled) {
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
   EXPECT_LT(done, 20);
+}
+
+TEST(BuildTeamTest, RestsForWhatItMayNotUseOfItsProcessor) {
+  using Clock = std::chrono::steady_clock;
+  Observer observer;
+  observer.allowed = 0.25;
+  BuildTeam team(1, observer);
+  Clock::duration worked{};
+  const auto start = Clock::now();
+  ASSERT_TRUE(team.ForEach(10,
+                           [&](size_t, size_t) {
+                             const auto begin = Clock::now();
+                             while (Clock::now() - begin <
+                                    std::chrono::milliseconds(1)) {
+                             }
+                             worked += Clock::now() - begin;
+                           })
+                  .ok());
+  // Of a longer item it rests less: it looks again every 20 ms.
+  EXPECT_GE(Clock::now() - start,
+            std::min<Clock::duration>(4 * worked,
+                                      worked + std::chrono::milliseconds(30)));
 }
 
 }  // namespace
