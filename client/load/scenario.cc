@@ -170,15 +170,8 @@ class Disturbance {
         // Made beforehand: that takes more time than sending them.
         frames_(client::FeatureSynth(kBuildSeed, bench.voices().dimension)
                     .Next(options.build_frames)) {
-    // Elsewhere in reality: what is measured does not wait for it here.
-    threads_.emplace_back([this] {
-      SetThreadPriority(ThreadPriority::kDeferred);
-      Build();
-    });
-    threads_.emplace_back([this, first_cold] {
-      SetThreadPriority(ThreadPriority::kDeferred);
-      Open(first_cold);
-    });
+    threads_.emplace_back([this] { Build(); });
+    threads_.emplace_back([this, first_cold] { Open(first_cold); });
   }
   // What was done.
   std::vector<std::string> Stop() {
@@ -198,7 +191,9 @@ class Disturbance {
     if (!status.ok()) options_.say(std::string(status.message()));
   }
 
+  // Elsewhere in reality, both of them: what is measured does not wait for it.
   void Build() {
+    SetThreadPriority(ThreadPriority::kDeferred);
     while (!stop_.load()) {
       Count(BuildVoice(bench_.client(), "load-build", frames_), builds_);
       if (errors_.load() > 0) return;
@@ -206,6 +201,7 @@ class Disturbance {
   }
 
   void Open(size_t first_cold) {
+    SetThreadPriority(ThreadPriority::kDeferred);
     const size_t voices = bench_.voices().voices.size();
     const auto pause =
         (options_.warm_up + options_.duration) / (voices - first_cold + 1);

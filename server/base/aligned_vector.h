@@ -10,13 +10,14 @@
 #include <new>
 #include <vector>
 
+#include "server/base/huge_page.h"
+
 namespace timbre {
 
 template <typename T>
 struct AlignedAllocator {
   using value_type = T;
   static constexpr size_t kCacheLine = 64;
-  static constexpr size_t kHugePage = size_t{2} << 20;
 
   AlignedAllocator() = default;
   template <typename U>
@@ -36,9 +37,9 @@ struct AlignedAllocator {
   }
 
  private:
-  static bool IsLarge(size_t n) { return n * sizeof(T) >= kHugePage; }
+  static bool IsLarge(size_t n) { return n * sizeof(T) >= kHugePageBytes; }
   static std::align_val_t AlignmentOf(size_t n) {
-    return std::align_val_t{IsLarge(n) ? kHugePage : kCacheLine};
+    return std::align_val_t{IsLarge(n) ? kHugePageBytes : kCacheLine};
   }
 };
 

@@ -40,9 +40,6 @@ std::string Checksum::Digest() const {
 }
 
 std::string DigestOf(absl::string_view data) {
-  if (data.size() <= kPieceBytes) {
-    return Print(XXH3_128bits(data.data(), data.size()));
-  }
   Checksum checksum;
   for (size_t i = 0; i < data.size(); i += kPieceBytes) {
     const absl::string_view piece = data.substr(i, kPieceBytes);

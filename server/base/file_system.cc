@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kBufferBytes = 1 << 18;
+constexpr size_t kRoomBeyondSize = 4096;
 
 std::string ParentOf(const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
@@ -142,7 +143,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::string contents;
   // Up to where it ends, not to its size: those of /proc and of cgroups have
   // none.
-  for (size_t room = size + 1;; room = kBufferBytes) {
+  for (size_t room = size + 1;; room = kRoomBeyondSize) {
     const size_t filled = contents.size();
     contents.resize(filled + room);
     TIMBRE_ASSIGN_OR_RETURN(const size_t got,

@@ -40,10 +40,8 @@ class MappedFile {
   // of its last page reads as zeros without a signal.
   absl::Status Check() const;
 
-  // What Prefault does best at once, from multiples of it.
-  static constexpr size_t kHugePage = size_t{2} << 20;
-
-  // Reads bytes [offset, offset + bytes) from the disk where they are not in
+  // Reads bytes [offset, offset + bytes), best a huge page (huge_page.h) that
+  // begins at a multiple of one, from the disk where they are not in
   // memory, into huge pages where the file system has them, and maps them:
   // touching them takes no page fault then, and fewer misses of the address
   // translation. Only a favour (Linux 5.14 or newer): says nothing of what

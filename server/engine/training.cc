@@ -1,8 +1,6 @@
 #include "server/engine/training.h"
 
-#include <algorithm>
 #include <functional>
-#include <numeric>
 #include <random>
 #include <span>
 #include <utility>

@@ -18,9 +18,8 @@ namespace timbre {
 
 // Messages (Session::Request) are received on I/O threads, one at a time, and
 // accepted by the session; the work itself waits its turn for a builder thread.
-// `Session` holds what was uploaded; destroying
-// it may take a while, so it goes on an I/O thread, as soon as nobody works
-// with it.
+// `Session` holds what was uploaded; destroying it may take a while, so it goes
+// on an I/O thread, as soon as nobody works with it.
 template <typename Session>
 class UploadHandler : public RpcHandler, protected BuildObserver {
  public:

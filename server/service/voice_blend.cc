@@ -130,7 +130,8 @@ absl::Status VoiceBlend::BlendVoice(size_t voice,
   const Voice& of = voices_[voice];
   const SpeakerIndex& index = *of.index;
   const size_t n = index.dimension();
-  absl::Status status = index.Search(
+  // Search looks at the store when the last tile is blended.
+  return index.Search(
       part.frames, rows, settings, scratch.search, [&](const FoundTile& tile) {
         const absl::Time found = absl::Now();
         Blend(index, part.frames + tile.first * n, tile.count,
@@ -139,7 +140,6 @@ absl::Status VoiceBlend::BlendVoice(size_t voice,
               scratch.totals[voice]);
         totals.blend_time += absl::Now() - found;
       });
-  return status.ok() ? index.store().Check() : status;
 }
 
 float VoiceBlend::mean_distance() const {

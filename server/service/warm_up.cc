@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/base/huge_page.h"
 #include "server/base/mapped_file.h"
 
 namespace timbre {
@@ -10,8 +11,8 @@ namespace {
 void Prefault(ThreadPool& pool, Lease lease, size_t offset) {
   pool.Submit([&pool, lease = std::move(lease), offset]() mutable {
     const MappedFile& file = lease->index->store().file();
-    file.Prefault(offset, MappedFile::kHugePage);
-    const size_t next = offset + MappedFile::kHugePage;
+    file.Prefault(offset, kHugePageBytes);
+    const size_t next = offset + kHugePageBytes;
     if (next >= file.size() || next >= kMostWarmedBytes) return;
     Prefault(pool, std::move(lease), next);
   });
