@@ -2,12 +2,13 @@
 
 import os
 import subprocess
-import threading
 
 import grpc
 import pytest
 
-from conftest import BIN, Server, details_of, pb, speech, wait_for
+from conftest import (
+    BIN, Server, build_requests, details_of, pb, speech, wait_for,
+)
 from ops import peak_rss
 
 
@@ -60,26 +61,29 @@ def test_a_read_only_directory_is_explained(tmp_path):
 
 def test_builds_wait_their_turn(new_server):
     server = new_server("--max_concurrent_builds=1")
+    # Takes many times as long as it takes to be told twice.
+    first = server.build_until_training("first", nlist=30_000)
     frames = speech(30_000, 64)
-    stages = {}
-
-    def build(name):
-        _, progress = server.build(
-            name, frames, chunk=10_000,
-            index_factory="IVF500,PQ32x4fs,RFlat",
+    waiting = [
+        server.retrieval.Build(
+            build_requests(
+                f"turn{i}", frames, 10_000,
+                index_factory="IVF500,PQ32x4fs,RFlat",
+            )
         )
-        stages[name] = [p.stage for p in progress]
-
-    threads = [
-        threading.Thread(target=build, args=(f"turn{i}",)) for i in range(3)
+        for i in range(3)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(stages) == 3
-    queued = pb.BuildProgress.STAGE_QUEUED
-    assert max(s.count(queued) for s in stages.values()) > 1
+    stages = pb.BuildProgress.Stage
+    for call in waiting:
+        # Told when it is queued, and again while it waits.
+        seen = []
+        while seen.count(stages.STAGE_QUEUED) < 2:
+            seen.append(next(call).progress.stage)
+        assert set(seen) <= {stages.STAGE_RECEIVING, stages.STAGE_QUEUED}
+    assert first.is_active()
+    first.cancel()
+    for call in waiting:
+        assert list(call)[-1].version.version == 1
 
 
 def test_compressed_bombs_are_refused_before_they_are_inflated(new_server):
