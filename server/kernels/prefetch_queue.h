@@ -3,11 +3,18 @@
 #ifndef TIMBRE_SERVER_KERNELS_PREFETCH_QUEUE_H_
 #define TIMBRE_SERVER_KERNELS_PREFETCH_QUEUE_H_
 
+#include <algorithm>
 #include <cstddef>
 
 namespace timbre {
 
 inline constexpr size_t kCacheLineBytes = 64;
+
+// Rows whose first lines are asked for one after the other: an address that is
+// in no translation buffer holds up all that follows until its page is found,
+// 100 ns and more where the page table is not in the caches either, but the
+// processor looks for several pages at once.
+inline constexpr size_t kRowsTranslatedAtOnce = 64;
 
 // Not thread-safe. Refers to `rows`, which must outlive it.
 class PrefetchQueue {
@@ -15,7 +22,10 @@ class PrefetchQueue {
   PrefetchQueue() = default;
   // `count` rows of `row_bytes` > 0 each.
   PrefetchQueue(const char* const* rows, size_t count, size_t row_bytes)
-      : next_row_(rows), last_row_(rows + count), row_bytes_(row_bytes) {
+      : next_row_(rows),
+        last_row_(rows + count),
+        first_untranslated_(rows),
+        row_bytes_(row_bytes) {
     if (count > 0) StartRow();
   }
 
@@ -46,12 +56,22 @@ class PrefetchQueue {
 
  private:
   void StartRow() {
+    if (next_row_ == first_untranslated_) Translate();
     line_ = *next_row_;
     end_ = line_ + row_bytes_;
   }
 
+  void Translate() {
+    const auto left = static_cast<size_t>(last_row_ - next_row_);
+    first_untranslated_ = next_row_ + std::min(left, kRowsTranslatedAtOnce);
+    for (const char* const* row = next_row_; row < first_untranslated_; ++row) {
+      __builtin_prefetch(*row, 0, 2);
+    }
+  }
+
   const char* const* next_row_ = nullptr;
   const char* const* last_row_ = nullptr;
+  const char* const* first_untranslated_ = nullptr;
   size_t row_bytes_ = 0;
   const char* line_ = nullptr;
   const char* end_ = nullptr;
