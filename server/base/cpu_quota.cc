@@ -11,43 +11,74 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "server/base/file_system.h"
 
 namespace timbre {
 namespace {
 
-constexpr char kRoot[] = "/sys/fs/cgroup";
+constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
-double QuotaV1() {
-  const auto quota = ReadFile(absl::StrCat(kRoot, "/cpu/cpu.cfs_quota_us"));
-  const auto period = ReadFile(absl::StrCat(kRoot, "/cpu/cpu.cfs_period_us"));
-  if (!quota.ok() || !period.ok()) return 0;
-  return ParseCpuMax(absl::StrCat(absl::StripAsciiWhitespace(*quota), " ",
-                                  absl::StripAsciiWhitespace(*period)));
+std::string FirstLine(const std::string& path) {
+  const auto text = ReadFile(path);
+  return text.ok() ? std::string(absl::StripAsciiWhitespace(*text)) : "";
 }
 
-double Quota() {
-  const auto unified = ReadFile(absl::StrCat(kRoot, "/cpu.max"));
-  return unified.ok() ? ParseCpuMax(*unified) : QuotaV1();
+// Of one cgroup, whichever version it is of.
+double QuotaOf(const std::string& directory) {
+  return std::min(
+      ParseCpuMax(FirstLine(absl::StrCat(directory, "/cpu.max"))),
+      ParseCpuMax(absl::StrCat(
+          FirstLine(absl::StrCat(directory, "/cpu.cfs_quota_us")), " ",
+          FirstLine(absl::StrCat(directory, "/cpu.cfs_period_us")))));
+}
+
+// Of the cgroup at mount + path and all around it.
+double LeastQuota(const std::string& mount, absl::string_view path) {
+  double least = QuotaOf(mount);
+  while (path.size() > 1 && path[0] == '/') {
+    least = std::min(least, QuotaOf(absl::StrCat(mount, path)));
+    path = path.substr(0, path.rfind('/'));
+  }
+  return least;
 }
 
 }  // namespace
 
 double ParseCpuMax(const std::string& text) {
-  const std::vector<std::string> words =
-      absl::StrSplit(absl::StripAsciiWhitespace(text), ' ');
+  const std::vector<std::string> words = absl::StrSplit(text, ' ');
   double quota = 0;
   double period = 0;
   if (words.size() != 2 || !absl::SimpleAtod(words[0], &quota) ||
-      !absl::SimpleAtod(words[1], &period) || quota <= 0 || period <= 0) {
-    return 0;
+      !absl::SimpleAtod(words[1], &period) || quota <= 0 || period <= 0 ||
+      !std::isfinite(quota)) {
+    return kUnlimited;
   }
   return quota / period;
 }
 
+double CpuQuota(const std::string& membership, const std::string& root) {
+  double least = kUnlimited;
+  for (const absl::string_view line : absl::StrSplit(membership, '\n')) {
+    // "0::/a/b" in version 2, "5:cpu,cpuacct:/a/b" in version 1.
+    const std::vector<absl::string_view> parts =
+        absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (parts.size() != 3) continue;
+    const std::vector<absl::string_view> controllers =
+        absl::StrSplit(parts[1], ',');
+    if (parts[1].empty()) {
+      least = std::min({least, LeastQuota(root, parts[2]),
+                        LeastQuota(absl::StrCat(root, "/unified"), parts[2])});
+    } else if (std::count(controllers.begin(), controllers.end(), "cpu") > 0) {
+      least = std::min(least, LeastQuota(absl::StrCat(root, "/cpu"), parts[2]));
+    }
+  }
+  return least;
+}
+
 double CpuQuota() {
-  const double quota = Quota();
-  return quota > 0 ? quota : std::numeric_limits<double>::infinity();
+  const auto membership = ReadFile("/proc/self/cgroup");
+  return CpuQuota(membership.ok() ? *membership : "", "/sys/fs/cgroup");
 }
 
 int AvailableCpus() {

@@ -1,4 +1,4 @@
-// checksum, cpu_quota and thread_pool.
+// checksum and thread_pool.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "server/base/checksum.h"
-#include "server/base/cpu_quota.h"
 #include "server/base/file_system.h"
 #include "server/base/thread_pool.h"
 #include "tests/support/testing.h"
@@ -29,14 +28,6 @@ TEST(ChecksumTest, PiecesWholeAndFileAgree) {
   ASSERT_OK(WriteFileDurably(dir.File("f"), data));
   EXPECT_EQ(pieces.Digest(), DigestOf(data));
   EXPECT_EQ(*DigestOfFile(dir.File("f")), DigestOf(data));
-}
-
-TEST(CpuQuotaTest, CpuMaxIsUnderstood) {
-  EXPECT_DOUBLE_EQ(ParseCpuMax("150000 100000\n"), 1.5);
-  EXPECT_EQ(ParseCpuMax("max 100000\n"), 0);
-  EXPECT_EQ(ParseCpuMax("-1 100000"), 0);
-  EXPECT_EQ(ParseCpuMax("nonsense"), 0);
-  EXPECT_GE(AvailableCpus(), 1);
 }
 
 TEST(ThreadPoolTest, RunsEverythingBeforeItStops) {

@@ -19,12 +19,15 @@ and with 20 voices of 100,000 frames, by timbre load:
              many hold a p99 of 10 ms
   overload   ten times as many frames as the server can answer
   mixed      300 streams, alone and beside a Build and voices being opened
+  quota      100 streams, alone and beside a Build, the server in a cgroup that
+             may use 1 or 1.5 processors; as root
 
 Medians over rounds. Needs what script/bench engine needs. The voices of the
 load are built once, into build/bench/serving (some minutes).
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -34,6 +37,7 @@ import sys
 import tempfile
 import time
 
+import cpu_cgroup
 import engine
 import worker
 
@@ -82,9 +86,12 @@ class Server:
             check=True, stdout=subprocess.DEVNULL,
         )
 
-    def start(self):
+    def start(self, cgroup=None):
         self._ports.unlink(missing_ok=True)
-        self.process = subprocess.Popen(self.command)
+        self.process = subprocess.Popen(
+            self.command,
+            preexec_fn=cgroup and functools.partial(cpu_cgroup.enter, cgroup),
+        )
         while not self._ports.exists():
             if self.process.poll() is not None:
                 raise SystemExit("timbred did not start")
@@ -247,8 +254,31 @@ def load_mixed(server, seconds):
         "--build_frames=200000", "--cold_voices=10",
         f"--duration={seconds}s",
     )
+    yield from alone_and_beside(report, "a build and loads")
+
+
+def load_quota(server, seconds):
+    """Builds have to leave searches something of a small quota."""
+    for cpus in (1, 1.5):
+        server.stop()
+        with cpu_cgroup.cpu_cgroup(cpus) as cgroup:
+            server.start(cgroup)
+            try:
+                report = timbre_load(
+                    server, "mixed", "--streams=100", "--offline_streams=0",
+                    "--build_frames=200000", "--cold_voices=0",
+                    f"--duration={seconds}s",
+                )
+            finally:
+                server.stop()
+        yield from alone_and_beside(report, f"a build, quota {cpus}")
+    server.start()
+
+
+def alone_and_beside(report, what):
+    """The two phases of a mixed load."""
     quiet = load_row("live alone", report, phase=0)
-    mixed = load_row("live beside a build and loads", report, phase=1)
+    mixed = load_row(f"live beside {what}", report, phase=1)
     yield quiet
     yield mixed | {
         "ratio": mixed["latency_ms"]["p99"] / quiet["latency_ms"]["p99"]
@@ -256,7 +286,8 @@ def load_mixed(server, seconds):
 
 
 LOADS = {"roundtrip": load_roundtrip, "offline": load_offline,
-         "live": load_live, "overload": load_overload, "mixed": load_mixed}
+         "live": load_live, "overload": load_overload, "mixed": load_mixed,
+         "quota": load_quota}
 
 
 def line(row):
@@ -347,8 +378,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=30,
                         help="of each measurement under load (default 30)")
-    parser.add_argument("--only", default=",".join(every),
-                        help="of " + ",".join(every))
+    parser.add_argument("--only",
+                        default=",".join(p for p in every if p != "quota"),
+                        help="of " + ",".join(every) + "; all but quota")
     options = parser.parse_args()
     parts = set(options.only.split(","))
     if not parts <= set(every):
