@@ -1,6 +1,7 @@
 """so-vits-svc's files become speakers; the comparison in Python."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -40,10 +41,34 @@ def test_a_pickle_of_indices_becomes_a_speaker_each(
     }
 
 
-def test_what_is_no_pickle_of_indices_is_refused(tmp_path):
+def test_a_pickle_by_the_faiss_of_another_cpu_is_read(pickled):
+    """faiss calls its classes after the module that the CPU had it load."""
+    indices = pickle.loads(pickled.read_bytes())
+    text, count = re.subn(
+        rb"cfaiss\.\w+\n", b"cfaiss.swigfaiss_other\n", pickle.dumps(indices, 0)
+    )
+    assert count == 1  # the second one refers to it
+    pickled.write_bytes(text)
+    found = dict(importers.so_vits(str(pickled)))
+    assert np.array_equal(found["0"], ROWS[0])
+    assert np.array_equal(found["1"], ROWS[1])
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (pickle.dumps([1, 2]), "not a dictionary"),
+        (pickle.dumps({0: print}), "builtins.print: neither an index nor"),
+        (b"cfaiss\nwrite_index\n.", "faiss.write_index: neither an index"),
+        (b"nonsense", "list.pkl: "),
+        (b"", "list.pkl: Ran out of input"),
+    ],
+)
+def test_what_is_no_pickle_of_indices_is_refused(tmp_path, content, message):
+    pytest.importorskip("faiss")
     path = tmp_path / "list.pkl"
-    path.write_bytes(pickle.dumps([1, 2]))
-    with pytest.raises(timbre.InvalidArgument, match="not a dictionary"):
+    path.write_bytes(content)
+    with pytest.raises(timbre.InvalidArgument, match=message):
         list(importers.so_vits(str(path)))
 
 

@@ -9,8 +9,10 @@ speaker, called by a slug of its name (so-vits-svc's are numbers: they need a --
 with the name itself in the label `original_name`; `--name old=new` chooses
 another.
 
-Unpickling runs whatever code is in the file. It happens here, on your own
-machine, never in the server: open only files that you trust.
+Files are read here, on your own machine, never in the server. Of a pickle of
+indices nothing but indices, arrays and plain values is accepted; but kmeans files
+are unpickled as they are, which runs whatever code is in them, and a damaged index
+can crash faiss: open only files that you trust.
 """
 
 from __future__ import annotations
@@ -31,11 +33,54 @@ from timbre.results import Version
 Entry = tuple[str, np.ndarray]
 
 
+# What pickles of arrays and plain objects are made with.
+_PLAIN = {
+    "builtins": {"bytearray", "complex", "frozenset", "object", "set"},
+    "collections": {"OrderedDict"},
+    "_codecs": {"encode"},
+    "__builtin__": {"bytearray", "complex", "frozenset", "object", "set"},
+    "copy_reg": {"_reconstructor"},
+    "copyreg": {"_reconstructor"},
+    "numpy": {"dtype", "ndarray"},
+    "numpy.core.multiarray": {"_reconstruct", "scalar"},
+    "numpy.core.numeric": {"_frombuffer"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.numeric": {"_frombuffer"},
+}
+
+
+class _IndexUnpickler(pickle.Unpickler):
+    """Reads indices that another machine's faiss has pickled: their classes are
+    called after the module for that machine's CPU, faiss.swigfaiss_avx2 say,
+    which is not here or not the one in use."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "faiss":
+            import faiss
+
+            found = getattr(faiss, name, None)
+            if isinstance(found, type) and issubclass(found, faiss.Index):
+                return found
+        elif name in _PLAIN.get(module, ()):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(
+            f"holds {module}.{name}: neither an index nor an array"
+        )
+
+
 def so_vits(path: str) -> Iterator[Entry]:
     """A feature_and_index.pkl: {speaker number: faiss index}. Rows in the
-    index's order."""
+    index's order: of more than 200,000 frames so-vits-svc has kept 10,000
+    centres, which `soft` does not need."""
     with open(path, "rb") as file:
-        found = pickle.load(file)
+        try:
+            found = _IndexUnpickler(file).load()
+        except ImportError:
+            raise
+        except Exception as error:  # pickle documents no end of them
+            raise InvalidArgument(
+                f"{path}: {error}", field="path", reason="NOT_SO_VITS"
+            ) from None
     if not isinstance(found, Mapping):
         raise InvalidArgument(
             f"{path}: holds {type(found).__name__}, not a dictionary of"
@@ -55,7 +100,7 @@ def so_vits(path: str) -> Iterator[Entry]:
 
 def kmeans(path: str) -> Iterator[Entry]:
     """A kmeans_10000.pt: {speaker: {"cluster_centers_": [n, dimension]}}. The
-    centres become the stored frames."""
+    centres become the stored frames; so-vits-svc took the nearest one, k=1."""
     import torch
 
     found = torch.load(path, map_location="cpu", weights_only=False)
