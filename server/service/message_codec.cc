@@ -64,6 +64,11 @@ class Scanner {
                        field->type() == FieldDescriptor::TYPE_MESSAGE;
     const bool text = field != nullptr && delimited &&
                       field->type() == FieldDescriptor::TYPE_STRING;
+    // Nothing that proto3 writes: inside one, fields would go uncounted.
+    if (WireFormatLite::GetTagWireType(tag) ==
+        WireFormatLite::WIRETYPE_START_GROUP) {
+      return Broken();
+    }
     if (!inner && !text) {
       return WireFormatLite::SkipField(&input_, tag) ? absl::OkStatus()
                                                      : Broken();

@@ -166,6 +166,10 @@ TEST(MessageCodecTest, MessagesThatWouldExplodeAreRefusedUnparsed) {
   v1::BlendRequest blend;
   EXPECT_EQ(ParseMessage(many, blend).code(),
             absl::StatusCode::kResourceExhausted);
+  std::string group = "\xc3\x3e";  // of no field that is known
+  for (int i = 0; i < 1'000; ++i) group += std::string("\x0a\x00", 2);
+  grpc::ByteBuffer grouped = Bytes(group + "\xc4\x3e");
+  EXPECT_EQ(DetailsOf(ParseMessage(grouped, blend)).field, "request");
   grpc::ByteBuffer large = Bytes(std::string(100, 'x'));
   v1::GetSpeakerRequest get;
   EXPECT_EQ(ParseMessage(large, get, 99).code(),
