@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -41,6 +42,19 @@ double LeastQuota(const std::string& mount, absl::string_view path) {
     path = path.substr(0, path.rfind('/'));
   }
   return least;
+}
+
+// The kernel refuses a mask that is shorter than its own.
+int CpusOfAffinity() {
+  constexpr size_t kMostCpus = size_t{1} << 20;
+  for (size_t size = CPU_SETSIZE; size <= kMostCpus; size *= 2) {
+    std::vector<cpu_set_t> set(size / CPU_SETSIZE);
+    const size_t bytes = set.size() * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, bytes, set.data()) == 0) {
+      return CPU_COUNT_S(bytes, set.data());
+    }
+  }
+  return static_cast<int>(std::thread::hardware_concurrency());
 }
 
 }  // namespace
@@ -82,10 +96,7 @@ double CpuQuota() {
 }
 
 int AvailableCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int cpus = 1;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = CPU_COUNT(&set);
+  const int cpus = CpusOfAffinity();
   return std::max(
       1, static_cast<int>(std::min<double>(cpus, std::ceil(CpuQuota()))));
 }
