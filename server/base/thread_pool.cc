@@ -41,14 +41,19 @@ bool ThreadPool::TasksWait() {
 }
 
 void ThreadPool::RunUrgent() {
-  Task task;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (urgent_.empty()) return;
-    task = std::move(urgent_.front());
-    urgent_.pop_front();
+  for (int i = 0; i < kUrgentInARow; ++i) {
+    const Task task = TakeUrgent();
+    if (task == nullptr) return;
+    task();
   }
-  task();
+}
+
+ThreadPool::Task ThreadPool::TakeUrgent() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (urgent_.empty()) return nullptr;
+  Task task = std::move(urgent_.front());
+  urgent_.pop_front();
+  return task;
 }
 
 ThreadPool::Task ThreadPool::TakeNext() {

@@ -38,7 +38,7 @@ class ThreadPool {
   bool SubmitIfIdle(Task task);
   // Whether there are other tasks than those, and no idle threads for them.
   bool TasksWait();
-  // Runs one urgent task that waits, if there is one, on the calling thread,
+  // Runs urgent tasks that wait, at most kUrgentInARow, on the calling thread,
   // which is one of the pool's: for long tasks, between two pieces.
   void RunUrgent();
   // Finishes what was submitted and joins the threads. Not from a task.
@@ -49,6 +49,8 @@ class ThreadPool {
   void Run(const std::string& name, ThreadPriority priority);
   // The next task; none: there is none. REQUIRES: mutex_.
   Task TakeNext();
+  // The next urgent one.
+  Task TakeUrgent();
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -100,10 +100,13 @@ TEST(ThreadPoolTest, LongTasksLetUrgentOnesPass) {
     (*pool).RunUrgent();  // no other is urgent
     order += '3';
   });
-  (*pool).Submit([&] { order += 'u'; });
   (*pool).Submit([&] { order += 'b'; }, ThreadPool::Urgency::kBulk);
+  for (int i = 0; i < ThreadPool::kUrgentInARow + 1; ++i) {
+    (*pool).Submit([&] { order += 'u'; });
+  }
   pool.Finish();
-  EXPECT_EQ(order, "1u23b");
+  EXPECT_EQ(order,
+            "1" + std::string(ThreadPool::kUrgentInARow, 'u') + "2u3b");
 }
 
 TEST(ThreadPoolTest, IdleThreadsAreGivenTasksAndBusyOnesAreNot) {
