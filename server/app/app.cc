@@ -33,6 +33,7 @@
 #include "server/service/search_rpc.h"
 #include "server/service/service_context.h"
 #include "server/service/transport/call_server.h"
+#include "server/service/voice_opener.h"
 
 namespace timbre {
 namespace {
@@ -105,8 +106,7 @@ class RunningApp : public App {
         {{"timeout_seconds", absl::ToDoubleSeconds(config_.drain_timeout)}});
     const absl::Time deadline = absl::Now() + config_.drain_timeout;
     health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
-    calls_->Drain();
-    calls_->WaitUntilIdle(config_.drain_timeout);
+    calls_->Drain(config_.drain_timeout);
     // Takes its time, so it goes beside what follows.
     std::thread endpoint_goes([this] { endpoint_.reset(); });
     // Clients that do not close their connections are cut off: none of them is
@@ -118,6 +118,7 @@ class RunningApp : public App {
     warmers_->Stop();
     io_->Stop();
     workers_->Stop();
+    opener_.reset();  // with what nobody will open any more
     // The last events of calls that were cut off may start operations too.
     calls_->WaitUntilIdle(kLastEvents);
     calls_->Stop();
@@ -197,6 +198,7 @@ class RunningApp : public App {
                                             ThreadPriority::kUrgent);
     io_ = std::make_unique<ThreadPool>("io", kIoThreads,
                                        ThreadPriority::kDeferred);
+    opener_ = std::make_unique<VoiceOpener>(*catalog_, *io_);
     warmers_ =
         std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
     builders_ = std::make_unique<ThreadPool>(
@@ -207,6 +209,7 @@ class RunningApp : public App {
                 .admission = admission_.get(),
                 .workers = workers_.get(),
                 .io = io_.get(),
+                .opener = opener_.get(),
                 .builders = builders_.get(),
                 .warmers = warmers_.get(),
                 .ticker = ticker_.get(),
@@ -335,6 +338,7 @@ class RunningApp : public App {
   std::unique_ptr<ProgressTicker> ticker_;
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<ThreadPool> io_;
+  std::unique_ptr<VoiceOpener> opener_;
   std::unique_ptr<ThreadPool> builders_;
   std::unique_ptr<ThreadPool> warmers_;
   Health health_;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
+#include "server/base/monotonic_clock.h"
 
 namespace timbre {
 namespace {
@@ -25,7 +26,7 @@ bool Exceeds(absl::Duration before, absl::Duration more, absl::Duration limit) {
 absl::StatusOr<Admission::Ticket> Admission::Enter(AdmissionLoad load) {
   // One slow message is one worker's, and does not shut out all others.
   load.work = std::min(load.work, limits_.work / 2);
-  last_ns_.store(absl::GetCurrentTimeNanos(), std::memory_order_relaxed);
+  last_ns_.store(absl::ToUnixNanos(MonotonicNow()), std::memory_order_relaxed);
   const uint64_t frames_before = frames_.fetch_add(load.frames);
   const uint64_t bytes_before = bytes_.fetch_add(load.bytes);
   const absl::Duration work_before = absl::Nanoseconds(

@@ -67,7 +67,7 @@ class Admission {
     return absl::Nanoseconds(frame_time_ns_.load(std::memory_order_relaxed));
   }
 
-  // When a message entered last.
+  // When a message entered last, by MonotonicNow.
   absl::Time last() const {
     return absl::FromUnixNanos(last_ns_.load(std::memory_order_relaxed));
   }

@@ -66,6 +66,11 @@ class BlendHandler : public ExchangeHandler {
                   .degradation = budget.degradation()};
   }
 
+  void Forget() override {
+    request_ = {};
+    response_ = {};
+  }
+
  private:
   absl::Status AcceptVoice() {
     const absl::string_view header = call().Metadata("timbre-speaker");

@@ -63,7 +63,7 @@ void BuildProgress::Set(BuildStage stage, double fraction) {
   Raise(share.begin + (share.end - share.begin) * fraction);
   if (stage == stage_.load()) return;
   const std::lock_guard<std::mutex> lock(mutex_);
-  const absl::Time now = absl::Now();
+  const absl::Time now = MonotonicNow();
   metrics_.ObserveBuildStage(static_cast<size_t>(stage_.load()),
                              now - stage_start_);
   stage_.store(stage);
@@ -77,7 +77,7 @@ v1::BuildResponse BuildProgress::Snapshot() const {
   progress.set_stage(ShareOf(stage_.load()).stage);
   progress.set_fraction(static_cast<float>(fraction_.load()));
   progress.set_frames(frames_);
-  const int64_t nanos = absl::ToInt64Nanoseconds(absl::Now() - start_);
+  const int64_t nanos = absl::ToInt64Nanoseconds(MonotonicNow() - start_);
   progress.mutable_elapsed()->set_seconds(nanos / 1'000'000'000);
   progress.mutable_elapsed()->set_nanos(
       static_cast<int32_t>(nanos % 1'000'000'000));
@@ -137,7 +137,7 @@ bool BuildProgress::ConfirmAlive(absl::Duration patience) {
 void BuildProgress::Complete(const v1::BuildResponse& last) {
   const std::lock_guard<std::mutex> lock(mutex_);
   metrics_.ObserveBuildStage(static_cast<size_t>(stage_.load()),
-                             absl::Now() - stage_start_);
+                             MonotonicNow() - stage_start_);
   completing_ = true;
   last_ = last;
   if (!writing_) call_.WriteAndFinish(Counted(last_));

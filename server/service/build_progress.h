@@ -9,8 +9,8 @@
 #include <thread>
 #include <unordered_map>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/base/monotonic_clock.h"
 #include "server/engine/build_observer.h"
 #include "server/metrics/server_metrics.h"
 #include "server/service/transport/call.h"
@@ -27,7 +27,7 @@ class BuildProgress {
   BuildProgress(Call& call, ServerMetrics& metrics)
       : call_(call),
         metrics_(metrics),
-        start_(absl::Now()),
+        start_(MonotonicNow()),
         stage_start_(start_) {}
 
   void SetExpectedFrames(uint64_t frames);

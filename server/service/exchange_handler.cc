@@ -13,7 +13,14 @@ namespace {
 // with room to spare.
 constexpr size_t kSmallBytes = (size_t{256} << 10) + 1024;
 
+// Larger ones are not kept for the next message to be parsed into: allocating
+// anew costs little beside their frames.
+constexpr size_t kMostKept = size_t{2} << 20;
+
 constexpr absl::Duration kInlineTime = absl::Microseconds(300);
+// After a longer pause the voice's frames may have left the page cache: nothing
+// for the thread that polls to wait for.
+constexpr absl::Duration kFresh = absl::Seconds(5);
 // At most assumed of a frame of a stream that is new: its voice may be another
 // one than those that set what is usual.
 constexpr absl::Duration kMostUnknown = absl::Milliseconds(1);
@@ -32,12 +39,14 @@ Interruption::~Interruption() { interrupted = false; }
 bool Interruption::UnderWay() { return interrupted; }
 
 void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
-  turns_.Begin();
-  received_ = absl::Now();
-  const size_t bytes = message.Length();
-  context().metrics->AddBytes(rpc(), bytes, 0);
-  urgency_ = bytes <= kSmallBytes ? ThreadPool::Urgency::kUrgent
-                                  : ThreadPool::Urgency::kBulk;
+  if (!turns_.Begin()) return call().Finish(DrainingError());
+  const absl::Time now = MonotonicNow();
+  const bool fresh = now - received_ < kFresh;
+  received_ = now;
+  bytes_ = message.Length();
+  context().metrics->AddBytes(rpc(), bytes_, 0);
+  urgency_ = bytes_ <= kSmallBytes ? ThreadPool::Urgency::kUrgent
+                                   : ThreadPool::Urgency::kBulk;
   const uint64_t frames = FramesIn(message);
   const bool known = frame_time_ != absl::InfiniteDuration();
   const absl::Duration frame_time =
@@ -47,12 +56,12 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   const bool urgent = urgency_ == ThreadPool::Urgency::kUrgent;
   auto ticket = context().admission->Enter(
       {.frames = frames,
-       .bytes = bytes,
+       .bytes = bytes_,
        .work = urgent ? frames * frame_time : absl::ZeroDuration()});
   if (!ticket.ok()) return call().Finish(ticket.status());
   ticket_ = *std::move(ticket);
   // A hand-over to a worker costs more than a few frames do.
-  if (urgent && pin_.pinned() && !CallServer::MoreWaits() &&
+  if (urgent && fresh && pin_.pinned() && !CallServer::MoreWaits() &&
       frames * frame_time_ < kInlineTime) {
     polling_ = true;
     return Process(message);
@@ -74,7 +83,7 @@ uint64_t ExchangeHandler::FramesIn(const grpc::ByteBuffer& message) const {
 
 absl::Status ExchangeHandler::InPieces(uint64_t rows, LatencyBudget& budget,
                                        Pieces::Work work) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   const auto pieces = std::make_shared<Pieces>(rows, budget, frame_cost_, work);
   do {
     if (call().cancelled()) pieces->Stop(absl::CancelledError(""));
@@ -83,7 +92,7 @@ absl::Status ExchangeHandler::InPieces(uint64_t rows, LatencyBudget& budget,
   } while (pieces->DoNext() && (LetOthersPass(), true));
   absl::Status status = pieces->Finish();
   time_in_pieces_ = pieces->spent();
-  wall_time_in_pieces_ = absl::Now() - start;
+  wall_time_in_pieces_ = MonotonicNow() - start;
   return status;
 }
 
@@ -97,15 +106,15 @@ void ExchangeHandler::LetOthersPass() {
 
 void ExchangeHandler::Process(grpc::ByteBuffer& message) {
   if (call().cancelled()) return;
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   const absl::Status status = Parse(message);
-  parsing_time_ = absl::Now() - start;
+  parsing_time_ = MonotonicNow() - start;
   if (!status.ok()) return call().Finish(status);
   if (!pin_.pinned()) {
     std::vector<Lease> leases;
     for (const WantedVoice& voice : pin_.wanted()) {
       Lease lease = context().catalog->FindLoaded(voice.speaker, voice.version);
-      if (lease == nullptr) return Open();
+      if (lease == nullptr) return Open({});
       leases.push_back(std::move(lease));
     }
     const absl::Status pinned = Pin(std::move(leases));
@@ -125,36 +134,42 @@ absl::Status ExchangeHandler::Pin(std::vector<Lease> leases) {
   return pin_.Pin(std::move(leases));
 }
 
-void ExchangeHandler::Open() {
-  context().io->Submit([this, keep = call().shared_from_this()] {
-    std::vector<Lease> leases;
-    for (const WantedVoice& voice : pin_.wanted()) {
-      auto lease = context().catalog->Acquire(voice.speaker, voice.version);
-      if (!lease.ok()) return call().Finish(lease.status());
-      leases.push_back(*std::move(lease));
-    }
-    const absl::Status pinned = Pin(std::move(leases));
-    if (!pinned.ok()) return call().Finish(pinned);
-    context().workers->Submit([this, keep] { Respond(); }, urgency_);
-  });
+void ExchangeHandler::Open(std::vector<Lease> leases) {
+  const size_t opened = leases.size();
+  if (opened < pin_.wanted().size()) {
+    const WantedVoice& voice = pin_.wanted()[opened];
+    return context().opener->Open(
+        voice.speaker, voice.version,
+        [this, keep = call().shared_from_this(),
+         leases = std::move(leases)](absl::StatusOr<Lease> lease) mutable {
+          if (!lease.ok()) return call().Finish(lease.status());
+          leases.push_back(*std::move(lease));
+          Open(std::move(leases));
+        });
+  }
+  const absl::Status pinned = Pin(std::move(leases));
+  if (!pinned.ok()) return call().Finish(pinned);
+  context().workers->Submit(
+      [this, keep = call().shared_from_this()] { Respond(); }, urgency_);
 }
 
 void ExchangeHandler::Respond() {
   if (call().cancelled()) return;
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   const absl::StatusOr<Answer> answer = Reply();
   if (!answer.ok()) return call().Finish(answer.status());
   // As if one thread had done it all.
-  LearnFrameTime(*answer,
-                 absl::Now() - start - wall_time_in_pieces_ + time_in_pieces_);
+  LearnFrameTime(
+      *answer, MonotonicNow() - start - wall_time_in_pieces_ + time_in_pieces_);
   context().metrics->ObserveMessage(rpc(), answer->nprobe_label, answer->rows,
-                                    absl::Now() - received_);
+                                    MonotonicNow() - received_);
   context().metrics->AddFrames(rpc(), answer->rows);
   if (answer->degradation != v1::DEGRADATION_UNSPECIFIED) {
     context().metrics->CountDegraded(
         rpc(), answer->degradation == v1::DEGRADATION_PASSED_THROUGH);
   }
   context().metrics->AddBytes(rpc(), 0, answer->message.Length());
+  if (std::max(bytes_, answer->message.Length()) > kMostKept) Forget();
   ticket_ = {};
   call().Write(answer->message);
 }
@@ -173,12 +188,12 @@ void ExchangeHandler::LearnFrameTime(const Answer& answer,
 
 absl::Status ExchangeHandler::Decode(const v1::Frames& frames,
                                      FrameBatch& batch) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   absl::Status status = DecodeFrames(frames, pin_.version().index->dimension(),
                                      *context().kernels, batch);
   element_bytes_ = BytesPerElement(batch.element_type);
   context().metrics->ObserveStage(rpc(), Stage::kDecode,
-                                  parsing_time_ + (absl::Now() - start));
+                                  parsing_time_ + (MonotonicNow() - start));
   return status;
 }
 
@@ -193,7 +208,7 @@ LatencyBudget ExchangeHandler::BudgetOf(const ResolvedSearch& search,
 }
 
 void ExchangeHandler::OnWritten() {
-  if (turns_.End()) return call().Finish(DrainingError());
+  turns_.End();
   call().Read();
 }
 

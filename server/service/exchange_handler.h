@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/base/monotonic_clock.h"
 #include "server/engine/blender.h"
 #include "server/service/admission.h"
 #include "server/service/frame_codec.h"
@@ -18,6 +18,7 @@
 #include "server/service/pieces.h"
 #include "server/service/rpc_handler.h"
 #include "server/service/transport/turns.h"
+#include "server/service/voice_opener.h"
 #include "server/service/voice_pin.h"
 
 namespace timbre {
@@ -49,8 +50,10 @@ class Interruption {
 class StageTimer {
  public:
   StageTimer(ServerMetrics& metrics, Rpc rpc, Stage stage)
-      : metrics_(metrics), rpc_(rpc), stage_(stage), start_(absl::Now()) {}
-  ~StageTimer() { metrics_.ObserveStage(rpc_, stage_, absl::Now() - start_); }
+      : metrics_(metrics), rpc_(rpc), stage_(stage), start_(MonotonicNow()) {}
+  ~StageTimer() {
+    metrics_.ObserveStage(rpc_, stage_, MonotonicNow() - start_);
+  }
   StageTimer(const StageTimer&) = delete;
   StageTimer& operator=(const StageTimer&) = delete;
 
@@ -87,6 +90,9 @@ class ExchangeHandler : public RpcHandler {
   virtual absl::Status Parse(grpc::ByteBuffer& bytes) = 0;
   // Answers the parsed message; pin() is pinned. On a worker.
   virtual absl::StatusOr<Answer> Reply() = 0;
+  // Frees what was kept of a message and its answer, which are large: hundreds
+  // of streams may wait for their clients.
+  virtual void Forget() = 0;
 
   // Decodes the frames of the parsed message for the pinned version.
   absl::Status Decode(const v1::Frames& frames, FrameBatch& batch);
@@ -119,15 +125,18 @@ class ExchangeHandler : public RpcHandler {
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
   void Process(grpc::ByteBuffer& message);
   void LearnFrameTime(const Answer& answer, absl::Duration took);
-  void Open();
+  // Opens the voices that are wanted after `leases`, which are open, pins them
+  // all and goes on.
+  void Open(std::vector<Lease> leases);
   absl::Status Pin(std::vector<Lease> leases);
   void Respond();
 
   VoicePin pin_;  // used by one task at a time
   ThreadPool::Urgency urgency_ = ThreadPool::Urgency::kUrgent;
   Admission::Ticket ticket_;  // of the message in work
+  size_t bytes_ = 0;          // of the message in work
   FrameCost frame_cost_;
-  absl::Time received_;          // the message in work
+  absl::Time received_;  // the message in work; or the one before, or never
   absl::Duration parsing_time_;  // of the message in work, like the next two
   absl::Duration time_in_pieces_;
   absl::Duration wall_time_in_pieces_;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
+#include "server/base/monotonic_clock.h"
 
 namespace timbre {
 namespace {
@@ -56,14 +56,14 @@ void Pieces::Leave() {
 bool Pieces::DoNext() {
   const std::optional<Piece> piece = Take();
   if (!piece) return false;
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   const absl::Status status = work_(*piece);
-  Give(*piece, status, absl::Now() - start);
+  Give(*piece, status, MonotonicNow() - start);
   return true;
 }
 
 std::optional<Piece> Pieces::Take() {
-  const absl::Time now = absl::Now();
+  const absl::Time now = MonotonicNow();
   const std::lock_guard<std::mutex> lock(mutex_);
   if (next_ == rows_ || !status_.ok()) return std::nullopt;
   const uint64_t left = rows_ - next_;

@@ -89,14 +89,14 @@ class ReflectionHandler : public CallHandler {
   void OnStart() override { call_.Read(); }
 
   void OnRequest(grpc::ByteBuffer message) override {
-    turns_.Begin();
+    if (!turns_.Begin()) return call_.Finish(DrainingError());
     context_.io->Submit(
         [this, keep = call_.shared_from_this(),
          message = std::move(message)]() mutable { Answer(message); });
   }
 
   void OnWritten() override {
-    if (turns_.End()) return call_.Finish(DrainingError());
+    turns_.End();
     call_.Read();
   }
 

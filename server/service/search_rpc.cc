@@ -60,6 +60,11 @@ class SearchHandler : public ExchangeHandler {
                   .degradation = budget.degradation()};
   }
 
+  void Forget() override {
+    request_ = {};
+    response_ = {};
+  }
+
  private:
   static absl::Status CheckSize(uint32_t k, uint64_t rows) {
     if (rows * k <= kMaxResults) return absl::OkStatus();

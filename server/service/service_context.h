@@ -17,6 +17,7 @@ namespace timbre {
 class Admission;
 class Health;
 class ProgressTicker;
+class VoiceOpener;
 
 struct BuildLimits {
   uint64_t max_frames = 0;      // 0: unlimited
@@ -32,6 +33,7 @@ struct ServiceContext {
   Admission* admission = nullptr;  // to `workers`
   ThreadPool* workers = nullptr;   // searches: never blocks
   ThreadPool* io = nullptr;        // may wait for the disk
+  VoiceOpener* opener = nullptr;   // on `io`
   ThreadPool* builders = nullptr;  // one build a thread
   ThreadPool* warmers = nullptr;   // see warm_up.h
   ProgressTicker* ticker = nullptr;

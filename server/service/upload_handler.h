@@ -7,8 +7,8 @@
 #include <mutex>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/base/monotonic_clock.h"
 #include "server/engine/build_observer.h"
 #include "server/service/admission.h"
 #include "server/service/message_codec.h"
@@ -87,7 +87,7 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
     // So long after the last message of a Search or Blend they have room left.
     constexpr absl::Duration kSearchesLinger = absl::Seconds(2);
     constexpr double kLeast = 0.1;  // so that a build ends some day
-    if (absl::Now() - context().admission->last() >= kSearchesLinger) {
+    if (MonotonicNow() - context().admission->last() >= kSearchesLinger) {
       return most;
     }
     return std::min<double>(

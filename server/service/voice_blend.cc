@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "absl/time/clock.h"
+#include "server/base/monotonic_clock.h"
 #include "server/base/status_macros.h"
 
 namespace timbre {
@@ -133,12 +133,12 @@ absl::Status VoiceBlend::BlendVoice(size_t voice,
   // Search looks at the store when the last tile is blended.
   return index.Search(
       part.frames, rows, settings, scratch.search, [&](const FoundTile& tile) {
-        const absl::Time found = absl::Now();
+        const absl::Time found = MonotonicNow();
         Blend(index, part.frames + tile.first * n, tile.count,
               {settings.k, tile.ids, tile.distances}, part.rates + tile.first,
               of.blend.settings, scratch.blend, part.out + tile.first * n,
               scratch.totals[voice]);
-        totals.blend_time += absl::Now() - found;
+        totals.blend_time += MonotonicNow() - found;
       });
 }
 

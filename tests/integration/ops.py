@@ -26,3 +26,10 @@ def peak_rss(pid):
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024
     raise AssertionError
+
+
+def queued_frames(server):
+    for line in scrape(server).splitlines():
+        if line.startswith("timbre_queued_frames "):
+            return float(line.split()[1])
+    raise AssertionError("no timbre_queued_frames")

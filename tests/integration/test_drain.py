@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from conftest import build_requests, details_of, pb, speech, to_frames, wait_for
-from ops import HEALTH, health
+from ops import HEALTH, health, queued_frames
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
@@ -35,6 +35,25 @@ def test_idle_streams_end_with_a_retry_hint_when_the_server_drains(
     assert details["reason"] == "DRAINING" and details["retry"].seconds >= 1
     requests.put(None)
     assert process.wait(timeout=10) == 0
+
+
+def test_a_call_that_is_complete_ends_well_though_the_server_drains(
+    new_server,
+):
+    server = new_server("--worker_threads=1")
+    server.build("last", speech(20_000, 64))
+    # So much that the signal comes while it is in work.
+    request = pb.SearchRequest(
+        speaker="last",
+        frames=to_frames(speech(20_000, 64)),
+        params=pb.SearchParams(k=8, nprobe=10_000),
+    )
+    call = server.retrieval.Search(iter([request]))
+    wait_for(lambda: queued_frames(server) > 0)
+    server.process.send_signal(signal.SIGTERM)
+    assert len(list(call)) == 1
+    assert call.code() == grpc.StatusCode.OK
+    assert server.process.wait(timeout=10) == 0
 
 
 def test_draining_ends_in_time_though_a_build_goes_on(new_server):

@@ -9,6 +9,7 @@ import pytest
 from conftest import (
     Server, details_of, ids_of, pb, speech, to_frames, wait_for,
 )
+from ops import queued_frames
 
 ROWS = 30_000
 LARGE = 3_000  # against ROWS frames exactly: some seconds on one thread
@@ -24,16 +25,6 @@ def busy_server(tmp_path_factory):
     server.build("slow", speech(ROWS, 256), index_factory="Flat")
     yield server
     assert server.stop() == 0
-
-
-def queued_frames(server):
-    import urllib.request
-
-    url = f"http://127.0.0.1:{server.metrics_port}/metrics"
-    for line in urllib.request.urlopen(url).read().decode().splitlines():
-        if line.startswith("timbre_queued_frames "):
-            return float(line.split()[1])
-    raise AssertionError("no timbre_queued_frames")
 
 
 def start_large(server):

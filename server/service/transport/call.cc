@@ -26,7 +26,9 @@ Call::Call(RawService& service, int index, grpc::ServerCompletionQueue& queue,
       listener_(std::move(listener)) {}
 
 Call::~Call() {
-  if (handler_ != nullptr) listener_(this, false);
+  if (handler_ == nullptr) return;
+  handler_.reset();  // first: who waits for the last call takes down the rest
+  listener_(this, false);
 }
 
 void Call::OnAccepted(bool ok) {

@@ -33,7 +33,7 @@ class CallHandler {
   virtual void OnRequestsEnd() = 0;
   // Write() has been taken by the transport.
   virtual void OnWritten() {}
-  // The server drains: end soon.
+  // The server drains: end soon. Comes again and again until the call ends.
   virtual void OnDrain() {}
   // The call has ended with `status`: CANCELLED where the client is gone or
   // its deadline has passed. Comes once for every call, last of all events but

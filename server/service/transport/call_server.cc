@@ -2,9 +2,11 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "server/base/monotonic_clock.h"
 #include "server/base/thread_priority.h"
 
 namespace timbre {
@@ -13,6 +15,10 @@ namespace {
 // Calls asked for in advance, per method and queue: a burst of new streams
 // finds them waiting.
 constexpr int kPostedCalls = 32;
+
+// How long a client that has its last answer may take to half-close as the
+// server drains, or a bit more.
+constexpr absl::Duration kRound = absl::Milliseconds(100);
 
 struct Completion {
   void* tag = nullptr;
@@ -96,7 +102,17 @@ void CallServer::OnCall(Call* call, bool accepted) {
   if (drain) call->Drain();
 }
 
-void CallServer::Drain() {
+void CallServer::Drain(absl::Duration timeout) {
+  const absl::Time end = MonotonicNow() + timeout;
+  absl::Duration left = timeout;
+  do {
+    TellDraining();
+    left = end - MonotonicNow();
+  } while (!WaitUntilIdle(std::clamp(left, absl::ZeroDuration(), kRound)) &&
+           left > absl::ZeroDuration());
+}
+
+void CallServer::TellDraining() {
   std::vector<std::shared_ptr<Call>> calls;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -18,8 +18,8 @@
 
 namespace timbre {
 
-// In this order: AddService, Register, (server built), Start, Drain,
-// WaitUntilIdle, (server shut down), Stop.
+// In this order: AddService, Register, (server built), Start, Drain, (server
+// shut down), WaitUntilIdle, Stop.
 class CallServer {
  public:
   // `pollers` threads, each with a queue of its own.
@@ -30,8 +30,9 @@ class CallServer {
                   std::vector<Call::HandlerFactory> factories);
   void Register(grpc::ServerBuilder& builder);
   void Start();
-  // Tells every call, and those that still come, that the server drains.
-  void Drain();
+  // Tells every call, and those that still come, that the server drains: again
+  // and again until all have ended, or `timeout` is over.
+  void Drain(absl::Duration timeout);
   // Whether all calls ended before `timeout`.
   bool WaitUntilIdle(absl::Duration timeout);
   void Stop();
@@ -46,6 +47,7 @@ class CallServer {
   };
 
   void OnCall(Call* call, bool accepted);
+  void TellDraining();
 
   const int pollers_;
   std::vector<Service> services_;

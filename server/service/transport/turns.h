@@ -3,35 +3,40 @@
 #define TIMBRE_SERVER_SERVICE_TRANSPORT_TURNS_H_
 
 #include <mutex>
+#include <utility>
 
 namespace timbre {
 
-// Thread-safe.
+// What is to become of the stream as the server drains: a client that has its
+// last answer is given the time from one Drain to the next to say that this was
+// all, so that a call that is complete ends well. Thread-safe.
 class Turns {
  public:
-  // A message has come: it will be answered.
-  void Begin() {
+  // A message has come. Whether it is to be answered: not as the server drains.
+  [[nodiscard]] bool Begin() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    in_work_ = true;
+    in_work_ = !draining_;
+    return in_work_;
   }
-  // Its answer was taken. Whether the stream is to end now, as the server
-  // drains, instead of reading on.
-  [[nodiscard]] bool End() {
+  // Its answer was taken; the stream is to be read on.
+  void End() {
     const std::lock_guard<std::mutex> lock(mutex_);
     in_work_ = false;
-    return draining_;
+    just_answered_ = true;
   }
-  // The server drains. Whether the stream is to end now: no message is in work.
+  // The server drains: comes again and again. Whether the stream is to end now:
+  // no message is in work, and none was answered since this came last.
   [[nodiscard]] bool Drain() {
     const std::lock_guard<std::mutex> lock(mutex_);
     draining_ = true;
-    return !in_work_;
+    return !in_work_ && !std::exchange(just_answered_, false);
   }
 
  private:
   std::mutex mutex_;
-  bool in_work_ = false;   // guarded by mutex_
-  bool draining_ = false;  // guarded by mutex_
+  bool in_work_ = false;        // guarded by mutex_, like what follows
+  bool just_answered_ = false;  // since the last Drain
+  bool draining_ = false;
 };
 
 }  // namespace timbre

@@ -1,0 +1,45 @@
+// Opens voices for streams: nobody waits for a voice on a thread.
+#ifndef TIMBRE_SERVER_SERVICE_VOICE_OPENER_H_
+#define TIMBRE_SERVER_SERVICE_VOICE_OPENER_H_
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/base/thread_pool.h"
+#include "server/catalog/catalog.h"
+
+namespace timbre {
+
+// After a restart hundreds of streams may ask for one voice at once: it is
+// opened for all of them by one thread of `io`, and the others go on with
+// builds, the catalog and other voices. Thread-safe.
+class VoiceOpener {
+ public:
+  using Done = std::function<void(absl::StatusOr<Lease>)>;
+
+  // Both must outlive it and what it was asked for.
+  VoiceOpener(Catalog& catalog, ThreadPool& io) : catalog_(catalog), io_(io) {}
+
+  // `done` is called on a thread of `io` with what Catalog::Acquire says.
+  void Open(const std::string& speaker, uint64_t version, Done done);
+
+ private:
+  using Voice = std::pair<std::string, uint64_t>;
+
+  void Acquire(const Voice& voice);
+
+  Catalog& catalog_;
+  ThreadPool& io_;
+  std::mutex mutex_;
+  // Who waits for a voice that is being opened; guarded by mutex_.
+  std::map<Voice, std::vector<Done>> waiting_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_VOICE_OPENER_H_
