@@ -77,12 +77,13 @@ absl::Status Run(BlendArguments& arguments) {
   const v1::SearchParams& search = result.effective.search();
   std::cout << absl::StrFormat(
       "%s: %d frames, version %s, index_rate %g, k %d, nprobe %d, k_factor "
-      "%g\nmean distance of the nearest frame %.2f, mean shift %.1f %%\n",
+      "%g%s\nmean distance of the nearest frame %.2f, mean shift %.1f %%\n",
       arguments.output, frames.rows,
       result.versions.empty() ? absl::StrCat(result.version)
                               : absl::StrJoin(result.versions, ", "),
       result.effective.index_rate(), search.k(), search.nprobe(),
-      search.k_factor(), result.mean_distance, result.mean_shift * 100);
+      search.k_factor(), result.versions.empty() ? "" : " (of the first voice)",
+      result.mean_distance, result.mean_shift * 100);
   return absl::OkStatus();
 }
 

@@ -17,6 +17,12 @@ struct CatalogArguments {
   std::string prefix;
 };
 
+void PrintWarnings(const std::string& what, const v1::SpeakerVersion& v) {
+  for (const std::string& warning : v.warnings()) {
+    std::cout << what << " " << v.version() << ": warning: " << warning << "\n";
+  }
+}
+
 absl::Status List(const CatalogArguments& arguments) {
   client::Client client = arguments.common.Connect();
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<v1::Speaker> speakers,
@@ -41,6 +47,11 @@ absl::Status List(const CatalogArguments& arguments) {
                     TimeText(v.create_time())});
   }
   PrintTable(rows);
+  for (const v1::Speaker& speaker : speakers) {
+    for (const v1::SpeakerVersion& v : speaker.versions()) {
+      PrintWarnings(absl::StrCat(speaker.speaker(), " version"), v);
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -73,10 +84,7 @@ void PrintSpeaker(const v1::Speaker& speaker, bool json) {
           v.version(), point.nprobe(), point.k_factor(), point.recall(),
           point.blend_error(), point.microseconds_per_frame());
     }
-    for (const std::string& warning : v.warnings()) {
-      std::cout << "version " << v.version() << ": warning: " << warning
-                << "\n";
-    }
+    PrintWarnings("version", v);
     for (const auto& [key, value] : v.labels()) {
       std::cout << "version " << v.version() << ": " << key << " = " << value
                 << "\n";

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +35,12 @@ struct CompareArguments {
   std::string html;
   uint64_t frames = 1000;
   float rate = 0.75F;
+};
+
+// One way to convert, and the frames that it has.
+struct Side {
+  Contender contender;
+  FrameMatrix rows;
 };
 
 FrameMatrix Rows(const FrameMatrix& from, uint64_t first, uint64_t count) {
@@ -80,8 +88,8 @@ void Judge(const FrameMatrix& rows, const FrameMatrix& queries,
       MeanRelativeError(RvcBlend(rows, queries, found, rate), queries);
 }
 
-absl::StatusOr<Contender> Local(const CompareArguments& arguments, uint32_t k,
-                                const FrameMatrix& queries) {
+absl::StatusOr<Side> Local(const CompareArguments& arguments, uint32_t k,
+                           const FrameMatrix& queries) {
   TIMBRE_ASSIGN_OR_RETURN(const client::IndexFile index,
                           client::IndexFile::Open(arguments.index_file));
   if (index.dimension() != queries.columns) {
@@ -93,7 +101,7 @@ absl::StatusOr<Contender> Local(const CompareArguments& arguments, uint32_t k,
     return InvalidField("index_file", "an inner-product index", "an L2 one");
   }
   Contender contender{.name = "local: " + index.Describe()};
-  TIMBRE_ASSIGN_OR_RETURN(const FrameMatrix rows, index.Read(0, index.rows()));
+  TIMBRE_ASSIGN_OR_RETURN(FrameMatrix rows, index.Read(0, index.rows()));
   TIMBRE_ASSIGN_OR_RETURN(const client::SearchResult found,
                           index.Search(queries, k));
   Judge(rows, queries, found, arguments.rate, contender);
@@ -102,17 +110,17 @@ absl::StatusOr<Contender> Local(const CompareArguments& arguments, uint32_t k,
     if (near.ok()) RvcBlend(rows, x, *near, arguments.rate);
     return near.status();
   }));
-  return contender;
+  return Side{std::move(contender), std::move(rows)};
 }
 
-absl::StatusOr<Contender> Remote(const CompareArguments& arguments,
-                                 const FrameMatrix& queries) {
+absl::StatusOr<Side> Remote(const CompareArguments& arguments,
+                            const FrameMatrix& queries) {
   client::Client client = arguments.common.Connect();
   TIMBRE_ASSIGN_OR_RETURN(
       const client::SearchResult found,
       client.Search(arguments.voice, arguments.params, queries));
   const client::VoiceRef voice{arguments.voice.speaker, found.version};
-  TIMBRE_ASSIGN_OR_RETURN(const FrameMatrix rows, client.ReadFrames(voice));
+  TIMBRE_ASSIGN_OR_RETURN(FrameMatrix rows, client.ReadFrames(voice));
   Contender contender{
       .name = absl::StrFormat(
           "timbre: %s version %d, nprobe %d, k_factor %g", voice.speaker,
@@ -128,7 +136,27 @@ absl::StatusOr<Contender> Remote(const CompareArguments& arguments,
     return live.Blend(x).status();
   }));
   TIMBRE_RETURN_IF_ERROR(live.Close());
-  return contender;
+  return Side{std::move(contender), std::move(rows)};
+}
+
+// The share of the index's frames, of some of them, that the voice has too, up
+// to the rounding of float16.
+double ShareHeld(const FrameMatrix& index, const FrameMatrix& voice) {
+  constexpr uint64_t kSample = 64;
+  const uint64_t count = std::min(kSample, index.rows);
+  FrameMatrix sample{.rows = count, .columns = index.columns};
+  for (uint64_t i = 0; i < count; ++i) {
+    const float* const row = index.row(i * index.rows / count);
+    sample.data.insert(sample.data.end(), row, row + index.columns);
+  }
+  const client::SearchResult nearest = ExactSearch(voice, sample, 1);
+  uint64_t held = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    const float norm = std::inner_product(sample.row(i), sample.row(i + 1),
+                                          sample.row(i), 0.0F);
+    held += nearest.distances.row(i)[0] <= 1e-5F * norm ? 1 : 0;
+  }
+  return static_cast<double>(held) / static_cast<double>(count);
 }
 
 void Print(const CompareArguments& arguments, uint64_t frames,
@@ -172,9 +200,16 @@ absl::Status Run(const CompareArguments& arguments) {
     return InvalidField("queries", "no frames", "at least 1");
   }
   const uint32_t k = arguments.params.k() != 0 ? arguments.params.k() : 8;
-  std::vector<Contender> contenders(2);
-  TIMBRE_ASSIGN_OR_RETURN(contenders[0], Local(arguments, k, queries));
-  TIMBRE_ASSIGN_OR_RETURN(contenders[1], Remote(arguments, queries));
+  TIMBRE_ASSIGN_OR_RETURN(const Side local, Local(arguments, k, queries));
+  TIMBRE_ASSIGN_OR_RETURN(const Side remote, Remote(arguments, queries));
+  if (const double share = ShareHeld(local.rows, remote.rows); share < 0.5) {
+    std::cerr << absl::StrFormat(
+        "timbre: warning: of the index's frames the voice has %.0f %%. Is it "
+        "of "
+        "another voice, or are frames reduced to centroids?\n",
+        100 * share);
+  }
+  const std::vector<Contender> contenders = {local.contender, remote.contender};
   Print(arguments, queries.rows, contenders);
   return WriteText(arguments.html,
                    ComparisonHtml(absl::StrCat(arguments.voice.speaker,

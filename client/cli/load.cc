@@ -70,7 +70,8 @@ absl::Status RunScenario(const std::string& name, LoadArguments& a) {
   std::cout << load::ToText(*report);
   TIMBRE_RETURN_IF_ERROR(
       WriteText(a.json_file, load::ToJson(*report).dump(1) + "\n"));
-  return WriteText(a.html_file, load::ToHtml(*report));
+  TIMBRE_RETURN_IF_ERROR(WriteText(a.html_file, load::ToHtml(*report)));
+  return load::CheckAnswered(*report);
 }
 
 void AddServerOptions(CLI::App& app, LoadArguments& a) {
@@ -82,16 +83,17 @@ void AddServerOptions(CLI::App& app, LoadArguments& a) {
   load::VoiceOptions& voices = a.scenario.voices;
   app.add_option("--speaker", voices.speakers,
                  "convert to this voice (may be repeated); else to load-00, "
-                 "load-01 ..., which are built where they are missing");
+                 "load-01 ..., which are built where they are missing, and "
+                 "stay");
   app.add_option("--voices", voices.count, "how many of those")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
-  app.add_option("--voice_frames", voices.frames, "of each that is built")
-      ->check(CLI::Range(1, 10'000'000))
-      ->capture_default_str();
-  app.add_option("--dimension", voices.dimension, "of each that is built")
-      ->check(CLI::Range(2, 4096))
-      ->capture_default_str();
+  app.add_option("--voice_frames", voices.frames,
+                 "of each; default 20000, or whatever is there")
+      ->check(CLI::Range(1, 10'000'000));
+  app.add_option("--dimension", voices.dimension,
+                 "of each; default 256, or whatever is there")
+      ->check(CLI::Range(2, 4096));
   app.add_option("--zipf", a.scenario.zipf,
                  "voice i is as frequent as 1 / i^zipf; 0: all alike")
       ->check(CLI::Range(0.0, 10.0))
@@ -110,7 +112,15 @@ void AddRunOptions(CLI::App& app, LoadArguments& a) {
                  "streams take them in turn")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
-  AddDuration(app, "--duration", a.scenario.duration, "of the measurement");
+  AddDuration(app, "--duration", a.scenario.duration,
+              "of the measurement, 100 ms at least")
+      ->check([](const std::string& given) {
+        absl::Duration duration;
+        return absl::ParseDuration(given, &duration) &&
+                       duration < absl::Milliseconds(100)
+                   ? given + " is less than 100ms"
+                   : std::string();
+      });
   AddDuration(app, "--warm_up", a.scenario.warm_up, "before it, not measured");
   app.add_option("--seed", a.scenario.seed, "of schedule and voices")
       ->capture_default_str();
@@ -197,7 +207,8 @@ void AddLoad(CLI::App& app, int* exit_code, const std::string& command) {
                  "of 1,000-frame messages")
       ->capture_default_str();
   mix.add_option("--build_frames", mixed->scenario.build_frames,
-                 "of the voice load-build, built again and again")
+                 "of the voice load-build, built again and again: every "
+                 "version stays, unless the server has --keep_versions")
       ->capture_default_str();
   mix.add_option("--cold_voices", mixed->scenario.cold_voices,
                  "the last so many voices, first used then (a server that has "

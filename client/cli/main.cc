@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
       "Exit codes: 0 done, 2 wrong command line, 3 bad input, 4 not found,\n"
       "5 try again later, 6 damaged data, 1 anything else.",
       "timbre"};
+  app.set_version_flag("--version", TIMBRE_VERSION);
   app.require_subcommand(1);
   int exit_code = 0;
   timbre::cli::AddBuild(app, &exit_code);

@@ -159,7 +159,10 @@ void GroupRun::OnFailed(const Message& message, const grpc::Status& status) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const ErrorDetails details = DetailsOf(error);
-    if (Measured(message)) ++result_.failed[details.reason];
+    if (Measured(message)) {
+      ++result_.failed[details.reason];
+      result_.explained.try_emplace(details.reason, error);
+    }
     at += details.retry_after ? absl::ToChronoNanoseconds(*details.retry_after)
                               : kRetryAfter;
     if (details.retry_after) not_before_[message.stream] = at;

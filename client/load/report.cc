@@ -85,7 +85,11 @@ void AppendGroup(std::string& out, const GroupResult& group) {
       group.reduced + group.passed_through, group.passed_through, group.checked,
       group.wrong);
   for (const auto& [status, count] : group.failed) {
-    absl::StrAppendFormat(&out, "    %d x %s\n", count, status);
+    const auto why = group.explained.find(status);
+    absl::StrAppendFormat(&out, "    %d x %s%s\n", count, status,
+                          why == group.explained.end()
+                              ? ""
+                              : absl::StrCat(": ", why->second.message()));
   }
   absl::StrAppendFormat(&out, "  %-22s %8s %8s %8s %8s %8s %8s\n",
                         "milliseconds", "p50", "p90", "p95", "p99", "p99.9",
@@ -131,6 +135,19 @@ std::string ToText(const Report& report) {
     absl::StrAppend(&out, "capacity: ", *report.capacity, " streams\n");
   }
   return out;
+}
+
+absl::Status CheckAnswered(const Report& report) {
+  for (const Phase& phase : report.phases) {
+    for (const GroupResult& group : phase.groups) {
+      if (!group.answered.empty()) continue;
+      if (!group.explained.empty()) return group.explained.begin()->second;
+      return absl::DeadlineExceededError(
+          absl::StrCat(phase.name, ": no message was answered"));
+    }
+    if (report.capacity) break;
+  }
+  return absl::OkStatus();
 }
 
 json ToJson(const Report& report) {

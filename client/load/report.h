@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "client/load/results.h"
 #include "client/load/server_side.h"
 
@@ -39,6 +40,9 @@ struct Report {
   std::optional<uint32_t> capacity;  // of scenario step, in streams
 };
 
+// Why nothing was answered, if a phase (of `step`: the first) has a group whose
+// messages all failed.
+absl::Status CheckAnswered(const Report& report);
 std::string ToText(const Report& report);
 nlohmann::json ToJson(const Report& report);
 // `text` between tags or inside of quotes.

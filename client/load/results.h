@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace timbre::load {
 
 // One answered message.
@@ -33,6 +35,8 @@ struct GroupResult {
   // By reason: "OVERLOADED" ...; "BACKING_OFF" was not sent, because the server
   // had asked the stream to wait.
   std::map<std::string, uint64_t> failed;
+  // By reason: the first failure's status.
+  std::map<std::string, absl::Status> explained;
 
   uint64_t failures() const {
     uint64_t sum = 0;

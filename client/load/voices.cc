@@ -15,18 +15,36 @@ namespace {
 constexpr uint64_t kFirstSeed = 100;
 constexpr uint64_t kFramesPerMessage = 1000;
 
-// The dimension of the active version; nothing if there is no such voice.
-absl::StatusOr<std::optional<uint32_t>> DimensionOf(client::Client& client,
-                                                    const std::string& name) {
+constexpr uint64_t kUsualFrames = 20'000;
+constexpr uint32_t kUsualDimension = 256;
+
+struct Size {
+  uint64_t frames;
+  uint32_t dimension;
+};
+
+// Of the active version; nothing if there is no such voice.
+absl::StatusOr<std::optional<Size>> SizeOf(client::Client& client,
+                                           const std::string& name) {
   const auto speaker = client.GetSpeaker(name);
   if (speaker.status().code() == absl::StatusCode::kNotFound) {
     return std::nullopt;
   }
   TIMBRE_RETURN_IF_ERROR(speaker.status());
   for (const v1::SpeakerVersion& version : speaker->versions()) {
-    if (version.active()) return version.dimension();
+    if (version.active()) return Size{version.frames(), version.dimension()};
   }
   return std::nullopt;
+}
+
+// `wanted` 0: whatever there is.
+absl::Status Check(const std::string& option, uint64_t wanted,
+                   const std::string& name, uint64_t there) {
+  if (wanted == 0 || wanted == there) return absl::OkStatus();
+  return InvalidField(
+      option, absl::StrCat(wanted),
+      absl::StrCat(there, ", as ", name,
+                   " is already: leave the option out, or delete the voice"));
 }
 
 }  // namespace
@@ -65,28 +83,32 @@ absl::StatusOr<Voices> PrepareVoices(
   }
   Voices voices;
   for (size_t i = 0; i < names.size(); ++i) {
-    TIMBRE_ASSIGN_OR_RETURN(std::optional<uint32_t> dimension,
-                            DimensionOf(client, names[i]));
-    if (!dimension && !options.speakers.empty()) {
+    TIMBRE_ASSIGN_OR_RETURN(std::optional<Size> size, SizeOf(client, names[i]));
+    if (!size && !options.speakers.empty()) {
       return MakeError(absl::StatusCode::kNotFound, "SPEAKER_NOT_FOUND",
                        absl::StrCat("--speaker=", names[i],
                                     ": no such voice with an active version"));
     }
-    if (!dimension) {
-      say(absl::StrCat("building ", names[i], ", ", options.frames,
-                       " frames of ", options.dimension, " numbers"));
-      client::FeatureSynth synth(kFirstSeed + i, options.dimension);
+    if (!size) {
+      size = {options.frames != 0 ? options.frames : kUsualFrames,
+              options.dimension != 0 ? options.dimension : kUsualDimension};
+      say(absl::StrCat("building ", names[i], ", ", size->frames, " frames of ",
+                       size->dimension, " numbers"));
+      client::FeatureSynth synth(kFirstSeed + i, size->dimension);
       TIMBRE_RETURN_IF_ERROR(
-          BuildVoice(client, names[i], synth.Next(options.frames)));
-      dimension = options.dimension;
+          BuildVoice(client, names[i], synth.Next(size->frames)));
     }
-    if (i > 0 && *dimension != voices.dimension) {
+    TIMBRE_RETURN_IF_ERROR(
+        Check("--dimension", options.dimension, names[i], size->dimension));
+    TIMBRE_RETURN_IF_ERROR(
+        Check("--voice_frames", options.frames, names[i], size->frames));
+    if (i > 0 && size->dimension != voices.dimension) {
       return InvalidField(
           "--speaker", names[i],
-          absl::StrCat("voices of one dimension; it has ", *dimension, ", ",
-                       names[0], " has ", voices.dimension));
+          absl::StrCat("voices of one dimension; it has ", size->dimension,
+                       ", ", names[0], " has ", voices.dimension));
     }
-    voices.dimension = *dimension;
+    voices.dimension = size->dimension;
     voices.voices.push_back({names[i]});
   }
   return voices;

@@ -15,8 +15,8 @@ namespace timbre::load {
 struct VoiceOptions {
   std::vector<std::string> speakers;  // use these; empty: make `count`
   uint32_t count = 4;                 // load-00, load-01 ...
-  uint64_t frames = 20'000;           // of each one that is made
-  uint32_t dimension = 256;           // of those that are made
+  uint64_t frames = 0;     // of each; 0: 20,000 of those that are made
+  uint32_t dimension = 0;  // of each; 0: 256 of those that are made
 };
 
 struct Voices {
@@ -26,8 +26,8 @@ struct Voices {
 
 // The voices named (NOT_FOUND if one is missing), or load-00 ...: those that
 // the server does not have are built of synthetic speech (FeatureSynth), which
-// `say` is told; those that are there are taken as they are. INVALID_ARGUMENT
-// where dimensions differ.
+// `say` is told. INVALID_ARGUMENT where those that are there are not as the
+// options say, or of different dimensions.
 absl::StatusOr<Voices> PrepareVoices(
     client::Client& client, const VoiceOptions& options,
     const std::function<void(const std::string&)>& say);

@@ -108,12 +108,24 @@ def test_two_names_never_become_one_speaker(client):
         ("..x", "x"),
         ("[Kit] v2", "kit-v2"),
         ("日本", "speaker-cf2abf0c"),
-        ("a" * 90, "a" * 63),
+        ("a" * 63, "a" * 63),
+        ("a" * 90, "a" * 54 + "-6b2ec791"),
         ("...", "speaker"),
     ],
 )
 def test_slugs_are_names_that_the_server_takes(name, expected):
     assert timbre.slug(name) == expected
+
+
+def test_a_comparison_with_another_voice_is_warned_of(
+    client, alice, queries
+):
+    index = timbre.compat.faiss_index("alice", client)
+    rows = index.reconstruct_n(0, index.ntotal)
+    assert compare.share_held(rows[::-1], rows.astype("f2")) == 1
+    client.build("somebody", speech(300, DIMENSION, seed=77))
+    with pytest.warns(UserWarning, match="the voice has 0 %"):
+        compare.compare(client.speaker("somebody"), index, queries)
 
 
 def test_exact_search_is_exact(alice, queries):

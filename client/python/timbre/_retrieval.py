@@ -219,6 +219,7 @@ class _Info:
     def __init__(self, asked: Any) -> None:
         self._effective = asked
         self._version = 0
+        self._versions: tuple[int, ...] = ()
         self._degradation = 0
         self._rows = 0
         self._distance = 0.0
@@ -235,6 +236,7 @@ class _Info:
         self._degradation = max(self._degradation, response.degradation)
 
     def sum_up(self, response: Any, rows: int) -> None:
+        self._versions = tuple(response.versions)
         self._rows += rows
         self._distance += rows * response.mean_distance
         self._shift += rows * response.mean_shift
@@ -248,6 +250,7 @@ class _Info:
             **self._common(),
             mean_distance=self._distance / rows,
             mean_shift=self._shift / rows,
+            versions=self._versions,
         )
 
     def _common(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import statistics
 import time
+import warnings
 from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
@@ -77,7 +78,8 @@ def compare(
       k, rate: as in Voice.blend. nprobe: the voice's; 0: its default.
 
     Returns:
-      The local way and the remote one.
+      The local way and the remote one. Warns where the two hardly share a
+      frame.
     """
     metrics = (getattr(index, "metric_type", 1), voice.info.metric)
     if metrics not in ((1, "l2"), (1, "unspecified")):
@@ -100,10 +102,27 @@ def compare(
     distances, ids, info = voice.search(x, k, nprobe=nprobe, info=True)
     shown = f"timbre, nprobe {info.nprobe}, k_factor {info.k_factor:g}"
     found = index.search(x, k)
+    rows = voice.frames()
+    share = share_held(big_npy, rows)
+    if share < 0.5:
+        warnings.warn(
+            f"of the index's frames the voice has {100 * share:.0f} %: is it"
+            " of another voice, or are frames reduced to centroids?",
+            stacklevel=2,
+        )
     return [
         _judge(name, x, big_npy, found[0], found[1], rate, local),
-        _judge(shown, x, voice.frames(), distances, ids, rate, remote),
+        _judge(shown, x, rows, distances, ids, rate, remote),
     ]
+
+
+def share_held(frames: np.ndarray, rows: np.ndarray) -> float:
+    """The share of `frames`, of 64 of them, that are among `rows` too, up to
+    the rounding of float16."""
+    sample = frames[np.linspace(0, len(frames) - 1, 64).astype(int)]
+    distances, _ = exact_search(rows, sample, 1)
+    norms = np.square(sample.astype(np.float64)).sum(axis=1)
+    return float(np.mean(distances[:, 0] <= 1e-5 * norms))
 
 
 def _judge(

@@ -19,7 +19,8 @@ class SearchInfo:
 
     Attributes:
       version: the version of the voice that was searched; 0 for mixed voices.
-      k, nprobe, k_factor: what was really used.
+      k, nprobe, k_factor: what was really used; of mixed voices for the first
+        one (where they are left to the defaults, each has its own).
       degradation: "" as asked, "reduced" to keep the latency budget,
         "passed_through" the frames came back as they were (blend alone).
     """
@@ -36,6 +37,7 @@ class BlendInfo(SearchInfo):
     """How a blend was done.
 
     Attributes:
+      versions: of mixed voices, in their order; empty for one voice.
       mean_distance: mean distance of the nearest frame, in the index's metric.
       mean_shift: mean of |out - in| / |in|: 0 says that nothing changed.
       late: there was no answer within the latency budget, and the frames came
@@ -45,6 +47,7 @@ class BlendInfo(SearchInfo):
     mean_distance: float = 0.0
     mean_shift: float = 0.0
     late: bool = False
+    versions: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
