@@ -247,14 +247,22 @@ def load_overload(server, seconds):
 
 
 def load_mixed(server, seconds):
-    server.stop()  # so that voices are closed
-    server.start()
-    report = timbre_load(
-        server, "mixed", "--streams=300", "--offline_streams=0",
-        "--build_frames=200000", "--cold_voices=10",
-        f"--duration={seconds}s",
-    )
-    yield from alone_and_beside(report, "a build and loads")
+    """The pair of phases whose ratio is the median of five: a p99 of seconds
+    rests on some hundred messages."""
+    pairs = []
+    for _ in range(5):
+        server.stop()  # so that voices are closed
+        server.start()
+        report = timbre_load(
+            server, "mixed", "--streams=300", "--offline_streams=0",
+            "--build_frames=200000", "--cold_voices=10",
+            f"--duration={seconds}s",
+        )
+        pairs.append(alone_and_beside(report, "a build and loads"))
+    pairs.sort(key=lambda pair: pair[1]["ratio"])
+    quiet, mixed = pairs[len(pairs) // 2]
+    yield quiet
+    yield mixed | {"ratios": [pair[1]["ratio"] for pair in pairs]}
 
 
 def load_quota(server, seconds):
@@ -279,10 +287,8 @@ def alone_and_beside(report, what):
     """The two phases of a mixed load."""
     quiet = load_row("live alone", report, phase=0)
     mixed = load_row(f"live beside {what}", report, phase=1)
-    yield quiet
-    yield mixed | {
-        "ratio": mixed["latency_ms"]["p99"] / quiet["latency_ms"]["p99"]
-    }
+    ratio = mixed["latency_ms"]["p99"] / quiet["latency_ms"]["p99"]
+    return quiet, mixed | {"ratio": ratio}
 
 
 LOADS = {"roundtrip": load_roundtrip, "offline": load_offline,
@@ -308,6 +314,8 @@ def line(row):
         )
         return text + (f"; p99 {row['ratio']:.1f} times that of live alone"
                        if "ratio" in row else "") + (
+            f" ({row['ratios'][0]:.1f}-{row['ratios'][-1]:.1f})"
+            if "ratios" in row else "") + (
             f"; goodput {row['goodput']:.0%} of the peak"
             if "goodput" in row else "")
     if row["what"] == "cpu":
