@@ -189,6 +189,11 @@ def load_row(what, report, phase=-1):
         "served_per_second": group["frames_per_message"] / group["seconds"]
         * sum(h["count"] for h in phase["server"]["blend"]),
         "server_cores": phase["server"]["cpu_cores"],
+        # From receipt to answer, of most messages' nprobe.
+        "server_p99_ms": max(
+            phase["server"]["blend"], key=lambda h: h["count"],
+            default={"p99_ms": 0},
+        )["p99_ms"],
         "generator_cores": phase["generator_cores"],
     }
 
@@ -310,7 +315,8 @@ def line(row):
             f"{row['frames_per_second']:.0f} frames/s, p50 {ms['p50']:.2f}, "
             f"p99 {ms['p99']:.2f}, p99.9 {ms['p99.9']:.2f} ms; "
             f"failed {sum(row['failed'].values())}, late {row['late']}; "
-            f"server {row['server_cores']:.2f} cores"
+            f"server {row['server_cores']:.2f} cores, its own p99"
+            f" {row['server_p99_ms']:.2f} ms"
         )
         return text + (f"; p99 {row['ratio']:.1f} times that of live alone"
                        if "ratio" in row else "") + (
