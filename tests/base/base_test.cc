@@ -105,8 +105,7 @@ TEST(ThreadPoolTest, LongTasksLetUrgentOnesPass) {
     (*pool).Submit([&] { order += 'u'; });
   }
   pool.Finish();
-  EXPECT_EQ(order,
-            "1" + std::string(ThreadPool::kUrgentInARow, 'u') + "2u3b");
+  EXPECT_EQ(order, "1" + std::string(ThreadPool::kUrgentInARow, 'u') + "2u3b");
 }
 
 TEST(ThreadPoolTest, IdleThreadsAreGivenTasksAndBusyOnesAreNot) {

@@ -21,9 +21,18 @@ def scrape(server):
         return response.read().decode()
 
 
+def rss(pid):
+    return _memory(pid, "VmRSS")
+
+
 def peak_rss(pid):
+    return _memory(pid, "VmHWM")
+
+
+def _memory(pid, what):
+    """Bytes, of a line of the process's status."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
+        if line.startswith(what):
             return int(line.split()[1]) * 1024
     raise AssertionError
 

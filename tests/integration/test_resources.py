@@ -1,15 +1,16 @@
 """Disk, memory and builders: what there is too little of."""
 
 import os
+import queue
 import subprocess
 
 import grpc
 import pytest
 
 from conftest import (
-    BIN, Server, build_requests, details_of, pb, speech, wait_for,
+    BIN, Server, build_requests, details_of, pb, speech, to_frames, wait_for,
 )
-from ops import peak_rss
+from ops import peak_rss, rss
 
 
 def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path):
@@ -98,6 +99,28 @@ def test_compressed_bombs_are_refused_before_they_are_inflated(new_server):
         )
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert peak_rss(server.process.pid) < 150e6
+
+
+def test_streams_that_wait_keep_no_large_messages(new_server):
+    server = new_server("--worker_threads=1")
+    server.build("waits", speech(20, 64))
+    request = pb.BlendRequest(
+        speaker="waits", frames=to_frames(speech(30_000, 64))  # 7.7 MB
+    )
+    waiting = []
+    for streams in range(40):
+        requests = queue.Queue()
+        requests.put(request)
+        stream = server.retrieval.Blend(iter(requests.get, None))
+        next(stream)
+        waiting.append((requests, stream))
+        if streams == 4:  # everything is in use that one at a time needs
+            before = rss(server.process.pid)
+    # The last 35 would have kept their message and its answer.
+    assert rss(server.process.pid) - before < 35 * 7.7e6
+    for requests, stream in waiting:
+        requests.put(None)
+        assert list(stream) == []
 
 
 @pytest.mark.parametrize(
