@@ -290,6 +290,7 @@ class RunningApp : public App {
   void AddService(const std::string& name,
                   const std::vector<NewHandler>& handlers) {
     std::vector<Call::HandlerFactory> factories;
+    factories.reserve(handlers.size());
     for (const NewHandler make : handlers) {
       factories.push_back(Bind(make, context_));
     }

@@ -67,10 +67,9 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
     return Process(message);
   }
   polling_ = false;
-  context().workers->Submit(
-      [this, keep = call().shared_from_this(),
-       message = std::move(message)]() mutable { Process(message); },
-      urgency_);
+  context().workers->Submit([this, keep = call().shared_from_this(),
+                             message]() mutable { Process(message); },
+                            urgency_);
 }
 
 // About: what is in a message shows when it is parsed, which is work too.

@@ -90,9 +90,8 @@ class ReflectionHandler : public CallHandler {
 
   void OnRequest(grpc::ByteBuffer message) override {
     if (!turns_.Begin()) return call_.Finish(DrainingError());
-    context_.io->Submit(
-        [this, keep = call_.shared_from_this(),
-         message = std::move(message)]() mutable { Answer(message); });
+    context_.io->Submit([this, keep = call_.shared_from_this(),
+                         message]() mutable { Answer(message); });
   }
 
   void OnWritten() override {
