@@ -130,6 +130,7 @@ absl::StatusOr<std::vector<GroupResult>> Run(const RunOptions& options,
   TIMBRE_ASSIGN_OR_RETURN(const GroupRun::Stubs stubs, Connect(options));
   grpc::CompletionQueue queue;
   std::vector<std::unique_ptr<GroupRun>> runs;
+  runs.reserve(groups.size());
   for (const Group& group : groups) {
     runs.push_back(
         std::make_unique<GroupRun>(group, options.dimension, stubs, queue,

@@ -383,7 +383,7 @@ absl::Status Catalog::RemoveVersionDir(const std::string& speaker,
   TIMBRE_ASSIGN_OR_RETURN(const std::shared_ptr<Staging> trash,
                           Staging::Create(options_.data_dir, speaker, 0));
   const std::string to = absl::StrCat(trash->directory(), "/", version);
-  const absl::Status status = RenameDurably(from, to);
+  absl::Status status = RenameDurably(from, to);
   std::error_code error;
   // Renamed but not synced is gone for everyone but a crash.
   if (!status.ok() && !std::filesystem::exists(to, error)) return status;

@@ -28,6 +28,7 @@ std::vector<float> MeanOf(std::span<const float> vectors, size_t n) {
     for (size_t j = 0; j < n; ++j) sum[j] += vectors[i + j];
   }
   std::vector<float> mean;
+  mean.reserve(n);
   const double count = static_cast<double>(vectors.size()) / n;
   for (const double x : sum) mean.push_back(static_cast<float>(x / count));
   return mean;
