@@ -205,8 +205,7 @@ absl::Status Run(const CompareArguments& arguments) {
   if (const double share = ShareHeld(local.rows, remote.rows); share < 0.5) {
     std::cerr << absl::StrFormat(
         "timbre: warning: of the index's frames the voice has %.0f %%. Is it "
-        "of "
-        "another voice, or are frames reduced to centroids?\n",
+        "of another voice, or are frames reduced to centroids?\n",
         100 * share);
   }
   const std::vector<Contender> contenders = {local.contender, remote.contender};

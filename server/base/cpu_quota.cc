@@ -8,7 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -20,18 +19,17 @@ namespace {
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
-std::string FirstLine(const std::string& path) {
-  const auto text = ReadFile(path);
-  return text.ok() ? std::string(absl::StripAsciiWhitespace(*text)) : "";
+// Empty where there is no such file.
+std::string TextOf(const std::string& path) {
+  return ReadFile(path).value_or("");
 }
 
 // Of one cgroup, whichever version it is of.
 double QuotaOf(const std::string& directory) {
-  return std::min(
-      ParseCpuMax(FirstLine(absl::StrCat(directory, "/cpu.max"))),
-      ParseCpuMax(absl::StrCat(
-          FirstLine(absl::StrCat(directory, "/cpu.cfs_quota_us")), " ",
-          FirstLine(absl::StrCat(directory, "/cpu.cfs_period_us")))));
+  return std::min(ParseCpuMax(TextOf(absl::StrCat(directory, "/cpu.max"))),
+                  ParseCpuMax(absl::StrCat(
+                      TextOf(absl::StrCat(directory, "/cpu.cfs_quota_us")), " ",
+                      TextOf(absl::StrCat(directory, "/cpu.cfs_period_us")))));
 }
 
 // Of the cgroup at mount + path and all around it.
@@ -60,7 +58,8 @@ int CpusOfAffinity() {
 }  // namespace
 
 double ParseCpuMax(const std::string& text) {
-  const std::vector<std::string> words = absl::StrSplit(text, ' ');
+  const std::vector<std::string> words =
+      absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
   double quota = 0;
   double period = 0;
   if (words.size() != 2 || !absl::SimpleAtod(words[0], &quota) ||
@@ -91,8 +90,7 @@ double CpuQuota(const std::string& membership, const std::string& root) {
 }
 
 double CpuQuota() {
-  const auto membership = ReadFile("/proc/self/cgroup");
-  return CpuQuota(membership.ok() ? *membership : "", "/sys/fs/cgroup");
+  return CpuQuota(TextOf("/proc/self/cgroup"), "/sys/fs/cgroup");
 }
 
 int AvailableCpus() {

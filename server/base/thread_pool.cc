@@ -50,9 +50,13 @@ void ThreadPool::RunUrgent() {
 
 ThreadPool::Task ThreadPool::TakeUrgent() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (urgent_.empty()) return nullptr;
-  Task task = std::move(urgent_.front());
-  urgent_.pop_front();
+  return TakeFirst(urgent_);
+}
+
+ThreadPool::Task ThreadPool::TakeFirst(std::deque<Task>& tasks) {
+  if (tasks.empty()) return nullptr;
+  Task task = std::move(tasks.front());
+  tasks.pop_front();
   return task;
 }
 
@@ -60,11 +64,7 @@ ThreadPool::Task ThreadPool::TakeNext() {
   const bool bulk =
       !bulk_.empty() && (urgent_.empty() || urgent_in_a_row_ == kUrgentInARow);
   urgent_in_a_row_ = bulk || bulk_.empty() ? 0 : urgent_in_a_row_ + 1;
-  std::deque<Task>& tasks = bulk ? bulk_ : urgent_.empty() ? extra_ : urgent_;
-  if (tasks.empty()) return nullptr;
-  Task task = std::move(tasks.front());
-  tasks.pop_front();
-  return task;
+  return TakeFirst(bulk ? bulk_ : urgent_.empty() ? extra_ : urgent_);
 }
 
 void ThreadPool::Stop() {

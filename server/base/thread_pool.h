@@ -49,7 +49,9 @@ class ThreadPool {
   void Run(const std::string& name, ThreadPriority priority);
   // The next task; none: there is none. REQUIRES: mutex_.
   Task TakeNext();
-  // The next urgent one.
+  // The first of `tasks`; none: there is none. REQUIRES: mutex_.
+  static Task TakeFirst(std::deque<Task>& tasks);
+  // The next urgent one. Takes mutex_.
   Task TakeUrgent();
 
   std::mutex mutex_;

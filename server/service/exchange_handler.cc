@@ -45,15 +45,13 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   received_ = now;
   bytes_ = message.Length();
   context().metrics->AddBytes(rpc(), bytes_, 0);
-  urgency_ = bytes_ <= kSmallBytes ? ThreadPool::Urgency::kUrgent
-                                   : ThreadPool::Urgency::kBulk;
   const uint64_t frames = FramesIn(message);
   const bool known = frame_time_ != absl::InfiniteDuration();
   const absl::Duration frame_time =
       known ? frame_time_
             : std::min(kMostUnknown, context().admission->usual_frame_time());
   // Large messages may wait longer; small ones do not wait for them.
-  const bool urgent = urgency_ == ThreadPool::Urgency::kUrgent;
+  const bool urgent = urgency() == ThreadPool::Urgency::kUrgent;
   auto ticket = context().admission->Enter(
       {.frames = frames,
        .bytes = bytes_,
@@ -69,7 +67,12 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
   polling_ = false;
   context().workers->Submit([this, keep = call().shared_from_this(),
                              message]() mutable { Process(message); },
-                            urgency_);
+                            urgency());
+}
+
+ThreadPool::Urgency ExchangeHandler::urgency() const {
+  return bytes_ <= kSmallBytes ? ThreadPool::Urgency::kUrgent
+                               : ThreadPool::Urgency::kBulk;
 }
 
 // About: what is in a message shows when it is parsed, which is work too.
@@ -96,7 +99,7 @@ absl::Status ExchangeHandler::InPieces(uint64_t rows, LatencyBudget& budget,
 }
 
 void ExchangeHandler::LetOthersPass() {
-  if (urgency_ == ThreadPool::Urgency::kUrgent || Interruption::UnderWay()) {
+  if (urgency() == ThreadPool::Urgency::kUrgent || Interruption::UnderWay()) {
     return;
   }
   const Interruption interruption;
@@ -123,7 +126,7 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message) {
     // New parameters: who knows what it takes.
     polling_ = false;
     return context().workers->Submit(
-        [this, keep = call().shared_from_this()] { Respond(); }, urgency_);
+        [this, keep = call().shared_from_this()] { Respond(); }, urgency());
   }
   Respond();
 }
@@ -149,7 +152,7 @@ void ExchangeHandler::Open(std::vector<Lease> leases) {
   const absl::Status pinned = Pin(std::move(leases));
   if (!pinned.ok()) return call().Finish(pinned);
   context().workers->Submit(
-      [this, keep = call().shared_from_this()] { Respond(); }, urgency_);
+      [this, keep = call().shared_from_this()] { Respond(); }, urgency());
 }
 
 void ExchangeHandler::Respond() {
@@ -177,7 +180,7 @@ void ExchangeHandler::Respond() {
 void ExchangeHandler::LearnFrameTime(const Answer& answer,
                                      absl::Duration took) {
   if (answer.rows == 0) return;
-  const bool telling = urgency_ == ThreadPool::Urgency::kUrgent &&
+  const bool telling = urgency() == ThreadPool::Urgency::kUrgent &&
                        answer.degradation == v1::DEGRADATION_UNSPECIFIED &&
                        took > absl::ZeroDuration();
   frame_time_ =

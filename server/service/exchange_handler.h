@@ -122,6 +122,8 @@ class ExchangeHandler : public RpcHandler {
                       [](float weight) { return weight > 0; });
     return std::max<uint64_t>(1, static_cast<uint64_t>(heard));
   }
+  // Of the message in work.
+  ThreadPool::Urgency urgency() const;
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
   void Process(grpc::ByteBuffer& message);
   void LearnFrameTime(const Answer& answer, absl::Duration took);
@@ -131,8 +133,7 @@ class ExchangeHandler : public RpcHandler {
   absl::Status Pin(std::vector<Lease> leases);
   void Respond();
 
-  VoicePin pin_;  // used by one task at a time
-  ThreadPool::Urgency urgency_ = ThreadPool::Urgency::kUrgent;
+  VoicePin pin_;              // used by one task at a time
   Admission::Ticket ticket_;  // of the message in work
   size_t bytes_ = 0;          // of the message in work
   FrameCost frame_cost_;

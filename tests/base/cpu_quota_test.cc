@@ -31,8 +31,8 @@ class CpuQuotaTest : public ::testing::Test {
 };
 
 TEST_F(CpuQuotaTest, CpuMaxIsUnderstood) {
-  EXPECT_DOUBLE_EQ(ParseCpuMax("150000 100000"), 1.5);
-  EXPECT_EQ(ParseCpuMax("max 100000"), kUnlimited);
+  EXPECT_DOUBLE_EQ(ParseCpuMax("150000 100000\n"), 1.5);
+  EXPECT_EQ(ParseCpuMax("max 100000\n"), kUnlimited);
   EXPECT_EQ(ParseCpuMax("-1 100000"), kUnlimited);
   EXPECT_EQ(ParseCpuMax("inf 100000"), kUnlimited);
   EXPECT_EQ(ParseCpuMax("nonsense"), kUnlimited);

@@ -104,12 +104,10 @@ void CallServer::OnCall(Call* call, bool accepted) {
 
 void CallServer::Drain(absl::Duration timeout) {
   const absl::Time end = MonotonicNow() + timeout;
-  absl::Duration left = timeout;
   do {
     TellDraining();
-    left = end - MonotonicNow();
-  } while (!WaitUntilIdle(std::clamp(left, absl::ZeroDuration(), kRound)) &&
-           left > absl::ZeroDuration());
+  } while (!WaitUntilIdle(std::min(kRound, end - MonotonicNow())) &&
+           MonotonicNow() < end);
 }
 
 void CallServer::TellDraining() {
