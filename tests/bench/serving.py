@@ -39,6 +39,7 @@ import time
 
 import cpu_cgroup
 import engine
+import loads
 import worker
 
 BIN = engine.ROOT / "build" / "bin"
@@ -164,166 +165,13 @@ def measure_cpu(server, client, faiss, nprobe, rounds):
     }
 
 
-def timbre_load(server, scenario, *options, nprobe=4):
-    """The report of one `timbre load`."""
-    with tempfile.TemporaryDirectory() as directory:
-        report = pathlib.Path(directory) / "report.json"
-        subprocess.run(
-            [BIN / "timbre", "load", scenario, f"--server={server.address}",
-             "--voices=20", "--voice_frames=100000", f"--nprobe={nprobe}",
-             f"--json={report}", *options],
-            check=True, stdout=subprocess.DEVNULL,
-        )
-        return json.loads(report.read_text())
-
-
-def load_row(what, report, phase=-1):
-    phase = report["phases"][phase]
-    group = phase["groups"][0]
-    return {
-        "what": what, "streams": group["streams"],
-        "frames_per_second": group["frames_per_second"],
-        "latency_ms": group["latency_ms"], "late": group["late"],
-        "failed": group["failed"], "checked": group["checked"],
-        # By when it was answered, not by when it was due.
-        "served_per_second": group["frames_per_message"] / group["seconds"]
-        * sum(h["count"] for h in phase["server"]["blend"]),
-        "server_cores": phase["server"]["cpu_cores"],
-        # From receipt to answer, of most messages' nprobe.
-        "server_p99_ms": max(
-            phase["server"]["blend"], key=lambda h: h["count"],
-            default={"p99_ms": 0},
-        )["p99_ms"],
-        "generator_cores": phase["generator_cores"],
-    }
-
-
-def socket_floor(frames=16, dimension=256):
-    """Two bare sockets that bounce as many bytes."""
-    us = float(subprocess.run(
-        [BIN / "socket_floor", str(frames * dimension * 4)],
-        check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout)
-    return {"what": "bare sockets", "frames": frames, "us": us}
-
-
-def load_roundtrip(server, seconds):
-    yield socket_floor()
-    one = ("offline", "--streams=1", "--frames=16", f"--duration={seconds}s")
-    yield load_row("round trip", timbre_load(server, *one, nprobe=8))
-    yield load_row("round trip, a stream each",
-                   timbre_load(server, *one, "--new_streams", nprobe=8))
-    yield load_row(
-        "round trip after 2 s",
-        timbre_load(server, "idle", "--streams=5", "--frames=16",
-                    f"--duration={seconds}s", nprobe=8),
-    )
-
-
-def load_offline(server, seconds):
-    yield load_row(
-        "offline", timbre_load(server, "offline", f"--duration={seconds}s")
-    )
-
-
-def load_live(server, seconds):
-    for streams in (500, 1000, 2000):
-        yield load_row("live", timbre_load(
-            server, "live", f"--streams={streams}", f"--duration={seconds}s"
-        ))
-    report = timbre_load(server, "step", "--streams=1000", "--step=1.1")
-    yield load_row("capacity", report, phase=max(0, len(report["phases"]) - 2))
-
-
-def load_overload(server, seconds):
-    """Ten times what the server can do: with all lists probed, so that the
-    generator beside it needs little of the two cores."""
-    peak = load_row("peak, all lists", timbre_load(
-        server, "offline", "--streams=8", "--frames=16",
-        f"--duration={seconds}s", nprobe=1024))
-    yield peak
-    streams = round(10 * peak["frames_per_second"] / 16 / 4)
-    flood = load_row("ten times that", timbre_load(
-        server, "live", f"--streams={streams}", f"--duration={seconds}s",
-        "--warm_up=5s", nprobe=1024))
-    yield flood | {
-        "goodput": flood["served_per_second"] / peak["served_per_second"]
-    }
-
-
-def load_mixed(server, seconds):
-    """The pair of phases whose ratio is the median of five: a p99 of seconds
-    rests on some hundred messages."""
-    pairs = []
-    for _ in range(5):
-        server.stop()  # so that voices are closed
-        server.start()
-        report = timbre_load(
-            server, "mixed", "--streams=300", "--offline_streams=0",
-            "--build_frames=200000", "--cold_voices=10",
-            f"--duration={seconds}s",
-        )
-        pairs.append(alone_and_beside(report, "a build and loads"))
-    pairs.sort(key=lambda pair: pair[1]["ratio"])
-    quiet, mixed = pairs[len(pairs) // 2]
-    yield quiet
-    yield mixed | {"ratios": [pair[1]["ratio"] for pair in pairs]}
-
-
-def load_quota(server, seconds):
-    """Builds have to leave searches something of a small quota."""
-    for cpus in (1, 1.5):
-        server.stop()
-        with cpu_cgroup.cpu_cgroup(cpus) as cgroup:
-            server.start(cgroup)
-            try:
-                report = timbre_load(
-                    server, "mixed", "--streams=100", "--offline_streams=0",
-                    "--build_frames=200000", "--cold_voices=0",
-                    f"--duration={seconds}s",
-                )
-            finally:
-                server.stop()
-        yield from alone_and_beside(report, f"a build, quota {cpus}")
-    server.start()
-
-
-def alone_and_beside(report, what):
-    """The two phases of a mixed load."""
-    quiet = load_row("live alone", report, phase=0)
-    mixed = load_row(f"live beside {what}", report, phase=1)
-    ratio = mixed["latency_ms"]["p99"] / quiet["latency_ms"]["p99"]
-    return quiet, mixed | {"ratio": ratio}
-
-
-LOADS = {"roundtrip": load_roundtrip, "offline": load_offline,
-         "live": load_live, "overload": load_overload, "mixed": load_mixed,
-         "quota": load_quota}
-
-
 def line(row):
-    if row["what"] == "bare sockets":
-        return f"bare sockets, {row['frames']} frames: p50 {row['us']:.0f} us"
+    if row["what"] == "bare sockets" or "latency_ms" in row:
+        return loads.line(row)
     if row["what"] == "worker":
         return (f"{row['frames']} frames, {row['contender']}: "
                 f"{row['ms']:.2f} ms, {row['of_local']:.2f} of local; "
                 f"client's CPU {row['cpu_ms']:.2f} ms")
-    if "latency_ms" in row:
-        ms = row["latency_ms"]
-        text = (
-            f"{row['what']}: {row['streams']} streams, "
-            f"{row['frames_per_second']:.0f} frames/s, p50 {ms['p50']:.2f}, "
-            f"p99 {ms['p99']:.2f}, p99.9 {ms['p99.9']:.2f} ms; "
-            f"failed {sum(row['failed'].values())}, late {row['late']}; "
-            f"server {row['server_cores']:.2f} cores, its own p99"
-            f" {row['server_p99_ms']:.2f} ms"
-        )
-        return text + (f"; p99 {row['ratio']:.1f} times that of live alone"
-                       if "ratio" in row else "") + (
-            f" ({row['ratios'][0]:.1f}-{row['ratios'][-1]:.1f})"
-            if "ratios" in row else "") + (
-            f"; goodput {row['goodput']:.0%} of the peak"
-            if "goodput" in row else "")
     if row["what"] == "cpu":
         return (
             f"nprobe {row['nprobe']}: server {row['server_cpu_us']:.1f} us of "
@@ -371,14 +219,14 @@ def cpu_rows(server, voice, rounds):
 
 def load_parts(parts, seconds):
     """Rows of what timbre load runs."""
-    if not parts & set(LOADS):
+    if not parts & set(loads.ALL):
         return
     directory = engine.VOICES / "serving"
     directory.mkdir(parents=True, exist_ok=True)
     server = Server(directory, engine.Voice(100_000, 256, 1024))
     try:
         server.start()
-        for name, run in LOADS.items():
+        for name, run in loads.ALL.items():
             if name in parts:
                 yield from run(server, seconds)
     finally:
@@ -386,7 +234,7 @@ def load_parts(parts, seconds):
 
 
 def main():
-    every = ["open", "start", "cpu", "worker", *LOADS]
+    every = ["open", "start", "cpu", "worker", *loads.ALL]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--rounds", type=int, default=7)
