@@ -34,18 +34,22 @@ Entry = tuple[str, np.ndarray]
 
 
 # What pickles of arrays and plain objects are made with.
-_PLAIN = {
-    "builtins": {"bytearray", "complex", "frozenset", "object", "set"},
-    "collections": {"OrderedDict"},
+_PLAIN: dict[str, set[str]] = {
     "_codecs": {"encode"},
-    "__builtin__": {"bytearray", "complex", "frozenset", "object", "set"},
-    "copy_reg": {"_reconstructor"},
-    "copyreg": {"_reconstructor"},
+    "collections": {"OrderedDict"},
     "numpy": {"dtype", "ndarray"},
-    "numpy.core.multiarray": {"_reconstruct", "scalar"},
-    "numpy.core.numeric": {"_frombuffer"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.numeric": {"_frombuffer"},
+    **dict.fromkeys(
+        ("builtins", "__builtin__"),
+        {"bytearray", "complex", "frozenset", "object", "set"},
+    ),
+    **dict.fromkeys(("copyreg", "copy_reg"), {"_reconstructor"}),
+    **dict.fromkeys(
+        ("numpy.core.multiarray", "numpy._core.multiarray"),
+        {"_reconstruct", "scalar"},
+    ),
+    **dict.fromkeys(
+        ("numpy.core.numeric", "numpy._core.numeric"), {"_frombuffer"}
+    ),
 }
 
 
