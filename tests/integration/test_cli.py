@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 
 import numpy as np
@@ -85,6 +86,10 @@ def test_synthetic_features_are_the_same_for_the_same_seed(run, tmp_path):
     )
     assert x == y and len(x) == 3
     assert sum(len(np.load(f)) for f in (tmp_path / "x").iterdir()) == 1200
+
+
+def test_version(run):
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--version").stdout)
 
 
 def test_health(run):

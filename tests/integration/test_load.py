@@ -135,6 +135,20 @@ def test_what_is_wrong_is_said(server):
     missing = load(server, "live", "--speaker=nobody", code=4)
     assert "--speaker=nobody" in missing.stderr
     assert "1x" in load(server, "live", "--period=1x", code=2).stderr
+    assert "100ms" in load(
+        server, "live", code=2, defaults=("--duration=0s",)
+    ).stderr
+    wider = load(server, "live", code=3, defaults=("--dimension=32",))
+    assert "--dimension: 32" in wider.stderr and "load-00" in wider.stderr
+
+
+def test_a_run_without_an_answer_fails_as_its_messages_did(server):
+    done = load(server, "live", "--rpc=search", "--k=1025", code=3)
+    assert re.search(r"\d+ x INVALID_FIELD: params\.k: 1025", done.stdout)
+    assert "params.k: 1025" in done.stderr
+
+
+def test_a_server_that_is_away_is_said():
     away = subprocess.run(
         [BIN / "timbre", "load", "live", "--server=127.0.0.1:1"],
         capture_output=True, text=True, timeout=60,
