@@ -1,5 +1,6 @@
 // timbre load SCENARIO
 #include <chrono>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 
@@ -48,7 +49,16 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& name,
                    absl::FormatDuration(absl::FromChrono(value))));
 }
 
+// By default all threads of a process that wait for gRPC share one epoll set,
+// and a thread that builds a voice takes the answers of live streams from their
+// sockets too, at its own priority. With poll each waits for its own sockets.
+void PollSeparately() {
+  constexpr int kKeepWhatIsSet = 0;
+  setenv("GRPC_POLL_STRATEGY", "poll", kKeepWhatIsSet);
+}
+
 absl::Status RunScenario(const std::string& name, LoadArguments& a) {
+  PollSeparately();
   load::ScenarioOptions& scenario = a.scenario;
   scenario.server = a.common.server;
   scenario.group.name = name == "offline" || name == "idle" ? name : "live";
@@ -203,8 +213,8 @@ void AddLoad(CLI::App& app, int* exit_code, const std::string& command) {
                  "of 1,000-frame messages")
       ->capture_default_str();
   mix.add_option("--build_frames", mixed->scenario.build_frames,
-                 "of the voice load-build, built again and again: every "
-                 "version stays, unless the server has --keep_versions")
+                 "of the voice load-build, built again and again; removed "
+                 "at the end")
       ->capture_default_str();
   mix.add_option("--cold_voices", mixed->scenario.cold_voices,
                  "the last so many voices, first used then (a server that has "

@@ -28,8 +28,9 @@ constexpr auto kPatience = std::chrono::seconds(5);
 class Sender {
  public:
   Sender(std::vector<std::unique_ptr<GroupRun>>& groups,
-         Clock::time_point start, Clock::time_point end, uint64_t seed)
-      : groups_(groups), start_(start), end_(end) {
+         Clock::time_point start, Clock::time_point end,
+         const RunOptions& options)
+      : groups_(groups), start_(start), end_(end), priority_(options.priority) {
     for (size_t i = 0; i < groups.size(); ++i) {
       const Group& group = groups[i]->group();
       groups[i]->SetSendLater([this, i](Clock::time_point at, uint32_t stream) {
@@ -37,7 +38,8 @@ class Sender {
       });
       schedules_.emplace_back();
       if (group.period.count() > 0) {
-        schedules_[i].emplace(group.streams, group.period, group.poisson, seed);
+        schedules_[i].emplace(group.streams, group.period, group.poisson,
+                              options.seed);
         AddArrival(i);
         continue;
       }
@@ -75,7 +77,7 @@ class Sender {
 
   void SendAll() {
     prctl(PR_SET_TIMERSLACK, 1);  // not 50 us late
-    SetThreadPriority(ThreadPriority::kUrgent);
+    SetThreadPriority(priority_);
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
       const Clock::time_point next =
@@ -97,6 +99,7 @@ class Sender {
   std::vector<std::unique_ptr<GroupRun>>& groups_;
   const Clock::time_point start_;
   const Clock::time_point end_;
+  const ThreadPriority priority_;
   std::vector<std::optional<ArrivalSchedule>> schedules_;
   std::mutex mutex_;
   std::condition_variable added_;
@@ -140,13 +143,13 @@ absl::StatusOr<std::vector<GroupResult>> Run(const RunOptions& options,
   const Window window{start + options.warm_up,
                       start + options.warm_up + options.duration};
   for (const auto& run : runs) run->SetWindow(window);
-  std::thread poller([&queue] {
-    SetThreadPriority(ThreadPriority::kUrgent);
+  std::thread poller([&queue, &options] {
+    SetThreadPriority(options.priority);
     void* tag = nullptr;
     bool ok = false;
     while (queue.Next(&tag, &ok)) static_cast<Event*>(tag)->Complete(ok);
   });
-  Sender sender(runs, start, window.end, options.seed);
+  Sender sender(runs, start, window.end, options);
   std::this_thread::sleep_until(window.begin);
   if (options.on_begin) options.on_begin();
   sender.Join();

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "client/load/group.h"
 #include "client/load/results.h"
+#include "server/base/thread_priority.h"
 
 namespace timbre::load {
 
@@ -20,6 +21,7 @@ struct RunOptions {
   std::chrono::nanoseconds warm_up{0};  // before the measurement
   std::chrono::nanoseconds duration{0};
   uint64_t seed = 1;
+  ThreadPriority priority = ThreadPriority::kUrgent;  // of the threads
   // Called when the measurement begins and ends, if given.
   std::function<void()> on_begin;
   std::function<void()> on_end;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <mutex>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -36,8 +37,9 @@ double OwnCpuSeconds() {
 // Measures phases against one server.
 class Bench {
  public:
-  Bench(const std::string& scenario, const ScenarioOptions& options)
-      : options_(options), client_(options.server) {
+  Bench(const std::string& scenario, const ScenarioOptions& options,
+        ThreadPriority priority = ThreadPriority::kUrgent)
+      : options_(options), priority_(priority), client_(options.server) {
     report_.scenario = scenario;
   }
 
@@ -89,6 +91,7 @@ class Bench {
                          .warm_up = options_.warm_up,
                          .duration = options_.duration,
                          .seed = options_.seed,
+                         .priority = priority_,
                          .on_begin =
                              [&] {
                                before = ScrapeOrNothing();
@@ -147,6 +150,7 @@ class Bench {
   }
 
   const ScenarioOptions& options_;
+  const ThreadPriority priority_;
   client::Client client_;
   std::string metrics_;
   Voices voices_;
@@ -173,30 +177,40 @@ class Disturbance {
     threads_.emplace_back([this] { Build(); });
     threads_.emplace_back([this, first_cold] { Open(first_cold); });
   }
-  // What was done.
-  std::vector<std::string> Stop() {
+
+  // Also removes what was built. What was done; the first error, if there was
+  // one: it ended all of this.
+  absl::StatusOr<std::string> Stop() {
     stop_.store(true);
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
-    return {absl::StrFormat(
-        "meanwhile %d builds of %d frames (the last one "
-        "may have ended later), %d voices opened, %d "
-        "errors",
-        builds_.load(), options_.build_frames, opened_.load(), errors_.load())};
+    if (builds_ > 0) error_.Update(bench_.client().DeleteSpeaker(kBuilt));
+    TIMBRE_RETURN_IF_ERROR(error_);
+    return absl::StrFormat(
+        "meanwhile %d builds of %d frames (the last one may have ended later), "
+        "%d voices opened",
+        builds_, options_.build_frames, opened_);
   }
 
  private:
-  void Count(const absl::Status& status, std::atomic<int>& done) {
-    ++(status.ok() ? done : errors_);
-    if (!status.ok()) options_.say(std::string(status.message()));
+  static constexpr char kBuilt[] = "load-build";
+
+  // Whether to go on.
+  bool Count(const absl::Status& status, int& done) {
+    if (status.ok()) {
+      ++done;
+    } else {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      error_.Update(status);
+      stop_.store(true);
+    }
+    return !stop_.load();
   }
 
   // Elsewhere in reality, both of them: what is measured does not wait for it.
   void Build() {
     SetThreadPriority(ThreadPriority::kDeferred);
-    while (!stop_.load()) {
-      Count(BuildVoice(bench_.client(), "load-build", frames_), builds_);
-      if (errors_.load() > 0) return;
+    while (Count(BuildVoice(bench_.client(), kBuilt, frames_), builds_)) {
     }
   }
 
@@ -215,9 +229,10 @@ class Disturbance {
   const ScenarioOptions& options_;
   const client::FrameMatrix frames_;
   std::atomic<bool> stop_{false};
-  std::atomic<int> builds_{0};
-  std::atomic<int> opened_{0};
-  std::atomic<int> errors_{0};
+  int builds_ = 0;  // of its thread
+  int opened_ = 0;  // of its thread
+  std::mutex mutex_;
+  absl::Status error_;  // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 
@@ -235,7 +250,9 @@ absl::StatusOr<Report> RunSingle(const std::string& name,
 }
 
 absl::StatusOr<Report> RunMixed(const ScenarioOptions& options) {
-  Bench bench("mixed", options);
+  // Builds take every CPU of the server. What measures beside them would wait
+  // for its own turn, and clients elsewhere do not.
+  Bench bench("mixed", options, ThreadPriority::kForemost);
   TIMBRE_RETURN_IF_ERROR(bench.Prepare());
   const size_t voices = bench.voices().voices.size();
   if (options.cold_voices >= voices) {
@@ -256,9 +273,10 @@ absl::StatusOr<Report> RunMixed(const ScenarioOptions& options) {
   if (offline.streams > 0) groups.push_back(bench.WithVoices(offline, warm));
   Disturbance disturbance(bench, options, warm);
   const absl::Status measured = bench.Measure("mixed", groups);
-  const std::vector<std::string> notes = disturbance.Stop();
+  const absl::StatusOr<std::string> done = disturbance.Stop();
   TIMBRE_RETURN_IF_ERROR(measured);
-  bench.report().phases.back().notes = notes;
+  TIMBRE_RETURN_IF_ERROR(done.status());
+  bench.report().phases.back().notes = {*done};
   return std::move(bench.report());
 }
 

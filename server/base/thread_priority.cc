@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint64_t kUrgentSliceNs = 100'000;
 constexpr auto kTurn = std::chrono::microseconds(50);
+constexpr int kForemostNiceness = -10;
 constexpr int kDeferredNiceness = 5;
 constexpr int kBackgroundNiceness = 10;  // where SCHED_IDLE is not allowed
 
@@ -32,20 +33,26 @@ void SetNiceness(int niceness) {
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
 }
 
+void SetShortSlice() {
+  SchedAttributes attributes{.policy = SCHED_OTHER, .runtime = kUrgentSliceNs};
+  // The niceness stays.
+  attributes.nice =
+      getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
+  syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 }  // namespace
 
 void SetThreadPriority(ThreadPriority priority) {
   const sched_param none{};
   switch (priority) {
-    case ThreadPriority::kUrgent: {
-      SchedAttributes attributes{.policy = SCHED_OTHER,
-                                 .runtime = kUrgentSliceNs};
-      // What the thread inherited stays.
-      attributes.nice =
-          getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
-      syscall(SYS_sched_setattr, 0, &attributes, 0);
+    case ThreadPriority::kForemost:
+      SetNiceness(kForemostNiceness);
+      SetShortSlice();
       return;
-    }
+    case ThreadPriority::kUrgent:
+      SetShortSlice();
+      return;
     case ThreadPriority::kNormal:
       return;
     case ThreadPriority::kDeferred:

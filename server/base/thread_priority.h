@@ -7,6 +7,9 @@
 namespace timbre {
 
 enum class ThreadPriority : uint8_t {
+  // Before the other threads of the machine too, where the process may
+  // (CAP_SYS_NICE); else as kUrgent. For what measures others beside them.
+  kForemost,
   // Answers within a millisecond: when it wakes it does not wait for the end
   // of another thread's time slice (a slice of 0.1 ms of its own, on Linux 6.12
   // and newer).

@@ -89,10 +89,19 @@ def test_mixed_measures_live_twice(new_server, tmp_path):
     sound(live)
     sound(offline)
     assert offline["name"] == "offline"
-    builds = re.search(r"(\d+) builds.* (\d+) voices opened, 0 errors",
+    builds = re.search(r"(\d+) builds.* (\d+) voices opened",
                        mixed["notes"][0])
     assert int(builds[1]) >= 1 and int(builds[2]) == 1
-    assert server.versions("load-build")
+    assert not server.versions("load-build")
+
+
+def test_mixed_says_so_where_nothing_can_be_built(new_server):
+    server = new_server()
+    load(server, "live", "--streams=1")
+    server.stop()
+    full = new_server("--min_free_disk=1000000000000000")
+    out = load(full, "mixed", "--streams=10", "--cold_voices=1", code=5)
+    assert "--min_free_disk" in out.stderr
 
 
 def test_step_stops_where_the_objective_breaks(server, tmp_path):
