@@ -6,7 +6,8 @@
           in messages of 1,000 frames, beside what faiss's search alone takes
           of the same queries, in turns
 
-  worker  a block of 16 and of 3,000 frames, from Python: RVC's local faiss and
+  worker  a block of 16 (in a loop, and every 50 ms) and of 3,000 frames, from
+          Python: RVC's local faiss and
           numpy (nprobe 1), this server over TCP and a Unix socket (nprobe 8),
           and a service of Python's grpcio and faiss (nprobe 8), in turns
 
@@ -169,7 +170,8 @@ def line(row):
     if row["what"] == "bare sockets" or "latency_ms" in row:
         return loads.line(row)
     if row["what"] == "worker":
-        return (f"{row['frames']} frames, {row['contender']}: "
+        pace = f" every {1e3 * row['pause_s']:.0f} ms" if row["pause_s"] else ""
+        return (f"{row['frames']} frames{pace}, {row['contender']}: "
                 f"{row['ms']:.2f} ms, {row['of_local']:.2f} of local; "
                 f"client's CPU {row['cpu_ms']:.2f} ms")
     if row["what"] == "cpu":

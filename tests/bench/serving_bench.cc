@@ -7,9 +7,9 @@
 //   serving_bench blend SERVER SPEAKER QUERIES
 //       blends on demand, over one stream. A command is a JSON object a line:
 //       nprobe, batch (frames a message), messages, whole (each over a stream
-//       of its own, cut and pipelined); the answer one too: us, microseconds a
-//       frame of wall time; median_us and cpu_us, of a message: its wall time,
-//       and the client's processor time.
+//       of its own, cut and pipelined), pause_s (before each); the answer one
+//       too: us, microseconds a frame of wall time; median_us and cpu_us, of a
+//       message: its wall time, and the client's processor time.
 //
 // tests/bench/serving.py runs it.
 #include <signal.h>
@@ -138,10 +138,12 @@ json Blend(client::Client& client, client::BlendStream& stream,
   const size_t batch = command["batch"];
   const size_t messages = command["messages"];
   const bool whole = command.value("whole", false);
+  const std::chrono::duration<double> pause(command.value("pause_s", 0.0));
   std::vector<double> times;
   const double cpu_before = CpuMicroseconds();
   for (size_t i = 0; i < messages; ++i) {
     const FrameMatrix frames = Rows(queries, i * batch, batch);
+    if (pause.count() > 0) std::this_thread::sleep_for(pause);
     const auto start = Clock::now();
     if (whole) {
       OrFail(client.Blend({command["speaker"]}, options, frames));

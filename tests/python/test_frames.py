@@ -1,5 +1,7 @@
 """Arrays and tensors on their way to the wire and back."""
 
+import warnings
+
 import numpy as np
 import pytest
 import timbre
@@ -42,6 +44,19 @@ def test_bad_rows_are_found(dtype, bad):
 def test_magnitudes_above_the_limit_are_bad():
     x = np.array([[1e15], [-1e15], [1.1e15], [-2e15], [1e300]], "f8")
     assert Batch(x, 1).bad.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("value", [1e30, 1e300])
+def test_what_overflows_is_found_without_a_warning(value):
+    x = np.ones((40, 256), "f8" if value > 1e38 else "f4")
+    x[37] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Batch(x, 256).bad.tolist() == [37]
+
+
+def test_many_small_numbers_are_good():
+    assert Batch(np.full((100, 256), 1e14, "f4"), 256).bad is None
 
 
 def test_the_largest_half_is_good():

@@ -51,10 +51,11 @@ class Batch:
             )
         self._shape = array.shape
         wire = np.float16 if array.dtype == np.float16 else np.float32
-        with np.errstate(over="ignore"):  # found below
-            self.rows = np.ascontiguousarray(
-                array.reshape(-1, dimension), dtype=wire
-            )
+        rows = array.reshape(-1, dimension)
+        if rows.dtype != wire:
+            with np.errstate(over="ignore"):  # found below
+                rows = rows.astype(wire)
+        self.rows = np.ascontiguousarray(rows)
         self.bad = _bad_rows(self.rows)
 
     def require_good(self) -> None:

@@ -78,7 +78,7 @@ class Mix(Closing):
             on_bad_frame,
             self._voices(weights),
         )
-        return (out, how) if info else out
+        return (out, how()) if info else out
 
     def _voices(self, weights: Optional[Mapping[str, float]]) -> Voices:
         if weights is None:

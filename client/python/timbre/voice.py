@@ -154,7 +154,7 @@ class Voice(Closing):
             on_late,
             on_bad_frame,
         )
-        return (out, how) if info else out
+        return (out, how()) if info else out
 
     def frames(
         self,
