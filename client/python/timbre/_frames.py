@@ -108,10 +108,12 @@ def _bad_rows(rows: np.ndarray) -> Optional[np.ndarray]:
         # Half precision is emulated: looking at the bits is much faster.
         good = (rows.view(np.uint16) & 0x7C00) != 0x7C00
     else:
-        # The sum of squares bounds each: one pass, and NaN compares as false.
-        with np.errstate(over="ignore"):
-            squares = np.einsum("ij,ij->", rows, rows)
-        if squares <= MAX_MAGNITUDE**2:
+        # NaN is the largest and the least of all, and compares as false.
+        flat = rows.reshape(-1)
+        if (
+            np.maximum.reduce(flat) <= MAX_MAGNITUDE
+            and np.minimum.reduce(flat) >= -MAX_MAGNITUDE
+        ):
             return None
         good = np.abs(rows) <= MAX_MAGNITUDE
     if good.all():
