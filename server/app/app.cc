@@ -41,6 +41,7 @@ namespace {
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
 constexpr int kReadBytes = 128 << 10;
+constexpr int kFrameBytes = 64 << 10;  // more than a window lets through
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr absl::Duration kLastWords = absl::Seconds(1);
 
@@ -253,6 +254,10 @@ class RunningApp : public App {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE,
                                config_.adaptive_window ? 1 : 0);
     builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadBytes);
+    // For a message that comes in several HTTP/2 frames gRPC sends a window
+    // update of its own before the message is answered, and wakes the client;
+    // for one that comes in one frame the answer carries it.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
     // A silent peer is pinged after 20 s and gone after 20 more.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
