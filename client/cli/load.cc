@@ -213,8 +213,8 @@ void AddLoad(CLI::App& app, int* exit_code, const std::string& command) {
                  "of 1,000-frame messages")
       ->capture_default_str();
   mix.add_option("--build_frames", mixed->scenario.build_frames,
-                 "of the voice load-build, built again and again; removed "
-                 "at the end")
+                 "of the voice load-build, built again and again; at the end "
+                 "all of that name is removed")
       ->capture_default_str();
   mix.add_option("--cold_voices", mixed->scenario.cold_voices,
                  "the last so many voices, first used then (a server that has "

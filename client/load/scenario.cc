@@ -184,7 +184,10 @@ class Disturbance {
     stop_.store(true);
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
-    if (builds_ > 0) error_.Update(bench_.client().DeleteSpeaker(kBuilt));
+    if (builds_ > 0) {
+      const absl::Status removed = bench_.client().DeleteSpeaker(kBuilt);
+      if (!absl::IsNotFound(removed)) error_.Update(removed);
+    }
     TIMBRE_RETURN_IF_ERROR(error_);
     return absl::StrFormat(
         "meanwhile %d builds of %d frames (the last one may have ended later), "
@@ -276,7 +279,11 @@ absl::StatusOr<Report> RunMixed(const ScenarioOptions& options) {
   const absl::StatusOr<std::string> done = disturbance.Stop();
   TIMBRE_RETURN_IF_ERROR(measured);
   TIMBRE_RETURN_IF_ERROR(done.status());
-  bench.report().phases.back().notes = {*done};
+  bench.report().phases.back().notes = {
+      *done, MayBeForemost()
+                 ? "the generator's threads run at nice -10"
+                 : "the generator may not run at nice -10, and waits for its "
+                   "turn beside builds on the same machine"};
   return std::move(bench.report());
 }
 

@@ -256,7 +256,8 @@ class RunningApp : public App {
     builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadBytes);
     // For a message that comes in several HTTP/2 frames gRPC sends a window
     // update of its own before the message is answered, and wakes the client;
-    // for one that comes in one frame the answer carries it.
+    // for one that comes in one frame, below half a window (32 KB), the answer
+    // mostly carries it.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
     // A silent peer is pinged after 20 s and gone after 20 more.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);

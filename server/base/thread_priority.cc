@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <thread>
 
 namespace timbre {
 namespace {
@@ -33,11 +34,13 @@ void SetNiceness(int niceness) {
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
 }
 
+int Niceness() {
+  return getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
+}
+
 void SetShortSlice() {
   SchedAttributes attributes{.policy = SCHED_OTHER, .runtime = kUrgentSliceNs};
-  // The niceness stays.
-  attributes.nice =
-      getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
+  attributes.nice = Niceness();  // as it is
   syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
@@ -64,6 +67,15 @@ void SetThreadPriority(ThreadPriority priority) {
       sched_setscheduler(0, SCHED_IDLE, &none);
       return;
   }
+}
+
+bool MayBeForemost() {
+  bool may = false;
+  std::thread([&may] {
+    SetThreadPriority(ThreadPriority::kForemost);
+    may = Niceness() == kForemostNiceness;
+  }).join();
+  return may;
 }
 
 void GiveWay() {

@@ -8,7 +8,8 @@ namespace timbre {
 
 enum class ThreadPriority : uint8_t {
   // Before the other threads of the machine too, where the process may
-  // (CAP_SYS_NICE); else as kUrgent. For what measures others beside them.
+  // (CAP_SYS_NICE, RLIMIT_NICE); else as kUrgent. For what measures others
+  // beside them.
   kForemost,
   // Answers within a millisecond: when it wakes it does not wait for the end
   // of another thread's time slice (a slice of 0.1 ms of its own, on Linux 6.12
@@ -25,6 +26,9 @@ enum class ThreadPriority : uint8_t {
 // Of the calling thread, and of the threads that it starts. Does what the
 // system allows without privileges, silently.
 void SetThreadPriority(ThreadPriority priority);
+
+// Whether this process may have threads that are kForemost.
+bool MayBeForemost();
 
 // Lets another thread have this CPU, if one waits for it, where this one had it
 // for 0.05 ms: call it often in work that takes longer beside searches. Kernels

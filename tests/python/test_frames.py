@@ -46,7 +46,7 @@ def test_magnitudes_above_the_limit_are_bad():
     assert Batch(x, 1).bad.tolist() == [2, 3, 4]
 
 
-@pytest.mark.parametrize("value", [1e30, 1e300])
+@pytest.mark.parametrize("value", [1e30, 1e300, np.nan])
 def test_what_overflows_is_found_without_a_warning(value):
     x = np.ones((40, 256), "f8" if value > 1e38 else "f4")
     x[37] = value

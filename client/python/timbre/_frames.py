@@ -54,7 +54,7 @@ class Batch:
         rows = array.reshape(-1, dimension)
         if rows.dtype != wire:
             with np.errstate(over="ignore"):  # found below
-                rows = rows.astype(wire)
+                rows = rows.astype(wire, order="C")
         self.rows = np.ascontiguousarray(rows)
         self.bad = _bad_rows(self.rows)
 
