@@ -29,14 +29,10 @@ struct SchedAttributes {
   uint64_t period = 0;
 };
 
-// On Linux niceness belongs to the thread, and children inherit it.
-void SetNiceness(int niceness) {
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
-}
-
-int Niceness() {
-  return getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
-}
+// On Linux niceness belongs to the thread (0: the calling one), and children
+// inherit it.
+void SetNiceness(int niceness) { setpriority(PRIO_PROCESS, 0, niceness); }
+int Niceness() { return getpriority(PRIO_PROCESS, 0); }
 
 void SetShortSlice() {
   SchedAttributes attributes{.policy = SCHED_OTHER, .runtime = kUrgentSliceNs};

@@ -3,17 +3,14 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <thread>
 
 namespace timbre {
 namespace {
 
-int Niceness() {
-  return getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
-}
+// Of the calling thread.
+int Niceness() { return getpriority(PRIO_PROCESS, 0); }
 
 int NicenessAt(ThreadPriority priority) {
   int niceness = 0;

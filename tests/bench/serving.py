@@ -36,12 +36,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import cpu_cgroup
 import engine
 import loads
-import worker
+import worker  # also makes tests/support importable
+from timbred import wait_for
 
 BIN = engine.ROOT / "build" / "bin"
 MESSAGE = 1000
@@ -94,10 +94,11 @@ class Server:
             self.command,
             preexec_fn=cgroup and functools.partial(cpu_cgroup.enter, cgroup),
         )
-        while not self._ports.exists():
-            if self.process.poll() is not None:
-                raise SystemExit("timbred did not start")
-            time.sleep(0.001)
+        wait_for(
+            lambda: self._ports.exists() or self.process.poll() is not None
+        )
+        if self.process.poll() is not None:
+            raise SystemExit("timbred did not start")
         ports = dict(
             line.split("=") for line in self._ports.read_text().split()
         )

@@ -70,8 +70,13 @@ class Retrieval:
 
     def search(
         self, x: Any, search: tuple[Any, ...], on_bad_frame: str
-    ) -> tuple[np.ndarray, np.ndarray, SearchInfo]:
-        """See Voice.search. `search`: the arguments of search_params."""
+    ) -> tuple[np.ndarray, np.ndarray, Callable[[], SearchInfo]]:
+        """See Voice.search. `search`: the arguments of search_params.
+
+        The info is made when asked for, here and in `blend`: at a live
+        stream's pace nothing of this is in the processor's caches, and each
+        step takes twenty times as long as in a loop.
+        """
         params = search_params(*search)
         if params.k > 1024:  # before room is made for the answer
             raise InvalidArgument(
@@ -104,7 +109,7 @@ class Retrieval:
             info.take(response, stream)
 
         self._ask(self._search, pieces, encode, take, search[-1])
-        return distances, ids, info.search()
+        return distances, ids, info.search
 
     def blend(
         self,
@@ -117,11 +122,7 @@ class Retrieval:
         on_bad_frame: str,
         voices: Voices = (),
     ) -> tuple[Any, Callable[[], BlendInfo]]:
-        """See Voice.blend and Mix.blend. The info is made when asked for.
-
-        At a live stream's pace nothing of this is in the processor's caches,
-        and each step takes twenty times as long as in a loop.
-        """
+        """See Voice.blend and Mix.blend."""
         check_choice("on_late", on_late, ("source", "raise"))
         good, batch = self._good_rows(x, on_bad_frame)
         rates = _rates(rate, len(batch.rows))

@@ -95,12 +95,12 @@ class Voice(Closing):
           Late: no answer within `latency_budget_s`.
           Error: see timbre.errors.
         """
-        found = self._retrieval.search(
+        distances, ids, how = self._retrieval.search(
             x,
             (k, nprobe, k_factor, target_recall, latency_budget_s),
             on_bad_frame,
         )
-        return found if info else found[:2]
+        return (distances, ids, how()) if info else (distances, ids)
 
     def blend(
         self,
