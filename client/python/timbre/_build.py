@@ -10,6 +10,7 @@ import numpy as np
 
 from timbre import _contract, _frames
 from timbre._parameters import assign, check_choice
+from timbre._wire import wrap
 from timbre.errors import BadFrame, InvalidArgument
 
 # One array, opened when its turn comes; and what to call it.
@@ -54,9 +55,7 @@ class FrameSource:
     def messages(self) -> Iterator[bytes]:
         """BuildRequests, serialized."""
         for rows in self.rows():
-            request = _contract.BuildRequest()
-            _frames.fill(request.frames, rows)
-            yield request.SerializeToString()
+            yield wrap(b"", _contract.BuildRequest, rows)
 
     def rows(self) -> Iterator[np.ndarray]:
         """Pieces of what fits one message, checked."""

@@ -17,6 +17,7 @@ from timbre._parameters import (
 )
 from timbre._patience import Patience
 from timbre._streams import Connection, Stream, Streams
+from timbre._wire import unwrap, wrap
 from timbre.errors import InvalidArgument, Late
 from timbre.results import BlendInfo, SearchInfo
 
@@ -57,12 +58,12 @@ class Retrieval:
         """Has the server load the voice: a message without frames."""
 
         def encode(_: int, stream: Stream) -> bytes:
-            request = _contract.BlendRequest()
-            _name_voices(request, voices, stream)
-            return self._request(request, stream, None)
+            return self._head(_contract.BlendRequest, stream, None, voices)
 
         def take(_: int, answer: bytes, stream: Stream) -> None:
-            _Info(None).take(_contract.BlendResponse.FromString(answer), stream)
+            _Info(None).take(
+                _contract.BlendResponse.FromString(answer), 0, stream
+            )
 
         self._blend.ask(
             1, encode, take, Patience(self._connection.timeout_s)
@@ -94,19 +95,20 @@ class Retrieval:
         pieces = _pieces(rows, most)
 
         def encode(i: int, stream: Stream) -> bytes:
-            request = _contract.SearchRequest()
-            _frames.fill(request.frames, rows[pieces[i]])
-            return self._request(request, stream, params)
+            head = self._head(_contract.SearchRequest, stream, params)
+            return wrap(head, _contract.SearchRequest, rows[pieces[i]])
 
         def take(i: int, answer: bytes, stream: Stream) -> None:
             response = _contract.SearchResponse.FromString(answer)
             found = response.neighbors
+            found_ids = np.frombuffer(found.ids, "<i8").reshape(-1, k)
             where = pieces[i] if good is None else good[pieces[i]]
-            ids[where] = np.frombuffer(found.ids, "<i8").reshape(-1, k)
+            ids[where] = found_ids
             distances[where] = np.frombuffer(
                 found.distances, "<f4"
             ).reshape(-1, k)
-            info.take(response, stream)
+            response.ClearField("neighbors")
+            info.take(response, len(found_ids), stream)
 
         self._ask(self._search, pieces, encode, take, search[-1])
         return distances, ids, info.search
@@ -137,30 +139,29 @@ class Retrieval:
         rows = batch.rows if good is None else batch.rows[good]
         if rates is not None and good is not None:
             rates = rates[good]
-        info = _Info(params.search)
+        info = _Info(params)
         pieces = _pieces(rows)
+        parts = [rows[piece] for piece in pieces]
         whole = good is None and len(pieces) == 1
-        out = np.empty(0) if whole else batch.rows.copy()
+        out = batch.rows if whole else batch.rows.copy()
 
         def encode(i: int, stream: Stream) -> bytes:
-            request = _contract.BlendRequest()
-            _frames.fill(request.frames, rows[pieces[i]])
+            head = self._head(_contract.BlendRequest, stream, params, voices)
             if rates is not None:
-                request.frame_index_rates = rates[pieces[i]].tobytes()
-            _name_voices(request, voices, stream)
-            return self._request(request, stream, params)
+                head += _contract.BlendRequest(
+                    frame_index_rates=rates[pieces[i]].tobytes()
+                ).SerializeToString()
+            return wrap(head, _contract.BlendRequest, parts[i])
 
         def take(i: int, answer: bytes, stream: Stream) -> None:
             nonlocal out
-            response = _contract.BlendResponse.FromString(answer)
-            blended = _frames.read(response.frames)
+            part = parts[i]
+            blended, response = unwrap(answer, _contract.BlendResponse, part)
             if whole:
-                out = blended.astype(rows.dtype)
+                out = blended.astype(part.dtype)
             else:
-                where = pieces[i] if good is None else good[pieces[i]]
-                out[where] = blended
-            info.take(response, stream)
-            info.sum_up(response, pieces[i].stop - pieces[i].start)
+                out[pieces[i] if good is None else good[pieces[i]]] = blended
+            info.take(response, len(part), stream)
 
         try:
             self._ask(self._blend, pieces, encode, take, search[-1])
@@ -197,90 +198,91 @@ class Retrieval:
         """The numbers of the rows to send, None: all."""
         check_choice("on_bad_frame", on_bad_frame, ("raise", "source"))
         batch = Batch(x, self._dimension)
-        if on_bad_frame == "raise":
-            batch.require_good()
         if batch.bad is None:
             return None, batch
+        if on_bad_frame == "raise":
+            batch.require_good()
         return np.delete(np.arange(len(batch.rows)), batch.bad), batch
 
-    def _request(self, request: Any, stream: Stream, params: Any) -> bytes:
-        """Says who and how, where this stream does not know it yet."""
-        if "voice" not in stream.said:
-            stream.said["voice"] = True
+    def _head(
+        self, kind: Any, stream: Stream, params: Any, voices: Voices = ()
+    ) -> bytes:
+        """Serialized, all but the frames: says who and how, where this stream
+        does not know it yet."""
+        said = stream.said
+        if said.params is params and said.voices == voices and said.voice:
+            return b""
+        request = kind()
+        if not said.voice:
+            said.voice = True
             self._identify(request)
-        if params is not None and stream.said.get("params") is not params:
-            stream.said["params"] = params
+        if params is not None and said.params is not params:
+            said.params = params
             request.params.CopyFrom(params)
+        if said.voices != voices:  # others, or with other weights
+            said.voices = voices
+            for speaker, version, weight in voices:
+                voice = request.voices.add(speaker=speaker, version=version)
+                assign(voice, "weight", weight)
         serialized: bytes = request.SerializeToString()
         return serialized
 
 
-def _name_voices(request: Any, voices: Voices, stream: Stream) -> None:
-    """Names the voices to mix, where their weights are others now."""
-    if stream.said.get("voices", ()) == voices:
-        return
-    stream.said["voices"] = voices
-    for speaker, version, weight in voices:
-        voice = request.voices.add(speaker=speaker, version=version)
-        assign(voice, "weight", weight)
-
-
 class _Info:
-    """Collects what the answers of one call say of themselves."""
+    """What the answers of one call say of themselves, read when asked for."""
 
     def __init__(self, asked: Any) -> None:
         self._effective = asked
-        self._version = 0
-        self._versions: tuple[int, ...] = ()
-        self._degradation = 0
-        self._rows = 0
-        self._distance = 0.0
-        self._shift = 0.0
+        self._answers: list[tuple[Any, int]] = []
 
-    def take(self, response: Any, stream: Stream) -> None:
+    def take(self, response: Any, rows: int, stream: Stream) -> None:
+        """An answer on `rows` frames, but for these and what was found."""
         if response.HasField("effective"):
             # Said when it changes, so it holds for the stream.
-            stream.heard["effective"] = response.effective
-        effective = stream.heard.get("effective")
-        if effective is not None:
-            self._effective = getattr(effective, "search", effective)
-        self._version = response.version
-        self._degradation = max(self._degradation, response.degradation)
-
-    def sum_up(self, response: Any, rows: int) -> None:
-        self._versions = tuple(response.versions)
-        self._rows += rows
-        self._distance += rows * response.mean_distance
-        self._shift += rows * response.mean_shift
+            stream.effective = response.effective
+        if stream.effective is not None:
+            self._effective = stream.effective
+        self._answers.append((response, rows))
 
     @property
     def degradation(self) -> str:
-        return ("", "reduced", "passed_through")[self._degradation]
+        worst = max((each.degradation for each, _ in self._answers), default=0)
+        return ("", "reduced", "passed_through")[worst]
 
     def search(self) -> SearchInfo:
         return SearchInfo(**self._common())
 
     def blend(self) -> BlendInfo:
-        rows = max(1, self._rows)
+        rows = max(1, sum(rows for _, rows in self._answers))
+
+        def mean(name: str) -> float:
+            total: float = sum(getattr(a, name) * n for a, n in self._answers)
+            return total / rows
+
+        last = self._answers[-1][0] if self._answers else None
         return BlendInfo(
             **self._common(),
-            mean_distance=self._distance / rows,
-            mean_shift=self._shift / rows,
-            versions=self._versions,
+            mean_distance=mean("mean_distance"),
+            mean_shift=mean("mean_shift"),
+            versions=tuple(last.versions) if last else (),
         )
 
     def _common(self) -> dict[str, Any]:
+        # Of a blend, or the whole of it.
+        effective = getattr(self._effective, "search", self._effective)
         return {
-            "version": self._version,
-            "k": self._effective.k,
-            "nprobe": self._effective.nprobe,
-            "k_factor": self._effective.k_factor,
+            "version": self._answers[-1][0].version if self._answers else 0,
+            "k": effective.k,
+            "nprobe": effective.nprobe,
+            "k_factor": effective.k_factor,
             "degradation": self.degradation,
         }
 
 
 def _pieces(rows: np.ndarray, most: int = 1 << 62) -> list[slice]:
     """How to cut rows, [n, dimension], into messages."""
+    if len(rows) <= most and 0 < rows.nbytes <= _frames.MESSAGE_BYTES:
+        return [slice(0, len(rows))]
     size = max(1, rows.shape[1]) * rows.itemsize
     step = max(1, min(most, _frames.MESSAGE_BYTES // size))
     return [

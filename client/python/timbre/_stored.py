@@ -6,10 +6,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from timbre import _contract, _frames
+from timbre import _contract
 from timbre._calls import stream
 from timbre._parameters import assign, check_choice
 from timbre._streams import Connection
+from timbre._wire import read
 
 # Rows of one request by ids.
 _MAX_IDS = 100_000
@@ -52,5 +53,5 @@ def read_frames(
             _contract.ReadFramesResponse,
             speaker,
         ):
-            parts.append(_frames.read(answer.frames))
+            parts.append(read(answer.frames))
     return np.concatenate(parts)

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterable, Iterator, Optional
 
 import grpc
 
@@ -68,7 +68,7 @@ class Connection:
             raise errors.FailedPrecondition(
                 "the client is closed", reason="CLIENT_CLOSED"
             )
-        if not self.is_ours():
+        if self._pid != os.getpid():
             raise errors.ForkError(
                 f"this client belongs to process {self._pid}: gRPC does not"
                 " survive a fork. Make a client in the child, or start"
@@ -107,12 +107,28 @@ class Connection:
         self.watchdog.close()
 
 
+class Said:
+    """What the server keeps from earlier messages of a stream.
+
+    Attributes:
+      voice: whether it knows which.
+      params, voices: as last sent.
+    """
+
+    __slots__ = ("voice", "params", "voices")
+
+    def __init__(self) -> None:
+        self.voice = False
+        self.params: Any = None
+        self.voices: Any = ()
+
+
 class Stream:
     """An open stream, and what has been said on it.
 
     Attributes:
-      said: what the server keeps from earlier messages; empty on a new stream.
-      heard: the same of its answers.
+      said: to the server; nothing yet on a new stream.
+      effective: the parameters that it last said it used, None before.
     """
 
     def __init__(self, connection: Connection, method: str, speaker: str):
@@ -121,8 +137,8 @@ class Stream:
         )
         self._watchdog = connection.watchdog
         self.watch = self._watchdog.add(self.exchange)
-        self.said: dict[str, Any] = {}
-        self.heard: dict[str, Any] = {}
+        self.said = Said()
+        self.effective: Any = None
 
     def close(self, deadline: float) -> None:
         """Ends the stream well; at `deadline` (time.monotonic) it is cut."""
@@ -171,7 +187,8 @@ class Streams:
         answered = 0
         while answered < count:
             self._connection.check()
-            self._connection.bury()
+            if self._connection.forgotten:
+                self._connection.bury()
             stream: Optional[Stream] = None
             was_idle = False
             try:
@@ -221,17 +238,30 @@ class Streams:
         count: int,
         encode: Encode,
         patience: Patience,
-    ) -> Any:
+    ) -> Iterable[bytes]:
+        if count - first > 1:
+            return self._pumped(stream, first, count, encode, patience)
         watchdog = self._connection.watchdog
         watchdog.arm(stream.watch, patience.deadline)
-        if count - first == 1:
-            yield stream.exchange.ask(encode(first, stream))
-        else:
-            for answer in stream.exchange.pump(
-                (encode(i, stream) for i in range(first, count)), WINDOW
-            ):
-                yield answer
-                watchdog.arm(stream.watch, patience.deadline)
+        answer = stream.exchange.ask(encode(first, stream))
+        watchdog.disarm(stream.watch)
+        return (answer,)
+
+    def _pumped(
+        self,
+        stream: Stream,
+        first: int,
+        count: int,
+        encode: Encode,
+        patience: Patience,
+    ) -> Iterator[bytes]:
+        watchdog = self._connection.watchdog
+        watchdog.arm(stream.watch, patience.deadline)
+        for answer in stream.exchange.pump(
+            (encode(i, stream) for i in range(first, count)), WINDOW
+        ):
+            yield answer
+            watchdog.arm(stream.watch, patience.deadline)
         watchdog.disarm(stream.watch)
 
     def _acquire(self) -> tuple[Stream, bool]:

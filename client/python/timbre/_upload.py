@@ -8,12 +8,13 @@ from typing import Any, Callable, Iterator, Optional
 
 import grpc
 
-from timbre import _contract, _frames
+from timbre import _contract
 from timbre._build import FrameSource
 from timbre._calls import ended_by, error_of
 from timbre._exchange import Ended
 from timbre._patience import Patience
 from timbre._streams import Connection
+from timbre._wire import wrap
 from timbre.results import Progress, Tuning, Version
 
 
@@ -107,9 +108,7 @@ def tune(connection: Connection, first: Any, source: FrameSource) -> Tuning:
     def requests() -> Iterator[bytes]:
         yield first.SerializeToString()
         for rows in source.rows():
-            request = _contract.TuneRequest()
-            _frames.fill(request.frames, rows)
-            yield request.SerializeToString()
+            yield wrap(b"", _contract.TuneRequest, rows)
 
     messages = _Messages(requests())
     call = connection.channel.stream_unary(_contract.TUNE).future(

@@ -34,7 +34,10 @@ class Watchdog:
     `close`."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        # Every call takes it twice: by itself, since Condition's own methods
+        # are Python's.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._watches: set[Watch] = set()
         self._next_look = math.inf
         self._thread: Optional[threading.Thread] = None
@@ -43,19 +46,19 @@ class Watchdog:
     def add(self, call: Cancellable) -> Watch:
         """Watches `call`, without a deadline yet."""
         watch = Watch(call)
-        with self._condition:
+        with self._lock:
             self._watches.add(watch)
         return watch
 
     def remove(self, watch: Watch) -> None:
         """Forgets a call."""
-        with self._condition:
+        with self._lock:
             self._watches.discard(watch)
 
     def arm(self, watch: Watch, deadline: float) -> None:
         """Ends the call at `deadline` (time.monotonic) unless disarmed. Wakes
         the thread only if it would look too late."""
-        with self._condition:
+        with self._lock:
             watch.deadline = deadline
             if deadline >= self._next_look:
                 return
@@ -71,18 +74,18 @@ class Watchdog:
     def disarm(self, watch: Watch) -> None:
         """The call was answered; `watch.expired` where it was ended in the
         same moment."""
-        with self._condition:
+        with self._lock:
             watch.deadline = math.inf
 
     def close(self) -> None:
         """Ends the thread."""
-        with self._condition:
+        with self._lock:
             self._closed = True
             self._condition.notify()
 
     def _run(self) -> None:
         while True:
-            with self._condition:
+            with self._lock:
                 if self._closed:
                     return
                 now = time.monotonic()
