@@ -277,7 +277,10 @@ class RunningApp : public App {
   }
 
   void AddServices() {
-    calls_ = std::make_unique<CallServer>(kPollers);
+    // A thread that looks on must not take a processor from a search.
+    const bool spare = AvailableCpus() >= 2 && CpuQuota() >= 2;
+    calls_ = std::make_unique<CallServer>(
+        kPollers, spare ? config_.idle_poll : absl::ZeroDuration());
     AddService("timbre.v1.Retrieval",
                {NewBuildHandler, NewSearchHandler, NewBlendHandler});
     AddService("timbre.v1.Catalog",

@@ -27,6 +27,7 @@ struct Config {
   absl::Duration max_queued_time = absl::InfiniteDuration();  // unlimited
   absl::Duration drain_timeout;
   bool adaptive_window = false;
+  absl::Duration idle_poll;           // zero: off
   absl::Duration max_connection_age;  // infinite: off
   absl::Duration max_connection_age_grace;
 

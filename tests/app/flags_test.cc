@@ -27,6 +27,7 @@ TEST(FlagsTest, DefaultsAreThoseOfTheDocuments) {
   EXPECT_EQ(config->drain_timeout, absl::Seconds(15));
   EXPECT_EQ(config->max_message_bytes, uint64_t{64} << 20);
   EXPECT_FALSE(config->adaptive_window);
+  EXPECT_EQ(config->idle_poll, absl::Microseconds(200));
   EXPECT_EQ(config->max_connection_age, absl::InfiniteDuration());
   EXPECT_EQ(config->max_concurrent_builds, 1);
   EXPECT_EQ(config->max_build_frames, 5'000'000U);
@@ -49,7 +50,8 @@ TEST(FlagsTest, WhatIsOutOfRangeIsNamedWithItsValueAndTheRange) {
        {"worker_threads=257", "worker_threads=-1", "build_threads=257",
         "max_concurrent_builds=0", "max_concurrent_builds=65",
         "max_message_bytes=4095", "max_message_bytes=2147483648",
-        "drain_timeout=-1s", "drain_timeout=61m", "max_connection_age=999ms",
+        "drain_timeout=-1s", "drain_timeout=61m", "idle_poll=-1us",
+        "idle_poll=11ms", "max_connection_age=999ms",
         "max_connection_age_grace=0s", "log_level=loud", "listen=7400",
         "metrics_listen=7401"}) {
     const auto config = Parse({"--data_dir=d", "--" + flag});

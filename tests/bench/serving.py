@@ -184,9 +184,9 @@ def line(row):
     return f"{row['what']}: {row['ms']:.0f} ms (first {row['first_ms']:.0f})"
 
 
-def engine_parts(parts, rounds):
+def engine_parts(parts, rounds, dimension):
     """Rows of what runs with the engine's voice."""
-    voice = engine.Voice(100_000, 256, 1024)
+    voice = engine.Voice(100_000, dimension, 1024)
     if "open" in parts:
         yield measure_open(voice, rounds)
     if not parts & {"start", "cpu", "worker"}:
@@ -241,6 +241,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--dimension", type=int, default=256,
+                        choices=[256, 768],
+                        help="of the frames of open, start, cpu and worker"
+                        " (default 256: RVC v1; RVC v2 and Applio have 768)")
     parser.add_argument("--seconds", type=int, default=30,
                         help="of each measurement under load (default 30)")
     parser.add_argument("--only",
@@ -251,7 +255,7 @@ def main():
     if not parts <= set(every):
         parser.error(f"--only={options.only}: of {','.join(every)}")
     rows = []
-    for row in [engine_parts(parts, options.rounds),
+    for row in [engine_parts(parts, options.rounds, options.dimension),
                 load_parts(parts, options.seconds)]:
         for one in row:
             rows.append(one)

@@ -8,6 +8,7 @@
 
 #include "server/base/monotonic_clock.h"
 #include "server/base/thread_priority.h"
+#include "server/service/transport/idle_poll.h"
 
 namespace timbre {
 namespace {
@@ -20,31 +21,58 @@ constexpr int kPostedCalls = 32;
 // server drains, or a bit more.
 constexpr absl::Duration kRound = absl::Milliseconds(100);
 
-struct Completion {
-  void* tag = nullptr;
-  bool ok = false;
-};
-
 thread_local bool more_waits = false;
 
-// Looks for the next event before the one at hand is worked on: a handler may
-// do more itself where nobody waits for this thread.
-void Poll(grpc::ServerCompletionQueue& queue) {
-  Completion event;
-  bool more = queue.Next(&event.tag, &event.ok);
-  while (more) {
-    Completion next;
-    more_waits =
-        queue.AsyncNext(&next.tag, &next.ok, gpr_time_0(GPR_CLOCK_MONOTONIC)) ==
-        grpc::CompletionQueue::GOT_EVENT;
-    static_cast<CompletionTag*>(event.tag)->Complete(event.ok);
-    if (more_waits) {
-      event = next;
-    } else {
-      more = queue.Next(&event.tag, &event.ok);
+// What one thread does.
+class Poller {
+ public:
+  Poller(grpc::ServerCompletionQueue& queue, absl::Duration idle_poll)
+      : queue_(queue), idle_poll_(idle_poll) {}
+
+  // Looks for the next event before the one at hand is worked on: a handler may
+  // do more itself where nobody waits for this thread.
+  void Run() {
+    Event event;
+    bool more = Wait(event);
+    while (more) {
+      Event next;
+      more_waits = LookFor(next);
+      static_cast<CompletionTag*>(event.tag)->Complete(event.ok);
+      if (more_waits) {
+        event = next;
+        idle_poll_.Saw(event.tag, absl::ZeroDuration());
+      } else {
+        more = Wait(event);
+      }
     }
   }
-}
+
+ private:
+  struct Event {
+    void* tag = nullptr;
+    bool ok = false;
+  };
+
+  bool LookFor(Event& event) {
+    return queue_.AsyncNext(&event.tag, &event.ok,
+                            gpr_time_0(GPR_CLOCK_MONOTONIC)) ==
+           grpc::CompletionQueue::GOT_EVENT;
+  }
+
+  // False: the queue is shut down.
+  bool Wait(Event& event) {
+    const absl::Time start = MonotonicNow();
+    const absl::Time end = start + idle_poll_.patience();
+    bool got = false;
+    while (!got && MonotonicNow() < end) got = LookFor(event);
+    if (!got && !queue_.Next(&event.tag, &event.ok)) return false;
+    idle_poll_.Saw(event.tag, MonotonicNow() - start);
+    return true;
+  }
+
+  grpc::ServerCompletionQueue& queue_;
+  IdlePoll idle_poll_;
+};
 
 }  // namespace
 
@@ -77,10 +105,10 @@ void CallServer::Start() {
         }
       }
     }
-    threads_.emplace_back([queue = queue.get()] {
+    threads_.emplace_back([queue = queue.get(), idle_poll = idle_poll_] {
       pthread_setname_np(pthread_self(), "grpc-poll");
       SetThreadPriority(ThreadPriority::kUrgent);
-      Poll(*queue);
+      Poller(*queue, idle_poll).Run();
     });
   }
 }

@@ -22,8 +22,10 @@ namespace timbre {
 // shut down), WaitUntilIdle, Stop.
 class CallServer {
  public:
-  // `pollers` threads, each with a queue of its own.
-  explicit CallServer(int pollers) : pollers_(pollers) {}
+  // `pollers` threads, each with a queue of its own; `idle_poll` as IdlePoll
+  // has it.
+  CallServer(int pollers, absl::Duration idle_poll)
+      : pollers_(pollers), idle_poll_(idle_poll) {}
 
   // One factory per method of the descriptor, in its order.
   void AddService(const google::protobuf::ServiceDescriptor* descriptor,
@@ -50,6 +52,7 @@ class CallServer {
   void TellDraining();
 
   const int pollers_;
+  const absl::Duration idle_poll_;
   std::vector<Service> services_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::vector<std::thread> threads_;
