@@ -40,7 +40,6 @@ namespace {
 
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
-constexpr int kReadBytes = 128 << 10;
 constexpr int kFrameBytes = 64 << 10;  // more than a window lets through
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr absl::Duration kLastWords = absl::Seconds(1);
@@ -253,7 +252,6 @@ class RunningApp : public App {
     // long.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE,
                                config_.adaptive_window ? 1 : 0);
-    builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadBytes);
     // For a message that comes in several HTTP/2 frames gRPC sends a window
     // update of its own before the message is answered, and wakes the client;
     // for one that comes in one frame, below half a window (32 KB), the answer

@@ -82,6 +82,7 @@ class Segregated:
 
     def ask(self, request: bytes) -> bytes:
         """Sends one message and waits for its answer."""
+        self._settle()
         self._operate(
             self._RECEIVE,
             self._api.SendMessageOperation(request, 0),
@@ -92,7 +93,11 @@ class Segregated:
     def pump(
         self, requests: Iterable[bytes], window: int
     ) -> Iterator[bytes]:
-        """Answers to `requests`, at most `window` of them unanswered."""
+        """Answers to `requests`, at most `window` of them unanswered.
+
+        A message may be answered before it counts as sent: that event comes
+        when the system has taken the last of its bytes, and waits its turn.
+        """
         source = iter(requests)
         exhausted = False
         unanswered = 0
@@ -106,15 +111,16 @@ class Segregated:
                     self._SEND, self._api.SendMessageOperation(request, 0)
                 )
                 unanswered += 1
-            if unanswered == 0:
+            if exhausted and unanswered == 0:
                 return
-            if not self._receiving:
+            if unanswered > 0 and not self._receiving:
                 self._operate(
                     self._RECEIVE, self._api.ReceiveMessageOperation(0)
                 )
+            receiving = self._receiving
             self._await_event()
             if self._answer is None:
-                if not self._receiving:
+                if receiving and not self._receiving:
                     self._await_status()
                 continue
             answer, self._answer = self._answer, None
@@ -128,6 +134,7 @@ class Segregated:
     def close(self) -> None:
         """Half-closes and waits for the server's status."""
         try:
+            self._settle()
             self._operate(
                 self._SEND, self._api.SendCloseFromClientOperation(0)
             )
@@ -143,6 +150,11 @@ class Segregated:
             self._await_status()
         except Ended:
             pass
+
+    def _settle(self) -> None:
+        """Waits until the last message of `pump` counts as sent."""
+        while self._sending:
+            self._await_event()
 
     def _operate(self, tag: int, *operations: Any) -> None:
         if self._ended is not None:
