@@ -65,7 +65,7 @@ def pipe(*command):
 class Server:
     """timbred with the benchmark's frames as its one voice."""
 
-    def __init__(self, directory, voice):
+    def __init__(self, directory, voice, flags=()):
         directory = directory.resolve()
         self.socket = f"unix:{directory / 'socket'}"
         self._ports = directory / "ports"
@@ -74,7 +74,7 @@ class Server:
             f"--listen=127.0.0.1:0,unix:{directory / 'socket'}",
             "--metrics_listen=127.0.0.1:0",
             f"--port_file={self._ports}", "--min_free_disk=0",
-            "--log_level=error",
+            "--log_level=error", *flags,
         ]
         self.queries = str(voice.directory / "queries.npy")
         self.process = None
@@ -184,15 +184,16 @@ def line(row):
     return f"{row['what']}: {row['ms']:.0f} ms (first {row['first_ms']:.0f})"
 
 
-def engine_parts(parts, rounds, dimension):
+def engine_parts(parts, options):
     """Rows of what runs with the engine's voice."""
-    voice = engine.Voice(100_000, dimension, 1024)
+    rounds = options.rounds
+    voice = engine.Voice(100_000, options.dimension, 1024)
     if "open" in parts:
         yield measure_open(voice, rounds)
     if not parts & {"start", "cpu", "worker"}:
         return
     with tempfile.TemporaryDirectory() as directory:
-        server = Server(pathlib.Path(directory), voice)
+        server = Server(pathlib.Path(directory), voice, options.timbred)
         try:
             server.start()
             server.build(voice)
@@ -220,18 +221,19 @@ def cpu_rows(server, voice, rounds):
     client.wait()
 
 
-def load_parts(parts, seconds):
+def load_parts(parts, options):
     """Rows of what timbre load runs."""
     if not parts & set(loads.ALL):
         return
     directory = engine.VOICES / "serving"
     directory.mkdir(parents=True, exist_ok=True)
-    server = Server(directory, engine.Voice(100_000, 256, 1024))
+    server = Server(directory, engine.Voice(100_000, 256, 1024),
+                    options.timbred)
     try:
         server.start()
         for name, run in loads.ALL.items():
             if name in parts:
-                yield from run(server, seconds)
+                yield from run(server, options.seconds)
     finally:
         server.stop()
 
@@ -245,6 +247,8 @@ def main():
                         choices=[256, 768],
                         help="of the frames of open, start, cpu and worker"
                         " (default 256: RVC v1; RVC v2 and Applio have 768)")
+    parser.add_argument("--timbred", action="append", default=[],
+                        help="a flag for the server, --timbred=--idle_poll=0s")
     parser.add_argument("--seconds", type=int, default=30,
                         help="of each measurement under load (default 30)")
     parser.add_argument("--only",
@@ -255,8 +259,7 @@ def main():
     if not parts <= set(every):
         parser.error(f"--only={options.only}: of {','.join(every)}")
     rows = []
-    for row in [engine_parts(parts, options.rounds, options.dimension),
-                load_parts(parts, options.seconds)]:
+    for row in [engine_parts(parts, options), load_parts(parts, options)]:
         for one in row:
             rows.append(one)
             print(line(one), flush=True)
