@@ -275,7 +275,7 @@ class RunningApp : public App {
   }
 
   void AddServices() {
-    // A thread that looks on must not take a processor from a search.
+    // With one processor a look would delay the client, or the search itself.
     const bool spare = AvailableCpus() >= 2 && CpuQuota() >= 2;
     calls_ = std::make_unique<CallServer>(
         kPollers, spare ? config_.idle_poll : absl::ZeroDuration());

@@ -62,7 +62,7 @@ ABSL_FLAG(bool, adaptive_window, false,
 ABSL_FLAG(
     absl::Duration, idle_poll, absl::Microseconds(200),
     "while a single call asks again within this time of each answer, look "
-    "for its next message that long before sleeping, 0s..10ms: CPUs of "
+    "for the next event that long before sleeping, 0s..1ms: CPUs of "
     "virtual machines are slow to wake. Not below two processors. 0s: "
     "never.");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::InfiniteDuration(),
@@ -181,7 +181,7 @@ absl::Status Check(const Config& config) {
   TIMBRE_RETURN_IF_ERROR(InRange("drain_timeout", config.drain_timeout,
                                  absl::ZeroDuration(), absl::Hours(1)));
   TIMBRE_RETURN_IF_ERROR(InRange("idle_poll", config.idle_poll,
-                                 absl::ZeroDuration(), absl::Milliseconds(10)));
+                                 absl::ZeroDuration(), absl::Milliseconds(1)));
   TIMBRE_RETURN_IF_ERROR(InRange("max_queued_time", config.max_queued_time,
                                  absl::Milliseconds(1),
                                  absl::InfiniteDuration()));

@@ -51,7 +51,7 @@ TEST(FlagsTest, WhatIsOutOfRangeIsNamedWithItsValueAndTheRange) {
         "max_concurrent_builds=0", "max_concurrent_builds=65",
         "max_message_bytes=4095", "max_message_bytes=2147483648",
         "drain_timeout=-1s", "drain_timeout=61m", "idle_poll=-1us",
-        "idle_poll=11ms", "max_connection_age=999ms",
+        "idle_poll=2ms", "max_connection_age=999ms",
         "max_connection_age_grace=0s", "log_level=loud", "listen=7400",
         "metrics_listen=7401"}) {
     const auto config = Parse({"--data_dir=d", "--" + flag});

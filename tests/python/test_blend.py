@@ -155,6 +155,8 @@ def test_bad_frames_pass_and_the_others_are_mixed(voice, queries):
     [
         ({"rate": 1.5}, "rate"),
         ({"rate": float("nan")}, "rate"),
+        ({"rate": None}, "rate"),
+        ({"rate": "0.5"}, "rate"),
         ({"rate": np.ones(3)}, "rate"),
         ({"k": 0.5}, "k"),
         ({"k": -1}, "k"),

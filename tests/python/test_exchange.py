@@ -98,7 +98,7 @@ def test_messages_may_count_as_sent_after_their_answers(late, window):
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_a_stream_is_used_again_before_its_last_message_counts_as_sent(late):
+def test_a_stream_is_used_again_after_such_messages(late):
     one = exchange(Call(late))
     for _ in range(3):
         assert list(one.pump(MESSAGES, 4)) == ANSWERS

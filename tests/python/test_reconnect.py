@@ -128,6 +128,20 @@ def test_a_server_that_is_killed_and_restarted_answers_again(
         starting.join()
 
 
+def test_stored_frames_wait_for_a_server_that_restarts(
+    tmp_path, new_server, alice
+):
+    server = new_server(listen=f"unix:{tmp_path / 'socket'}")
+    with timbre.Client(server.listen) as client:
+        client.build("alice", alice)
+        index = timbre.compat.faiss_index("alice", client)
+        server.stop(9)
+        starting = threading.Thread(target=server.start)
+        starting.start()
+        assert np.array_equal(index.reconstruct_n(0, index.ntotal), alice)
+        starting.join()
+
+
 def test_a_build_whose_connection_breaks_is_repeated(proxied, client):
     rows = speech(4000, DIMENSION, seed=9)  # 512 kB
     plans = iter([100_000, 300_000])

@@ -73,7 +73,7 @@ def test_an_answer_of_another_form_is_read_too(like):
         answer.SerializeToString(), _contract.BlendResponse, like
     )
     assert np.array_equal(found, rows)
-    assert rest.version == 7
+    assert rest == _contract.BlendResponse(version=7)
 
 
 def test_an_answer_in_another_order_is_read_too():
@@ -82,7 +82,7 @@ def test_an_answer_in_another_order_is_read_too():
     swapped = wrap(kind(version=7).SerializeToString(), kind, rows)
     found, rest = unwrap(swapped, kind, rows)
     assert np.array_equal(found, rows)
-    assert rest.version == 7
+    assert rest == _contract.BlendResponse(version=7)
 
 
 def test_frames_without_an_element_type_are_single_precision():

@@ -49,6 +49,13 @@ TEST(IdlePollTest, CallersThatTakeTurnsAreNotAwaited) {
   }
 }
 
+TEST(IdlePollTest, AnUploadIsNotAwaited) {
+  IdlePoll poll(kLongest);
+  const char message = 0;
+  for (int i = 0; i < 100; ++i) poll.Saw(&message, kSoon);
+  EXPECT_EQ(poll.patience(), absl::ZeroDuration());
+}
+
 TEST(IdlePollTest, LiveStreamsAreNotAwaited) {
   IdlePoll poll(kLongest);
   Caller caller;

@@ -49,27 +49,36 @@ def stream(
     response: Any,
     speaker: str,
 ) -> Iterator[Any]:
-    """The answers of a Catalog method; not repeated where it breaks."""
-    connection.check()
-    call = connection.channel.unary_stream(_contract.CATALOG + method)(
-        request.SerializeToString(), metadata=connection.metadata(speaker)
-    )
+    """The answers of a Catalog method. Asked again where the connection breaks
+    before the first one; later nobody would know where to go on."""
     patience = Patience(connection.timeout_s)
     watchdog = connection.watchdog
-    watch = watchdog.add(call)
-    try:
-        watchdog.arm(watch, patience.deadline)
-        for answer in call:
-            watchdog.disarm(watch)  # the caller takes its time
-            yield response.FromString(answer)
-            patience.progress()
+    begun = False
+    while True:
+        connection.check()
+        call = connection.channel.unary_stream(_contract.CATALOG + method)(
+            request.SerializeToString(), metadata=connection.metadata(speaker)
+        )
+        watch = watchdog.add(call)
+        try:
             watchdog.arm(watch, patience.deadline)
-    except grpc.RpcError as error:
-        found = error_of(ended_by(error))
-        raise (patience.late(found) if watch.expired else found) from None
-    finally:
-        watchdog.remove(watch)
-        call.cancel()
+            for answer in call:
+                watchdog.disarm(watch)  # the caller takes its time
+                begun = True
+                yield response.FromString(answer)
+                patience.progress()
+                watchdog.arm(watch, patience.deadline)
+            return
+        except grpc.RpcError as error:
+            ended = ended_by(error)
+            if watch.expired:
+                raise patience.late(error_of(ended)) from None
+            if begun:
+                raise error_of(ended) from None
+        finally:
+            watchdog.remove(watch)
+            call.cancel()
+        time.sleep(patience.after(ended, was_idle=False))
 
 
 def ended_by(error: Any) -> Ended:

@@ -82,7 +82,6 @@ class Segregated:
 
     def ask(self, request: bytes) -> bytes:
         """Sends one message and waits for its answer."""
-        self._settle()
         self._operate(
             self._RECEIVE,
             self._api.SendMessageOperation(request, 0),
@@ -97,6 +96,7 @@ class Segregated:
 
         A message may be answered before it counts as sent: that event comes
         when the system has taken the last of its bytes, and waits its turn.
+        Ends when all have been answered and count as sent.
         """
         source = iter(requests)
         exhausted = False
@@ -134,7 +134,6 @@ class Segregated:
     def close(self) -> None:
         """Half-closes and waits for the server's status."""
         try:
-            self._settle()
             self._operate(
                 self._SEND, self._api.SendCloseFromClientOperation(0)
             )
@@ -150,11 +149,6 @@ class Segregated:
             self._await_status()
         except Ended:
             pass
-
-    def _settle(self) -> None:
-        """Waits until the last message of `pump` counts as sent."""
-        while self._sending:
-            self._await_event()
 
     def _operate(self, tag: int, *operations: Any) -> None:
         if self._ended is not None:

@@ -19,7 +19,7 @@ from timbre.errors import BadFrame, InvalidArgument
 MAX_MAGNITUDE = 1e15
 # Large inputs are cut into messages of this size.
 MESSAGE_BYTES = 1 << 20
-# Numbers looked at in one go: numpy's BLAS wakes threads for 10,000.
+# Numbers looked at in one go: numpy's OpenBLAS wakes threads for 10,000.
 _LOOK = 8192
 
 
@@ -101,7 +101,7 @@ def _bad_rows(rows: np.ndarray) -> Optional[np.ndarray]:
     """The numbers of the rows that the server would refuse, None if none."""
     if rows.itemsize == 2:
         # Half precision is emulated: looking at the bits is much faster.
-        good = (rows.view(np.uint16) & 0x7C00) != 0x7C00
+        good = (rows.view("<u2") & 0x7C00) != 0x7C00
     elif _surely_good(rows.reshape(-1)):
         return None
     else:

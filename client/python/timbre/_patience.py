@@ -62,8 +62,9 @@ class Patience:
         if delay is None:
             delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**self._failures)
             delay *= random.uniform(0.5, 1.0)
+            delay = min(delay, left)  # a last attempt at the end
         self._failures += 1
-        if delay >= left:
+        if delay > left:
             raise self.late(error) from None
         return delay
 

@@ -17,7 +17,7 @@ from timbre._parameters import (
 )
 from timbre._patience import Patience
 from timbre._streams import Connection, Stream, Streams
-from timbre._wire import unwrap, wrap
+from timbre._wire import unwrap, without, wrap
 from timbre.errors import InvalidArgument, Late
 from timbre.results import BlendInfo, SearchInfo
 
@@ -107,8 +107,8 @@ class Retrieval:
             distances[where] = np.frombuffer(
                 found.distances, "<f4"
             ).reshape(-1, k)
-            response.ClearField("neighbors")
-            info.take(response, len(found_ids), stream)
+            rest = without(response, "neighbors")
+            info.take(rest, len(found_ids), stream)
 
         self._ask(self._search, pieces, encode, take, search[-1])
         return distances, ids, info.search
@@ -143,6 +143,7 @@ class Retrieval:
         pieces = _pieces(rows)
         parts = [rows[piece] for piece in pieces]
         whole = good is None and len(pieces) == 1
+        # The caller's own array until `take` has another one for it.
         out = batch.rows if whole else batch.rows.copy()
 
         def encode(i: int, stream: Stream) -> bytes:
@@ -236,7 +237,8 @@ class _Info:
         self._answers: list[tuple[Any, int]] = []
 
     def take(self, response: Any, rows: int, stream: Stream) -> None:
-        """An answer on `rows` frames, but for these and what was found."""
+        """An answer on `rows` frames, without these and what was found: it is
+        kept to the end of the call."""
         if response.HasField("effective"):
             # Said when it changes, so it holds for the stream.
             stream.effective = response.effective
@@ -294,10 +296,10 @@ def _pieces(rows: np.ndarray, most: int = 1 << 62) -> list[slice]:
 def _rates(rate: Any, rows: int) -> Optional[np.ndarray]:
     """Rates frame by frame, None if `rate` is one for all."""
     if isinstance(rate, float) or np.ndim(rate) == 0:
-        if 0 <= rate <= 1:
+        if not isinstance(rate, (str, type(None))) and 0 <= rate <= 1:
             return None
         raise InvalidArgument(
-            f"rate {rate}: must be within 0..1",
+            f"rate {rate!r}: must be a number within 0..1",
             field="rate",
             reason="INVALID_FIELD",
         )

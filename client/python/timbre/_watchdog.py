@@ -35,8 +35,9 @@ class Watchdog:
 
     def __init__(self) -> None:
         # Every call takes it twice: by itself, since Condition's own methods
-        # are Python's.
-        self._lock = threading.Lock()
+        # are Python's. Re-entrant: a signal handler or the garbage collector
+        # may close a client on a thread that holds it.
+        self._lock = threading.RLock()
         self._condition = threading.Condition(self._lock)
         self._watches: set[Watch] = set()
         self._next_look = math.inf

@@ -60,7 +60,14 @@ def unwrap(
         rest = message[end + len(behind) :]
         return rows.reshape(like.shape), kind.FromString(rest)
     parsed = kind.FromString(message)
-    return read(parsed.frames), parsed
+    return read(parsed.frames), without(parsed, "frames")
+
+
+def without(message: Any, field: str) -> Any:
+    """What is left of a message that has served. A new one: protobuf may free
+    a field no sooner than its message."""
+    message.ClearField(field)
+    return type(message).FromString(message.SerializeToString())
 
 
 def read(message: Any) -> np.ndarray:

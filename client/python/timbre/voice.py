@@ -73,7 +73,7 @@ class Voice(Closing):
         Args:
           x: frames, [n, dimension] or any shape whose last axis is dimension;
             numpy or torch, float32 or float16 (which travels as such).
-          k: neighbours per frame, 1 to 1024.
+          k: neighbours per frame, 1 to 1024; 0: 8.
           nprobe: lists visited; 0: the version's default.
           k_factor: k * k_factor candidates are re-ranked exactly, 1 to 1000;
             0: the version's default.

@@ -11,7 +11,8 @@ constexpr int kConvincing = 20;
 }  // namespace
 
 void IdlePoll::Saw(const void* tag, absl::Duration waited) {
-  const bool expected = tag == before_last_ && waited < longest_;
+  const bool takes_turns = tag == before_last_ && tag != last_;
+  const bool expected = takes_turns && waited < longest_;
   in_a_row_ = expected ? std::min(in_a_row_ + 1, kConvincing) : 0;
   before_last_ = last_;
   last_ = tag;

@@ -11,8 +11,9 @@ namespace timbre {
 // for a while first (Linux's haltpoll, 200 us), where their host lets them.
 // This does the same for the one case in which it is sure to pay: a single call
 // whose next message always comes within `longest` of its last answer. Streams
-// of live conversion, which pause, and servers with several callers never cost
-// a look. Not thread-safe.
+// of live conversion, which pause, and several callers that take turns never
+// cost a look; a caller that is busy while the others pause may earn one. Not
+// thread-safe.
 class IdlePoll {
  public:
   // Zero: never looks.
