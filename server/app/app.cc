@@ -276,9 +276,9 @@ class RunningApp : public App {
 
   void AddServices() {
     // With one processor a look would delay the client, or the search itself.
-    const bool spare = AvailableCpus() >= 2 && CpuQuota() >= 2;
+    const bool several = AvailableCpus() >= 2 && CpuQuota() >= 2;
     calls_ = std::make_unique<CallServer>(
-        kPollers, spare ? config_.idle_poll : absl::ZeroDuration());
+        kPollers, several ? config_.idle_poll : absl::ZeroDuration());
     AddService("timbre.v1.Retrieval",
                {NewBuildHandler, NewSearchHandler, NewBlendHandler});
     AddService("timbre.v1.Catalog",

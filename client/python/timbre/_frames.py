@@ -34,10 +34,7 @@ class Batch:
     __slots__ = ("rows", "bad", "_restore", "_shape")
 
     def __init__(self, x: Any, dimension: int, name: str = "x") -> None:
-        if type(x) is np.ndarray and x.dtype in ELEMENT_TYPES:
-            array, self._restore = x, None
-        else:
-            array, self._restore = _to_numpy(x, name)
+        array, self._restore = _to_numpy(x, name)
         self._shape = shape = array.shape
         if not shape or shape[-1] != dimension:
             raise InvalidArgument(
@@ -72,7 +69,12 @@ class Batch:
         return rows if self._restore is None else self._restore(rows)
 
 
-def _to_numpy(x: Any, name: str) -> tuple[np.ndarray, Callable[..., Any]]:
+def _to_numpy(
+    x: Any, name: str
+) -> tuple[np.ndarray, Optional[Callable[..., Any]]]:
+    """`x`, and what makes an answer be of its kind; None: it is already."""
+    if type(x) is np.ndarray and x.dtype in ELEMENT_TYPES:
+        return x, None
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         if not x.is_floating_point():

@@ -61,9 +61,7 @@ class Retrieval:
             return self._head(_contract.BlendRequest, stream, None, voices)
 
         def take(_: int, answer: bytes, stream: Stream) -> None:
-            _Info(None).take(
-                _contract.BlendResponse.FromString(answer), 0, stream
-            )
+            stream.hear(_contract.BlendResponse.FromString(answer))
 
         self._blend.ask(
             1, encode, take, Patience(self._connection.timeout_s)
@@ -239,9 +237,7 @@ class _Info:
     def take(self, response: Any, rows: int, stream: Stream) -> None:
         """An answer on `rows` frames, without these and what was found: it is
         kept to the end of the call."""
-        if response.HasField("effective"):
-            # Said when it changes, so it holds for the stream.
-            stream.effective = response.effective
+        stream.hear(response)
         if stream.effective is not None:
             self._effective = stream.effective
         self._answers.append((response, rows))
@@ -296,8 +292,11 @@ def _pieces(rows: np.ndarray, most: int = 1 << 62) -> list[slice]:
 def _rates(rate: Any, rows: int) -> Optional[np.ndarray]:
     """Rates frame by frame, None if `rate` is one for all."""
     if isinstance(rate, float) or np.ndim(rate) == 0:
-        if not isinstance(rate, (str, type(None))) and 0 <= rate <= 1:
-            return None
+        try:
+            if 0 <= rate <= 1:
+                return None
+        except TypeError:  # no number at all
+            pass
         raise InvalidArgument(
             f"rate {rate!r}: must be a number within 0..1",
             field="rate",

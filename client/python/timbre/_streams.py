@@ -140,6 +140,12 @@ class Stream:
         self.said = Said()
         self.effective: Any = None
 
+    def hear(self, response: Any) -> None:
+        """Keeps what an answer says of the parameters: only changes are said,
+        so it holds from then on."""
+        if response.HasField("effective"):
+            self.effective = response.effective
+
     def close(self, deadline: float) -> None:
         """Ends the stream well; at `deadline` (time.monotonic) it is cut."""
         self._watchdog.arm(self.watch, deadline)
@@ -194,7 +200,7 @@ class Streams:
             try:
                 stream, was_idle = self._acquire()
                 for answer in self._answers(
-                    stream, answered, count, encode, patience
+                    stream, range(answered, count), encode, patience
                 ):
                     take(answered, answer, stream)
                     answered += 1
@@ -234,32 +240,25 @@ class Streams:
     def _answers(
         self,
         stream: Stream,
-        first: int,
-        count: int,
+        numbers: range,
         encode: Encode,
         patience: Patience,
     ) -> Iterable[bytes]:
-        if count - first > 1:
-            return self._pumped(stream, first, count, encode, patience)
+        if len(numbers) > 1:
+            requests = (encode(i, stream) for i in numbers)
+            return self._pumped(stream, requests, patience)
         watchdog = self._connection.watchdog
         watchdog.arm(stream.watch, patience.deadline)
-        answer = stream.exchange.ask(encode(first, stream))
+        answer = stream.exchange.ask(encode(numbers[0], stream))
         watchdog.disarm(stream.watch)
         return (answer,)
 
     def _pumped(
-        self,
-        stream: Stream,
-        first: int,
-        count: int,
-        encode: Encode,
-        patience: Patience,
+        self, stream: Stream, requests: Iterator[bytes], patience: Patience
     ) -> Iterator[bytes]:
         watchdog = self._connection.watchdog
         watchdog.arm(stream.watch, patience.deadline)
-        for answer in stream.exchange.pump(
-            (encode(i, stream) for i in range(first, count)), WINDOW
-        ):
+        for answer in stream.exchange.pump(requests, WINDOW):
             yield answer
             watchdog.arm(stream.watch, patience.deadline)
         watchdog.disarm(stream.watch)
