@@ -16,10 +16,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/app/metrics_endpoint.h"
+#include "server/app/port_file.h"
 #include "server/app/version.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/errors.h"
-#include "server/base/file_system.h"
 #include "server/base/status_macros.h"
 #include "server/engine/faiss_version.h"
 #include "server/service/admission.h"
@@ -50,6 +50,10 @@ void LogFromGrpc(gpr_log_func_args* args) {
                              ? LogLevel::kWarning
                              : LogLevel::kDebug;
   Log(level, "grpc", {{"message", std::string(args->message)}});
+  // abort() comes next.
+  if (absl::StartsWith(args->message, "assertion failed")) {
+    FlushLog(kLastWords);
+  }
 }
 
 void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
@@ -70,7 +74,8 @@ Call::HandlerFactory Bind(NewHandler make, ServiceContext& context) {
 // last to the first.
 class RunningApp : public App {
  public:
-  explicit RunningApp(const Config& config) : config_(config) {}
+  explicit RunningApp(const Config& config)
+      : config_(config), port_file_(config.port_file) {}
 
   ~RunningApp() override {
     if (server_ != nullptr) Drain();
@@ -80,6 +85,7 @@ class RunningApp : public App {
     SetLogLevel(config_.log_level);
     gpr_set_log_function(&LogFromGrpc);
     google::protobuf::SetLogHandler(&LogFromProtobuf);
+    TIMBRE_RETURN_IF_ERROR(port_file_.Check());
     TIMBRE_RETURN_IF_ERROR(ChooseKernels());
     TIMBRE_RETURN_IF_ERROR(OpenCatalog());
     StartMetrics();
@@ -94,10 +100,7 @@ class RunningApp : public App {
          {"data_dir", config_.data_dir},
          {"simd_level", std::string(kernels_->name)},
          {"worker_threads", workers_->threads()}});
-    if (config_.port_file.empty()) return absl::OkStatus();
-    return WriteFileDurably(
-        config_.port_file,
-        absl::StrCat("grpc=", grpc_port_, "\nmetrics=", metrics_port_, "\n"));
+    return port_file_.Write(grpc_port_, metrics_port_);
   }
 
   void Drain() override {
@@ -124,9 +127,6 @@ class RunningApp : public App {
     calls_->Stop();
     server_.reset();
     endpoint_goes.join();
-    if (!config_.port_file.empty()) {
-      RemoveTree(config_.port_file).IgnoreError();  // nobody answers there now
-    }
     Log(LogLevel::kInfo, "stopped");
   }
 
@@ -176,7 +176,8 @@ class RunningApp : public App {
           .versions_damaged = static_cast<double>(stats.versions_damaged),
           .resident_bytes = static_cast<double>(stats.bytes_resident),
           .queued_frames = static_cast<double>(admission_->frames()),
-          .queued_bytes = static_cast<double>(admission_->bytes())};
+          .queued_bytes = static_cast<double>(admission_->bytes()),
+          .log_lines_dropped = static_cast<double>(LogLinesLost())};
     });
   }
 
@@ -338,6 +339,7 @@ class RunningApp : public App {
   }
 
   const Config config_;
+  PortFile port_file_;  // first to come, last to go
   const KernelTable* kernels_ = nullptr;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Admission> admission_;

@@ -27,7 +27,8 @@ ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:7401",
           "where to serve /metrics for Prometheus: HOST:PORT; empty: nowhere.");
 ABSL_FLAG(std::string, port_file, "",
           "write lines grpc=PORT and metrics=PORT to this file once the server "
-          "answers; renamed into place whole. Empty: none.");
+          "answers; renamed into place whole, removed at the end. Replaces "
+          "nothing but an older one. Empty: none.");
 ABSL_FLAG(std::string, log_level, "info",
           "debug, info, warning or error: what goes to standard error, a JSON "
           "object a line.");
@@ -54,8 +55,8 @@ ABSL_FLAG(absl::Duration, max_queued_time, absl::Seconds(2),
           "never.");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(15),
           "after SIGTERM or SIGINT, how long calls may take to end before they "
-          "are cut off, 0s..1h. Keep Kubernetes' "
-          "terminationGracePeriodSeconds above it.");
+          "are cut off, 0s..1h; 10 s later the process ends whatever hangs. "
+          "Keep Kubernetes' terminationGracePeriodSeconds above it.");
 ABSL_FLAG(bool, adaptive_window, false,
           "let gRPC raise the HTTP/2 window to what the distance to a client "
           "needs; builds then delay live streams more");

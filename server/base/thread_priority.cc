@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint64_t kUrgentSliceNs = 100'000;
 constexpr auto kTurn = std::chrono::microseconds(50);
+// Added to what the process was started with.
 constexpr int kForemostNiceness = -10;
 constexpr int kDeferredNiceness = 5;
 constexpr int kBackgroundNiceness = 10;  // where SCHED_IDLE is not allowed
@@ -31,10 +32,26 @@ struct SchedAttributes {
 
 // On Linux niceness belongs to the thread (0: the calling one), and children
 // inherit it.
-void SetNiceness(int niceness) { setpriority(PRIO_PROCESS, 0, niceness); }
 int Niceness() { return getpriority(PRIO_PROCESS, 0); }
 
+// The process's own: that of its first thread.
+void AddNiceness(int more) {
+  const int own = getpriority(PRIO_PROCESS, static_cast<id_t>(getpid()));
+  setpriority(PRIO_PROCESS, 0, own + more);  // cut to -20..19
+}
+
+// Never a more pressing policy than the one that the process was given.
+void SetPolicy(int policy) {
+  const int own = sched_getscheduler(getpid());
+  const bool allowed =
+      own == SCHED_OTHER || (own == SCHED_BATCH && policy == SCHED_IDLE);
+  if (!allowed) return;
+  const sched_param none{};
+  sched_setscheduler(0, policy, &none);
+}
+
 void SetShortSlice() {
+  if (sched_getscheduler(0) != SCHED_OTHER) return;  // chrt(1): as it is
   SchedAttributes attributes{.policy = SCHED_OTHER, .runtime = kUrgentSliceNs};
   attributes.nice = Niceness();  // as it is
   syscall(SYS_sched_setattr, 0, &attributes, 0);
@@ -43,10 +60,9 @@ void SetShortSlice() {
 }  // namespace
 
 void SetThreadPriority(ThreadPriority priority) {
-  const sched_param none{};
   switch (priority) {
     case ThreadPriority::kForemost:
-      SetNiceness(kForemostNiceness);
+      AddNiceness(kForemostNiceness);
       SetShortSlice();
       return;
     case ThreadPriority::kUrgent:
@@ -55,12 +71,12 @@ void SetThreadPriority(ThreadPriority priority) {
     case ThreadPriority::kNormal:
       return;
     case ThreadPriority::kDeferred:
-      SetNiceness(kDeferredNiceness);
-      sched_setscheduler(0, SCHED_BATCH, &none);
+      AddNiceness(kDeferredNiceness);
+      SetPolicy(SCHED_BATCH);
       return;
     case ThreadPriority::kBackground:
-      SetNiceness(kBackgroundNiceness);
-      sched_setscheduler(0, SCHED_IDLE, &none);
+      AddNiceness(kBackgroundNiceness);
+      SetPolicy(SCHED_IDLE);
       return;
   }
 }
@@ -68,8 +84,9 @@ void SetThreadPriority(ThreadPriority priority) {
 bool MayBeForemost() {
   bool may = false;
   std::thread([&may] {
+    const int before = Niceness();
     SetThreadPriority(ThreadPriority::kForemost);
-    may = Niceness() == kForemostNiceness;
+    may = Niceness() < before;
   }).join();
   return may;
 }

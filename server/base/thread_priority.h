@@ -1,4 +1,5 @@
-// What a thread may take from others of this process.
+// What a thread may take from others of this process. All of it is relative to
+// what the process was given (nice, chrt): its first thread keeps that.
 #ifndef TIMBRE_SERVER_BASE_THREAD_PRIORITY_H_
 #define TIMBRE_SERVER_BASE_THREAD_PRIORITY_H_
 

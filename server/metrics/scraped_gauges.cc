@@ -70,7 +70,11 @@ std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
              now.queued_frames),
       Single("timbre_queued_bytes",
              "Bytes of messages that wait for their answers.", gauge,
-             now.queued_bytes)};
+             now.queued_bytes),
+      Single("timbre_log_lines_dropped_total",
+             "Lines of the log that nobody read, or of which there were too "
+             "many.",
+             prometheus::MetricType::Counter, now.log_lines_dropped)};
 }
 
 std::vector<prometheus::MetricFamily> ProcessGauges::Collect() const {

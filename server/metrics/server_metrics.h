@@ -63,6 +63,7 @@ struct ScrapedValues {
   double resident_bytes = 0;
   double queued_frames = 0;
   double queued_bytes = 0;
+  double log_lines_dropped = 0;
 };
 
 class ServerMetrics {

@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <thread>
 
 namespace timbre {
@@ -34,13 +36,44 @@ TEST(ThreadPriorityTest, DeferredAndBackgroundComeAfterUrgent) {
             NicenessAt(ThreadPriority::kDeferred));
 }
 
-TEST(ThreadPriorityTest, BackgroundRunsWhereNothingElseDoes) {
+[[noreturn]] void CheckUnderNice() {
+  setpriority(PRIO_PROCESS, 0, Niceness() + 5);
+  const int own = Niceness();
+  const bool right =
+      NicenessAt(ThreadPriority::kUrgent) == own &&
+      NicenessAt(ThreadPriority::kDeferred) == std::min(own + 5, 19) &&
+      NicenessAt(ThreadPriority::kBackground) == std::min(own + 10, 19);
+  std::_Exit(right ? 0 : 1);
+}
+
+TEST(ThreadPriorityTest, PrioritiesAreRelativeToThatOfTheProcess) {
+  EXPECT_EXIT(CheckUnderNice(), ::testing::ExitedWithCode(0), "");
+}
+
+int PolicyAt(ThreadPriority priority) {
   int policy = -1;
   std::thread([&] {
-    SetThreadPriority(ThreadPriority::kBackground);
+    SetThreadPriority(priority);
     policy = sched_getscheduler(0);
   }).join();
-  EXPECT_EQ(policy, SCHED_IDLE);
+  return policy;
+}
+
+[[noreturn]] void CheckUnderSchedIdle() {
+  const sched_param none{};
+  sched_setscheduler(0, SCHED_IDLE, &none);
+  const bool right = PolicyAt(ThreadPriority::kUrgent) == SCHED_IDLE &&
+                     PolicyAt(ThreadPriority::kDeferred) == SCHED_IDLE &&
+                     PolicyAt(ThreadPriority::kBackground) == SCHED_IDLE;
+  std::_Exit(right ? 0 : 1);
+}
+
+TEST(ThreadPriorityTest, NoThreadRisesAboveThePolicyOfItsProcess) {
+  EXPECT_EXIT(CheckUnderSchedIdle(), ::testing::ExitedWithCode(0), "");
+}
+
+TEST(ThreadPriorityTest, BackgroundRunsWhereNothingElseDoes) {
+  EXPECT_EQ(PolicyAt(ThreadPriority::kBackground), SCHED_IDLE);
 }
 
 TEST(ThreadPriorityTest, AskingWhatIsAllowedChangesNothing) {

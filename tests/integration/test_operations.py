@@ -50,6 +50,7 @@ def test_metrics_have_their_series_and_promtool_finds_nothing(server):
         "timbre_resident_bytes",
         "timbre_queued_frames",
         "timbre_queued_bytes",
+        "timbre_log_lines_dropped_total",
         "timbre_build_info{",
         "process_resident_memory_bytes",
     ):

@@ -13,11 +13,15 @@ BIN = pathlib.Path(os.environ.get("TIMBRE_BIN", ROOT / "build" / "bin"))
 class Timbred:
     """Restartable on the same data directory."""
 
-    def __init__(self, directory, *flags, env=None, listen="127.0.0.1:0"):
+    def __init__(
+        self, directory, *flags, env=None, listen="127.0.0.1:0", popen=None
+    ):
+        """`popen`: more arguments of subprocess.Popen."""
         self.directory = pathlib.Path(directory)
         self.flags = flags
         self.env = env
         self.listen = listen
+        self.popen = popen or {}
         self.process = None
 
     def start(self):
@@ -34,8 +38,7 @@ class Timbred:
                 "--min_free_disk=0",
                 *self.flags,
             ],
-            stderr=self.log,
-            env=self.env,
+            **{"stderr": self.log, "env": self.env, **self.popen},
         )
         wait_for(lambda: port_file.exists() or self.process.poll() is not None)
         if self.process.poll() is not None:
