@@ -6,16 +6,16 @@ import threading
 
 
 class Proxy:
-    """Forwards to `port`. After `plan()` bytes of a connection, in either
+    """Forwards to the port `target`. After `plan()` bytes of a connection, in either
     direction, it resets it; None: never."""
 
-    def __init__(self, port, plan=lambda: None):
-        self.target = port
+    def __init__(self, target, plan=lambda: None, port=0):
+        self.target = target
         self.plan = plan
         self.broken = 0
         self._open = []
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

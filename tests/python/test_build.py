@@ -84,7 +84,7 @@ def test_unreadable_files_are_refused(client, tmp_path):
     with pytest.raises(timbre.InvalidArgument, match="holds no .npy"):
         client.build("empty", tmp_path)
     (tmp_path / "text.npy").write_text("hello")
-    with pytest.raises(timbre.InvalidArgument, match="not a .npy"):
+    with pytest.raises(timbre.InvalidArgument, match="is no .npy file"):
         client.build("text", tmp_path)
 
 

@@ -72,6 +72,103 @@ def test_what_is_no_pickle_of_indices_is_refused(tmp_path, content, message):
         list(importers.so_vits(str(path)))
 
 
+@pytest.mark.parametrize(
+    "factory, said",
+    [
+        ("L2norm,IVF4,Flat", "normalised .*lengths are lost"),
+        ("PCA8,IVF4,Flat", "from 32 to 8 dimensions .* % of their spread"),
+        ("IVF4,PQ8x4", "keeps codes"),
+        ("IVF4,SQ8", "keeps codes"),
+        ("IDMap,Flat", "ids of its own"),
+    ],
+)
+def test_a_wrapper_never_hides_a_loss(tmp_path, factory, said):
+    faiss = pytest.importorskip("faiss")
+    index = faiss.index_factory(DIMENSION, factory)
+    index.train(ROWS[0])
+    if "IDMap" in factory:
+        index.add_with_ids(ROWS[0], np.arange(300)[::-1].copy())
+    else:
+        index.add(ROWS[0])
+    refused(tmp_path, index, said)
+
+
+@pytest.mark.parametrize("factory", ["L2norm,IVF4,PQ8x4fs,RFlat", "OPQ8,IVF4,Flat", "HNSW8"])
+def test_what_gives_its_frames_back_is_taken_over(tmp_path, factory):
+    faiss = pytest.importorskip("faiss")
+    index = faiss.index_factory(DIMENSION, factory)
+    index.train(ROWS[0])
+    index.add(ROWS[0])
+    ((_, rows),) = importers.so_vits(written(tmp_path, index))
+    assert np.allclose(rows, ROWS[0], 0, 1e-4)
+
+
+@pytest.mark.parametrize(
+    "metric, said", [("METRIC_L1", "neither L2"), ("METRIC_Linf", "neither L2"),
+                     ("METRIC_INNER_PRODUCT", "inner products")]
+)
+def test_another_metric_is_refused(tmp_path, metric, said):
+    faiss = pytest.importorskip("faiss")
+    index = faiss.index_factory(DIMENSION, "Flat", getattr(faiss, metric))
+    index.add(ROWS[0])
+    refused(tmp_path, index, said)
+
+
+def test_ids_that_are_no_row_numbers_are_refused(tmp_path):
+    faiss = pytest.importorskip("faiss")
+    index = faiss.index_factory(DIMENSION, "IVF4,Flat")
+    index.train(ROWS[0])
+    index.add_with_ids(ROWS[0], 2 * np.arange(300))
+    refused(tmp_path, index, "ids are not 0, 1, 2")
+
+
+def test_an_export_of_ones_own_comes_back_exactly_or_is_refused(
+    client, tmp_path
+):
+    faiss = pytest.importorskip("faiss")
+    for metric in ("l2", "cosine", "inner_product"):
+        client.build("own", ROWS[0], metric=metric)
+        client.export("own", tmp_path / "own.index", format="ivf_flat")
+        index = faiss.read_index(str(tmp_path / "own.index"))
+        if metric == "l2":
+            ((_, rows),) = importers.so_vits(written(tmp_path, index))
+            assert np.array_equal(rows, ROWS[0])
+        else:
+            refused(tmp_path, index, "inner products|normalised")
+
+
+def written(tmp_path, index):
+    path = tmp_path / "indices.pkl"
+    path.write_bytes(pickle.dumps({"one": index}))
+    return str(path)
+
+
+def refused(tmp_path, index, said):
+    with pytest.raises(timbre.InvalidArgument, match=said) as caught:
+        list(importers.so_vits(written(tmp_path, index)))
+    assert caught.value.reason == "FRAMES_LOST"
+
+
+def test_hidden_tensors_are_skipped_and_foreign_ones_named(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(torch.ones(1, DIMENSION, 3), tmp_path / "0.soft.pt")
+    (tmp_path / "._0.soft.pt").write_bytes(b"Mac OS X")
+    ((_, frames),) = importers.soft(str(tmp_path))
+    assert frames.shape == (3, DIMENSION)
+    (tmp_path / "1.soft.pt").write_bytes(b"Mac OS X")
+    with pytest.raises(timbre.InvalidArgument, match="1.soft.pt: is no tensor"):
+        list(importers.soft(str(tmp_path)))
+
+
+def test_a_comparison_names_what_an_index_has_lost(client, queries):
+    faiss = pytest.importorskip("faiss")
+    client.build("lossless", ROWS[0])
+    index = faiss.index_factory(DIMENSION, "L2norm,Flat")
+    index.add(ROWS[0])
+    with pytest.warns(UserWarning, match=r"off by \d+ %\): its frames were norm"):
+        compare.compare(client.speaker("lossless"), index, queries[:32])
+
+
 def test_tensors_become_frames(client, tmp_path):
     torch = pytest.importorskip("torch")
     for i, part in enumerate(np.split(ROWS[0], 3)):

@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, Iterator, Optional
 
 import numpy as np
 
-from timbre import _contract, _frames
+from timbre import _contract, _frames, _npy
 from timbre._parameters import assign, check_choice
 from timbre._wire import wrap
 from timbre.errors import BadFrame, InvalidArgument
@@ -106,11 +106,12 @@ def _part(part: Any, name: str) -> list[Source]:
 
 def _files(path: Any) -> list[Source]:
     """A .npy file, or those of a directory in the order of their names, as
-    the training scripts of RVC read them."""
+    the training scripts of RVC read them. Hidden ones are none of them: a Mac
+    leaves a ._0.npy beside 0.npy."""
     path = pathlib.Path(path)
     if not path.is_dir():
         return [_file(path)]
-    found = sorted(path.glob("*.npy"), key=lambda file: file.name)
+    found = visible(path, "*.npy")
     if not found:
         raise InvalidArgument(
             f"{path}: holds no .npy files",
@@ -121,17 +122,19 @@ def _files(path: Any) -> list[Source]:
 
 
 def _file(path: pathlib.Path) -> Source:
-    def open_() -> Any:
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise InvalidArgument(
-                f"{path}: not a .npy file ({error})",
-                field="frames",
-                reason="NOT_NPY",
-            ) from None
+    return str(path), lambda: _npy.open_frames(path)
 
-    return str(path), open_
+
+def visible(directory: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """What a shell finds, in the order of the names: nothing hidden."""
+    return sorted(
+        (
+            file
+            for file in directory.glob(pattern)
+            if not file.name.startswith(".")
+        ),
+        key=lambda file: file.name,
+    )
 
 
 def options_message(speaker: str, count: int, options: dict[str, Any]) -> Any:

@@ -7,10 +7,11 @@ from typing import Any, Iterator
 
 import grpc
 
-from timbre import _contract, errors
+from timbre import _contract, _threads
+from timbre._connection import Connection
 from timbre._exchange import Ended
-from timbre._patience import Patience
-from timbre._streams import Connection
+from timbre._status import error_of
+from timbre._threads import Scope
 
 
 def unary(
@@ -23,43 +24,52 @@ def unary(
 ) -> Any:
     """The answer of a Catalog method, of class `response`. `once`: the call
     must not be repeated where it may have worked."""
-    patience = Patience(connection.timeout_s)
-    while True:
-        connection.check()
-        call = connection.channel.unary_unary(_contract.CATALOG + method)
-        try:
-            answer = call(
-                request.SerializeToString(),
-                metadata=connection.metadata(speaker),
-                timeout=max(0.001, patience.deadline - time.monotonic()),
-            )
-            return response.FromString(answer)
-        except grpc.RpcError as error:
-            ended = ended_by(error)
-            found = error_of(ended)
-            if once and found.code != "DEADLINE_EXCEEDED" and not found.reason:
-                raise found from None
-            time.sleep(patience.after(ended, was_idle=False))
+
+    def work(scope: Scope, _: Any) -> Any:
+        patience = connection.patience(once=once)
+        while True:
+            connection.check()
+            scope.check()
+            call = connection.channel.unary_unary(_contract.CATALOG + method)
+            try:
+                answer = call(
+                    request.SerializeToString(),
+                    metadata=connection.metadata(speaker),
+                    timeout=max(0.001, patience.deadline - time.monotonic()),
+                )
+                return response.FromString(answer)
+            except grpc.RpcError as error:
+                ended = ended_by(error)
+            connection.check()  # perhaps closed meanwhile
+            delay = patience.after(ended, was_idle=False)
+            connection.rest(ended, delay, scope)
+
+    return _threads.aside(work)
 
 
 def stream(
     connection: Connection,
+    scope: Scope,
     method: str,
     request: Any,
     response: Any,
     speaker: str,
 ) -> Iterator[Any]:
     """The answers of a Catalog method. Asked again where the connection breaks
-    before the first one; later nobody would know where to go on."""
-    patience = Patience(connection.timeout_s)
+    before the first one; later nobody would know where to go on. Not on a main
+    thread."""
+    patience = connection.patience()
     watchdog = connection.watchdog
     begun = False
     while True:
         connection.check()
-        call = connection.channel.unary_stream(_contract.CATALOG + method)(
-            request.SerializeToString(), metadata=connection.metadata(speaker)
-        )
+        scope.check()
+        call: Any = connection.channel.unary_stream(
+            _contract.CATALOG + method
+        )(request.SerializeToString(), metadata=connection.metadata(speaker))
+        scope.begin(call)
         watch = watchdog.add(call)
+        ended = None
         try:
             watchdog.arm(watch, patience.deadline)
             for answer in call:
@@ -68,17 +78,22 @@ def stream(
                 yield response.FromString(answer)
                 patience.progress()
                 watchdog.arm(watch, patience.deadline)
-            return
         except grpc.RpcError as error:
             ended = ended_by(error)
-            if watch.expired:
-                raise patience.late(error_of(ended)) from None
-            if begun:
-                raise error_of(ended) from None
         finally:
             watchdog.remove(watch)
             call.cancel()
-        time.sleep(patience.after(ended, was_idle=False))
+            # Nothing that the caller gets may keep it, see _threads.
+            call = scope.ended()
+        if ended is None:
+            return
+        connection.check()
+        if watch.expired:
+            raise patience.late()
+        if begun:
+            raise raised_by(ended)
+        delay = patience.after(ended, was_idle=False)
+        connection.rest(ended, delay, scope)
 
 
 def ended_by(error: Any) -> Ended:
@@ -88,6 +103,6 @@ def ended_by(error: Any) -> Ended:
     )
 
 
-def error_of(ended: Ended) -> errors.Error:
+def raised_by(ended: Ended) -> Exception:
     """The exception for it."""
-    return errors.from_status(ended.code, ended.message, ended.metadata)
+    return error_of(ended.code, ended.message, ended.metadata)

@@ -9,14 +9,21 @@ keeps that below its public API, so the tests run with its oldest and newest
 version, and `Public` takes over where it is not as expected, or where
 TIMBRE_GRPC_API=public says so.
 
+What a signal handler raises may leave `Segregated` at any step of its Python
+code. The step is marked: an exchange that was left within one has perhaps
+lost an event, so that nobody may wait for another, and is only cancelled.
+grpcio's own lock, which other calls need, is let go in any case: `calm`.
+
 Neither is thread-safe, except for `cancel`.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import queue
+import threading
 from typing import Any, Iterable, Iterator, Optional, Union
 
 import grpc
@@ -52,6 +59,7 @@ class Segregated:
         from grpc._cython import cygrpc
 
         self._api = cygrpc
+        self._torn = False  # within a step
         self._sending = False
         self._receiving = False
         self._answer: Optional[bytes] = None
@@ -143,8 +151,10 @@ class Segregated:
 
     def abandon(self) -> None:
         """Cancels and takes every event: grpcio keeps the call until then."""
-        if self._ended is None:
+        if self._torn or self._ended is None:
             self.cancel()
+        if self._torn:
+            return
         try:
             self._await_status()
         except Ended:
@@ -153,14 +163,18 @@ class Segregated:
     def _operate(self, tag: int, *operations: Any) -> None:
         if self._ended is not None:
             raise self._ended.anew()
+        self._torn = True
         try:
             started = self._call.operate(operations, tag)
         except ValueError as error:  # the channel is closed
+            self._torn = False
             raise Ended("UNAVAILABLE", str(error), ()) from None
+        if started:
+            self._sending |= tag == self._SEND
+            self._receiving |= tag == self._RECEIVE
+        self._torn = False
         if not started:
             raise Ended("UNAVAILABLE", "the call is over", ())
-        self._sending |= tag == self._SEND
-        self._receiving |= tag == self._RECEIVE
 
     def _next_answer(self) -> bytes:
         while self._receiving:
@@ -178,6 +192,7 @@ class Segregated:
         raise self._ended.anew()
 
     def _await_event(self) -> None:
+        self._torn = True
         event = self._call.next_event()
         if event.tag == self._SEND:
             self._sending = False
@@ -193,6 +208,7 @@ class Segregated:
                 _text_of(status.details()),
                 status.trailing_metadata(),
             )
+        self._torn = False
 
 
 class Public:
@@ -261,6 +277,38 @@ class Public:
 
 Exchange = Union[Segregated, Public]
 _use_public = os.environ.get("TIMBRE_GRPC_API") == "public"
+
+
+def calm(channel: grpc.Channel) -> bool:
+    """Makes a channel's lock safe from signal handlers; whether it is, so
+    that a main thread may exchange messages over it.
+
+    grpcio guards a channel by a threading.Condition. Its __enter__ and
+    __exit__ are Python: an exception that a handler raises in one of them
+    leaves it locked, and every call of all other threads waits for ever.
+    Those of its lock are C, and done or not begun.
+    """
+    if _use_public:
+        return False
+    wrapped: Any = channel
+    for state in gc.get_referents(getattr(wrapped, "_channel", None)):
+        for condition in gc.get_referents(state):
+            if type(condition) is threading.Condition:
+                condition.__class__ = _calm_class(condition)
+                return True
+    return False
+
+
+def _calm_class(condition: Any) -> type:
+    lock = condition._lock
+    return type(
+        "Condition",
+        (threading.Condition,),
+        {
+            "__enter__": staticmethod(lock.__enter__),
+            "__exit__": staticmethod(lock.__exit__),
+        },
+    )
 
 
 def open_exchange(

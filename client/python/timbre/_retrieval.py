@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, Union
 import numpy as np
 
 from timbre import _contract, _frames
+from timbre._connection import Connection
 from timbre._frames import Batch
 from timbre._parameters import (
     assign,
@@ -16,7 +17,7 @@ from timbre._parameters import (
     search_params,
 )
 from timbre._patience import Patience
-from timbre._streams import Connection, Stream, Streams
+from timbre._streams import Stream, Streams
 from timbre._wire import unwrap, without, wrap
 from timbre.errors import InvalidArgument, Late
 from timbre.results import BlendInfo, SearchInfo
@@ -63,9 +64,7 @@ class Retrieval:
         def take(_: int, answer: bytes, stream: Stream) -> None:
             stream.hear(_contract.BlendResponse.FromString(answer))
 
-        self._blend.ask(
-            1, encode, take, Patience(self._connection.timeout_s)
-        )
+        self._blend.ask(1, encode, take, self._connection.patience())
 
     def search(
         self, x: Any, search: tuple[Any, ...], on_bad_frame: str
@@ -188,7 +187,8 @@ class Retrieval:
         if not pieces:
             self._connection.check()
             return
-        patience = Patience(self._connection.timeout_s, budget_s)
+        connection = self._connection
+        patience = Patience(connection.timeout_s, budget_s, connection)
         streams.ask(len(pieces), encode, take, patience)
 
     def _good_rows(

@@ -1,15 +1,19 @@
-"""Stored frames, read back."""
+"""What a server stores, read back."""
 
 from __future__ import annotations
 
+import os
+import pathlib
+import uuid
 from typing import Any, Optional
 
 import numpy as np
 
-from timbre import _contract
+from timbre import _contract, _threads
 from timbre._calls import stream
+from timbre._connection import Connection
 from timbre._parameters import assign, check_choice
-from timbre._streams import Connection
+from timbre._threads import Scope
 from timbre._wire import read
 
 # Rows of one request by ids.
@@ -35,7 +39,7 @@ def read_frames(
             ids[first : first + _MAX_IDS]
             for first in range(0, len(ids), _MAX_IDS)
         ]
-    parts = [np.empty((0, dimension), dtype)]
+    requests = []
     for some in wanted:
         request = _contract.ReadFramesRequest(
             speaker=speaker,
@@ -46,12 +50,46 @@ def read_frames(
         assign(request, "count", count)
         if some is not None:
             request.ids.extend(some.tolist())
-        for answer in stream(
-            connection,
-            "ReadFrames",
-            request,
-            _contract.ReadFramesResponse,
-            speaker,
-        ):
-            parts.append(read(answer.frames))
-    return np.concatenate(parts)
+        requests.append(request)
+
+    def work(scope: Scope, _: Any) -> np.ndarray:
+        parts = [np.empty((0, dimension), dtype)]
+        for request in requests:
+            for answer in stream(
+                connection,
+                scope,
+                "ReadFrames",
+                request,
+                _contract.ReadFramesResponse,
+                speaker,
+            ):
+                parts.append(read(answer.frames))
+        return np.concatenate(parts)
+
+    return _threads.aside(work)
+
+
+def save_export(
+    connection: Connection, request: Any, target: pathlib.Path
+) -> None:
+    """See Client.export."""
+
+    def work(scope: Scope, _: Any) -> None:
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with open(partial, "wb") as out:
+                for answer in stream(
+                    connection,
+                    scope,
+                    "Export",
+                    request,
+                    _contract.ExportResponse,
+                    request.speaker,
+                ):
+                    out.write(answer.chunk)
+            scope.check()
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    _threads.aside(work, settle=True)

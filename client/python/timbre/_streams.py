@@ -8,103 +8,18 @@ voice and its version again, and asks again what was not answered.
 from __future__ import annotations
 
 import collections
-import os
-import threading
 import time
-import weakref
 from typing import Any, Callable, Iterable, Iterator, Optional
 
-import grpc
-
-from timbre import errors
+from timbre import _threads
+from timbre._connection import Connection, Grave
 from timbre._exchange import Ended, open_exchange
 from timbre._patience import Patience
-from timbre._watchdog import Watchdog
+from timbre._watchdog import Watch
 
 # Messages of one call on their way at once: enough to keep the server busy
 # while answers travel.
 WINDOW = 4
-
-
-class Connection:
-    """What all calls of a client share: channel, headers, watchdog."""
-
-    def __init__(
-        self,
-        channel: grpc.Channel,
-        headers: tuple[tuple[str, str], ...],
-        timeout_s: float,
-    ) -> None:
-        self.channel = channel
-        self.timeout_s = timeout_s
-        self.watchdog = Watchdog()
-        self._headers = headers
-        self._pid = os.getpid()
-        self.closed = False
-        # Streams of pools that were forgotten: the next call ends them. Not
-        # the garbage collector, which may run on any thread, inside any lock.
-        self.forgotten: collections.deque[Stream] = collections.deque()
-        self._pools: weakref.WeakSet[Streams] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        weakref.finalize(self, self.watchdog.close).atexit = False
-
-    def metadata(self, speaker: str = "") -> tuple[tuple[str, str], ...]:
-        """Of a call; the speaker is there for proxies."""
-        if not speaker:
-            return self._headers
-        if not (speaker.isascii() and speaker.isprintable()):
-            # No header can carry it; and no speaker is called so.
-            raise errors.InvalidArgument(
-                f'speaker "{speaker}": must be [a-z0-9], then up to 62 of'
-                " [a-z0-9._-]",
-                field="speaker",
-                reason="INVALID_FIELD",
-            )
-        return (*self._headers, ("timbre-speaker", speaker))
-
-    def check(self) -> None:
-        """Raises if this client must not be used (any more)."""
-        if self.closed:
-            raise errors.FailedPrecondition(
-                "the client is closed", reason="CLIENT_CLOSED"
-            )
-        if self._pid != os.getpid():
-            raise errors.ForkError(
-                f"this client belongs to process {self._pid}: gRPC does not"
-                " survive a fork. Make a client in the child, or start"
-                " children by spawn",
-                reason="FORKED",
-            )
-
-    def add(self, pool: Streams) -> None:
-        """Closes `pool` with the connection."""
-        with self._lock:
-            self._pools.add(pool)
-
-    def is_ours(self) -> bool:
-        """Whether this process made it; else it must not be touched."""
-        return self._pid == os.getpid()
-
-    def bury(self) -> None:
-        """Ends the streams that were forgotten."""
-        while self.forgotten:
-            try:
-                self.forgotten.pop().abandon()
-            except IndexError:  # another thread was faster
-                return
-
-    def close(self) -> None:
-        """Ends all streams and the connection."""
-        if self.closed or not self.is_ours():
-            return
-        self.closed = True
-        with self._lock:
-            pools = list(self._pools)
-        for pool in pools:
-            pool.close()
-        self.bury()
-        self.channel.close()
-        self.watchdog.close()
 
 
 class Said:
@@ -137,6 +52,7 @@ class Stream:
         )
         self._watchdog = connection.watchdog
         self.watch = self._watchdog.add(self.exchange)
+        self.watch.grave = _StreamGrave(self, connection)
         self.said = Said()
         self.effective: Any = None
 
@@ -156,6 +72,48 @@ class Stream:
         """Ends the stream at once."""
         self._watchdog.remove(self.watch)
         self.exchange.abandon()
+        self.watch.grave = None  # last: it does the rest of what is left
+
+
+class _StreamGrave(Grave):
+    """Of a stream that an interrupted call had in hand."""
+
+    __slots__ = ("_watchdog", "_watch")
+
+    def __new__(cls, stream: Stream, connection: Connection) -> Any:
+        return super().__new__(cls, stream, connection.forgotten.append)
+
+    def __init__(self, stream: Stream, connection: Connection) -> None:
+        super().__init__(stream, connection.forgotten.append)
+        self._watchdog = connection.watchdog
+        self._watch: Watch = stream.watch
+
+    def bury(self) -> None:
+        """Ends the stream."""
+        self._watch.grave = None
+        self._watchdog.remove(self._watch)
+        exchange: Any = self._watch.call
+        exchange.abandon()
+
+
+class _PoolGrave(Grave):
+    """Of the streams of a voice that was forgotten."""
+
+    __slots__ = ("_connection", "_idle")
+
+    def __new__(cls, pool: Streams, connection: Connection) -> Any:
+        return super().__new__(cls, pool, connection.forgotten.append)
+
+    def __init__(self, pool: Streams, connection: Connection) -> None:
+        super().__init__(pool, connection.forgotten.append)
+        self._connection = connection
+        self._idle = pool._idle
+
+    def bury(self) -> None:
+        """Ends the streams."""
+        self._connection.remove(self)
+        for stream in _taken(self._connection, self._idle):
+            stream.abandon()
 
 
 # Makes the i-th message of a call for a stream.
@@ -175,11 +133,7 @@ class Streams:
         self._speaker = speaker
         self._idle: collections.deque[Stream] = collections.deque()
         self._closed = False
-        connection.add(self)
-        # A pool that is forgotten leaves no stream open.
-        weakref.finalize(
-            self, connection.forgotten.extend, self._idle
-        ).atexit = False
+        connection.add(_PoolGrave(self, connection))
 
     def ask(
         self, count: int, encode: Encode, take: Take, patience: Patience
@@ -190,6 +144,9 @@ class Streams:
           Error: the server refused one, or patience ended. The answers before
             have been taken.
         """
+        if not self._connection.exchanges and _threads.on_main():
+            _threads.aside(lambda *_: self.ask(count, encode, take, patience))
+            return
         answered = 0
         while answered < count:
             self._connection.check()
@@ -212,7 +169,9 @@ class Streams:
                     if stream.watch.expired:
                         raise patience.late() from None
                 self._connection.check()
-                time.sleep(patience.after(ended, was_idle))
+                delay = patience.after(ended, was_idle)
+                if delay > 0:
+                    self._connection.rest(ended, delay, _threads.Scope())
             except BaseException:
                 if stream is not None:
                     stream.abandon()
@@ -229,12 +188,11 @@ class Streams:
         if not self._connection.is_ours():
             return
         self._closed = True
+        _threads.aside(lambda *_: self._close_idle())
+
+    def _close_idle(self) -> None:
         deadline = time.monotonic() + 1
-        while self._idle:
-            try:
-                stream = self._idle.pop()
-            except IndexError:  # another thread was faster
-                return
+        for stream in _taken(self._connection, self._idle):
             stream.close(deadline)
 
     def _answers(
@@ -264,13 +222,39 @@ class Streams:
         watchdog.disarm(stream.watch)
 
     def _acquire(self) -> tuple[Stream, bool]:
-        try:
-            stream = self._idle.pop()
-        except IndexError:
-            return Stream(self._connection, self._method, self._speaker), False
-        return stream, True
+        idle = self._idle
+        kept = self._connection.idle
+        while idle:
+            try:
+                stream = idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if kept.pop(stream, None) is not None:
+                return stream, True
+        # An exchange that nobody has in hand yet could not be ended.
+        return _threads.aside(lambda *_: self._open()), False
+
+    def _open(self) -> Stream:
+        return Stream(self._connection, self._method, self._speaker)
 
     def _release(self, stream: Stream) -> None:
+        connection = self._connection
+        connection.idle[stream] = self._idle
         self._idle.append(stream)
-        if self._closed or self._connection.closed:
+        if len(connection.idle) > connection.max_idle_streams:
+            connection.give_back()
+        if self._closed or connection.closed:
             self.close()
+
+
+def _taken(
+    connection: Connection, idle: collections.deque[Stream]
+) -> Iterator[Stream]:
+    """Idle streams, each the caller's own from then on."""
+    while idle:
+        try:
+            stream = idle.pop()
+        except IndexError:  # another thread was faster
+            return
+        if connection.idle.pop(stream, None) is not None:
+            yield stream

@@ -3,50 +3,94 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any, Callable, Iterator, Optional
 
 import grpc
 
-from timbre import _contract
+from timbre import _contract, _threads
 from timbre._build import FrameSource
-from timbre._calls import ended_by, error_of
+from timbre._calls import ended_by, raised_by
+from timbre._connection import Connection
 from timbre._exchange import Ended
 from timbre._patience import Patience
-from timbre._streams import Connection
+from timbre._threads import Scope
 from timbre._wire import wrap
 from timbre.results import Progress, Tuning, Version
 
+Say = Callable[[Any], None]
 
-class _Messages:
-    """An iterator of messages for gRPC, whose error is the caller's to see."""
 
-    def __init__(self, messages: Iterator[bytes]) -> None:
+class _Upload:
+    """One call, which the watchdog ends where neither a message is taken nor
+    an answer comes for as long as its patience says. Also the iterator of its
+    messages for gRPC, which keeps their error for the caller."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        patience: Patience,
+        messages: Iterator[bytes],
+    ) -> None:
+        self._watchdog = connection.watchdog
+        self._patience = patience
         self._messages = messages
-        self.error: Optional[BaseException] = None
         self._call: Any = None
+        self._watch: Any = None
         self._started = threading.Event()
+        self.error: Optional[BaseException] = None
 
-    def started(self, call: Any) -> None:
-        """The call that takes them; gRPC's thread asks for the first one
-        before."""
+    def begin(self, call: Any, scope: Scope) -> Any:
+        """The call that takes the messages; gRPC's thread asks for the first
+        one before."""
         self._call = call
+        self._watch = self._watchdog.add(call)
+        self.heard()
         self._started.set()
+        scope.begin(call)
+        return call
 
-    def __iter__(self) -> _Messages:
+    def heard(self) -> None:
+        """A sign of life."""
+        self._watchdog.arm(self._watch, self._patience.silence_ends())
+
+    def end(self, scope: Scope) -> None:
+        """The call is over; nothing that the caller gets may keep it, see
+        _threads."""
+        self._watchdog.remove(self._watch)
+        self._watch.call = None
+        call, self._call = self._call, None
+        call.cancel()
+        scope.ended()
+
+    def why(self, ended: Ended) -> BaseException:
+        """What ended it: a frame, silence, or `ended`."""
+        if self.error is not None:
+            return self.error
+        if self._watch.expired:
+            return self._patience.late()
+        return ended
+
+    def __iter__(self) -> _Upload:
         return self
 
     def __next__(self) -> bytes:
+        self._started.wait()
+        # The server has taken the last one; the caller takes its time.
+        self._watchdog.disarm(self._watch)
         try:
-            return next(self._messages)
+            message = next(self._messages)
         except (GeneratorExit, StopIteration):
+            self.heard()
             raise
         except BaseException as error:
             # Cancelled first: the half-close that follows must not publish.
             self.error = error
-            self._started.wait()
-            self._call.cancel()
+            call = self._call
+            if call is not None:  # else it is over
+                call.cancel()
             raise StopIteration from None
+        self.heard()
+        return message
 
 
 def build(
@@ -56,71 +100,132 @@ def build(
     progress: Optional[Callable[[Progress], None]],
 ) -> Version:
     """One Build, repeated where its connection breaks."""
-    patience = Patience(connection.timeout_s)
-    while True:
-        try:
-            return _build_once(connection, options, source, progress, patience)
-        except Ended as ended:
+
+    def work(scope: Scope, say: Say) -> Version:
+        if not source.repeatable:
+            connection.await_ready()
+        patience = connection.patience()
+        furthest = 0.0
+        reached = 0.0
+
+        def hear(news: Progress) -> None:
+            nonlocal reached
+            # While frames come in, the fraction may stay what it is.
+            reached = max(reached, news.fraction + 1e-9 * news.frames)
+            say(news)
+
+        while True:
+            try:
+                return _build_once(
+                    connection, options, source, hear, patience, scope
+                )
+            except Ended as how:
+                ended = how.anew()
+            connection.check()
+            # Attempts that all end at the same place are one silence.
+            if reached > furthest:
+                furthest = reached
+                patience.progress()
             if not source.repeatable:
-                raise error_of(ended) from None
-            time.sleep(patience.after(ended, was_idle=False))
+                raise raised_by(ended)
+            delay = patience.after(ended, was_idle=False)
+            connection.rest(ended, delay, scope)
+
+    return _threads.aside(work, progress or (lambda _: None))
 
 
 def _build_once(
     connection: Connection,
     options: Any,
     source: FrameSource,
-    progress: Optional[Callable[[Progress], None]],
+    say: Say,
     patience: Patience,
+    scope: Scope,
 ) -> Version:
     connection.check()
+    scope.check()
 
-    def requests() -> Iterator[bytes]:
+    def messages() -> Iterator[bytes]:
         yield _contract.BuildRequest(options=options).SerializeToString()
         yield from source.messages()
 
-    messages = _Messages(requests())
-    call = connection.channel.stream_stream(_contract.BUILD)(
-        messages, metadata=connection.metadata(options.speaker)
+    upload = _Upload(connection, patience, messages())
+    call: Any = upload.begin(
+        connection.channel.stream_stream(_contract.BUILD)(
+            upload, metadata=connection.metadata(options.speaker)
+        ),
+        scope,
     )
-    messages.started(call)
     try:
         for answer in call:
             response = _contract.BuildResponse.FromString(answer)
-            patience.progress()
+            upload.heard()
             if response.WhichOneof("event") == "version":
                 return Version._of(response.version)
-            if progress is not None:
-                progress(Progress._of(response.progress))
+            say(Progress._of(response.progress))
+        ended = Ended("INTERNAL", "no version", ())
     except grpc.RpcError as error:
-        if messages.error is not None:
-            raise messages.error from None
-        raise ended_by(error) from None
+        ended = ended_by(error)
     finally:
-        call.cancel()
-    raise messages.error or Ended("INTERNAL", "no version", ())
+        call = upload.end(scope)
+    raise upload.why(ended)
 
 
-def tune(connection: Connection, first: Any, source: FrameSource) -> Tuning:
-    """One Tune; not repeated, since it may have been applied."""
+def tune(
+    connection: Connection,
+    first: Any,
+    source: FrameSource,
+    timeout_s: Optional[float],
+) -> Tuning:
+    """One Tune; repeated only where nothing of it was sent, since it may have
+    been applied."""
+
+    def work(scope: Scope, _: Say) -> Tuning:
+        if not source.repeatable:
+            connection.await_ready()
+        patience = connection.patience(once=True, timeout_s=timeout_s)
+        while True:
+            try:
+                return _tune_once(connection, first, source, patience, scope)
+            except Ended as how:
+                ended = how.anew()
+            connection.check()
+            delay = patience.after(ended, was_idle=False)
+            if not source.repeatable:
+                raise raised_by(ended)
+            connection.rest(ended, delay, scope)
+
+    return _threads.aside(work)
+
+
+def _tune_once(
+    connection: Connection,
+    first: Any,
+    source: FrameSource,
+    patience: Patience,
+    scope: Scope,
+) -> Tuning:
     connection.check()
+    scope.check()
 
-    def requests() -> Iterator[bytes]:
+    def messages() -> Iterator[bytes]:
         yield first.SerializeToString()
         for rows in source.rows():
             yield wrap(b"", _contract.TuneRequest, rows)
 
-    messages = _Messages(requests())
-    call = connection.channel.stream_unary(_contract.TUNE).future(
-        messages, metadata=connection.metadata(first.speaker)
+    upload = _Upload(connection, patience, messages())
+    call: Any = upload.begin(
+        connection.channel.stream_unary(_contract.TUNE).future(
+            upload, metadata=connection.metadata(first.speaker)
+        ),
+        scope,
     )
-    messages.started(call)
     try:
         return Tuning._of(_contract.TuneResponse.FromString(call.result()))
     except grpc.FutureCancelledError:
         ended = Ended("CANCELLED", "the call was cancelled", ())
-        raise messages.error or error_of(ended) from None
     except grpc.RpcError as error:
-        raise messages.error or error_of(ended_by(error)) from None
+        ended = ended_by(error)
     finally:
-        call.cancel()
+        call = upload.end(scope)
+    raise upload.why(ended)

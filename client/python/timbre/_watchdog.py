@@ -7,42 +7,54 @@ calls of a client does.
 from __future__ import annotations
 
 import math
+import queue
 import threading
 import time
-from typing import Optional, Protocol
+import weakref
+from typing import Any
 
+from timbre import _threads
+from timbre._threads import Cancellable
 
-class Cancellable(Protocol):
-    """What a watchdog ends."""
-
-    def cancel(self) -> None: ...
+# The longest that a queue can wait is about this.
+_LONGEST_SLEEP_S = 1e6
 
 
 class Watch:
-    """One call's entry. `expired`: the watchdog ended it."""
+    """One call's entry. `expired`: the watchdog ended it. `grave`: for
+    whoever watches over the entry's owner."""
 
-    __slots__ = ("call", "deadline", "expired")
+    __slots__ = ("call", "deadline", "expired", "grave")
 
     def __init__(self, call: Cancellable) -> None:
         self.call = call
         self.deadline = math.inf
         self.expired = False
+        self.grave: Any = None
 
 
 class Watchdog:
     """Thread-safe. Its thread starts with the first deadline and ends with
-    `close`."""
+    `close`, or with the one that it serves."""
 
     def __init__(self) -> None:
-        # Every call takes it twice: by itself, since Condition's own methods
-        # are Python's. Re-entrant: a signal handler or the garbage collector
-        # may close a client on a thread that holds it.
+        # Re-entrant: a signal handler may close a client on a thread that
+        # holds it.
         self._lock = threading.RLock()
-        self._condition = threading.Condition(self._lock)
         self._watches: set[Watch] = set()
         self._next_look = math.inf
-        self._thread: Optional[threading.Thread] = None
+        # Not a Condition, whose methods are Python: see _threads.
+        self._wake: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._running = False
         self._closed = False
+
+    def serve(self, master: Any) -> None:
+        """Ends with `master`, too."""
+        self._master = weakref.ref(master, self._wake.put)
+
+    def __len__(self) -> int:
+        """How many calls it watches."""
+        return len(self._watches)
 
     def add(self, call: Cancellable) -> Watch:
         """Watches `call`, without a deadline yet."""
@@ -59,18 +71,22 @@ class Watchdog:
     def arm(self, watch: Watch, deadline: float) -> None:
         """Ends the call at `deadline` (time.monotonic) unless disarmed. Wakes
         the thread only if it would look too late."""
+        watch.deadline = deadline
+        # Without the lock, which every block would take: while the thread
+        # looks, this is infinite, so what it has missed wakes it.
+        if deadline < self._next_look:
+            self._look_sooner(deadline)
+
+    def _look_sooner(self, deadline: float) -> None:
         with self._lock:
-            watch.deadline = deadline
             if deadline >= self._next_look:
                 return
+            if not self._running:
+                _threads.start(self._run)
+                self._running = True
+            self._wake.put(None)
+            # Last: interrupted before, the next deadline wakes it again.
             self._next_look = deadline
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="timbre-watchdog", daemon=True
-                )
-                self._thread.start()
-            else:
-                self._condition.notify()
 
     def disarm(self, watch: Watch) -> None:
         """The call was answered; `watch.expired` where it was ended in the
@@ -80,29 +96,33 @@ class Watchdog:
 
     def close(self) -> None:
         """Ends the thread."""
-        with self._lock:
-            self._closed = True
-            self._condition.notify()
+        self._closed = True
+        self._wake.put(None)
 
     def _run(self) -> None:
-        while True:
+        while not self._closed:
             with self._lock:
-                if self._closed:
-                    return
+                self._next_look = math.inf
                 now = time.monotonic()
                 due = [w for w in self._watches if w.deadline <= now]
                 for watch in due:
                     watch.deadline = math.inf
                     watch.expired = True
-                self._next_look = min(
+                next_look = min(
                     (w.deadline for w in self._watches), default=math.inf
                 )
-                if not due:
-                    self._condition.wait(
-                        None
-                        if self._next_look == math.inf
-                        else self._next_look - now
-                    )
+                self._next_look = next_look
             # Without the lock: grpcio has locks of its own.
             for watch in due:
                 watch.call.cancel()
+            if not due and self._slept(next_look - now) is not None:
+                break  # its master has gone
+        self._wake.put(None)  # should there be another, interrupted start
+
+    def _slept(self, seconds: float) -> Any:
+        try:
+            return self._wake.get(
+                timeout=min(max(0.0, seconds), _LONGEST_SLEEP_S)
+            )
+        except queue.Empty:
+            return None

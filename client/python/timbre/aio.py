@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
-from typing import Any, AsyncIterator, Callable, Mapping, TypeVar
+from typing import Any, AsyncIterator, Callable, Mapping, Optional, TypeVar
 
+from timbre import _threads
 from timbre.client import Client
 from timbre.mix import Mix
 from timbre.results import ServerInfo, Speaker, Tuning, Version
@@ -23,8 +24,9 @@ T = TypeVar("T")
 class AsyncClient:
     """Client for asyncio.
 
-    A cancelled call is over for its caller at once; what was sent is answered
-    and dropped.
+    A cancelled call is over for its caller at once. A build, a tuning or a
+    download is cancelled at the server too; frames that were sent are
+    answered, and dropped.
 
     Args:
       address, **options: see Client.
@@ -33,7 +35,11 @@ class AsyncClient:
     """
 
     def __init__(
-        self, address: str = "", *, max_calls: int = 32, **options: Any
+        self,
+        address: Optional[str] = None,
+        *,
+        max_calls: int = 32,
+        **options: Any,
     ) -> None:
         self._client = Client(address, **options)
         self._threads = concurrent.futures.ThreadPoolExecutor(
@@ -116,9 +122,19 @@ class AsyncClient:
     async def _run(
         self, call: Callable[..., T], *arguments: Any, **options: Any
     ) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, functools.partial(call, *arguments, **options)
+        scope = _threads.Scope()
+        work = functools.partial(
+            _threads.within,
+            scope,
+            functools.partial(call, *arguments, **options),
         )
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, work
+            )
+        except asyncio.CancelledError:
+            _threads.end(scope)
+            raise
 
 
 class _AsyncBlend:

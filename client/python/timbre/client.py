@@ -10,11 +10,13 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Union
 import grpc
 
 from timbre import _contract, _upload, errors
+from timbre._address import parse
 from timbre._build import FrameSource, options_message
-from timbre._calls import stream, unary
+from timbre._calls import unary
 from timbre._closing import Closing
+from timbre._connection import Connection
 from timbre._parameters import assign, check_choice
-from timbre._streams import Connection
+from timbre._stored import save_export
 from timbre.errors import InvalidArgument
 from timbre.mix import Mix
 from timbre.results import Progress, ServerInfo, Speaker, Tuning, Version
@@ -44,30 +46,41 @@ class Client(Closing):
     making, every call raises ForkError.
 
     Args:
-      address: "host:port" or "unix:path"; "": the environment's
-        TIMBRE_SERVER, else 127.0.0.1:7400.
+      address: "host:port", "[ipv6]:port" or "unix:path"; None: the
+        environment's TIMBRE_SERVER, else 127.0.0.1:7400. Of http_proxy and
+        the like gRPC makes use, but not for this machine.
       token: sent as `authorization: Bearer ...`.
       tls: None: plain text. True: TLS with the system's roots; or the roots
         as PEM, bytes or a path; or grpc.ChannelCredentials.
       timeout_s: how long a call goes on without any answer from the server,
         reconnecting meanwhile, before it raises Unavailable.
+      max_idle_streams: how many open streams are kept for the next call of
+        their voices; the least recently used are closed. Proxies allow a
+        client 100 streams (HAProxy) or 128 (nginx), and each thread that
+        waits for an answer has one too.
       options: further gRPC channel arguments.
+
+    Raises:
+      InvalidArgument: such an address can never become a connection.
     """
 
     def __init__(
         self,
-        address: str = "",
+        address: Optional[str] = None,
         *,
         token: Optional[str] = None,
         tls: Tls = None,
         timeout_s: float = 30.0,
+        max_idle_streams: int = 64,
         options: tuple[tuple[str, Any], ...] = (),
     ) -> None:
-        address = address or os.environ.get("TIMBRE_SERVER", "")
-        address = address or "127.0.0.1:7400"
+        if address is None:
+            address = os.environ.get("TIMBRE_SERVER") or "127.0.0.1:7400"
+        parsed = parse(address)
         self.address = address
         credentials = _credentials(tls)
-        options = (*_OPTIONS, *options)
+        local = (("grpc.enable_http_proxy", 0),) if parsed.local else ()
+        options = (*_OPTIONS, *local, *options)
         if credentials is None:
             channel = grpc.insecure_channel(address, options=options)
         else:
@@ -75,7 +88,9 @@ class Client(Closing):
                 address, credentials, options=options
             )
         headers = (("authorization", f"Bearer {token}"),) if token else ()
-        self._connection = Connection(channel, headers, timeout_s)
+        self._connection = Connection(
+            channel, parsed, headers, timeout_s, max_idle_streams
+        )
 
     def speaker(
         self,
@@ -207,6 +222,7 @@ class Client(Closing):
         k: int = 0,
         target_recall: float = 0.0,
         apply: bool = False,
+        timeout_s: Optional[float] = None,
     ) -> Tuning:
         """Measures recall, blend error and cost of a version's settings.
 
@@ -217,6 +233,8 @@ class Client(Closing):
           target_recall: what the chosen setting must reach; 0: 0.95.
           apply: what was measured replaces the version's operating points and
             defaults, also after a restart of the server; k must be 8 or 0.
+          timeout_s: how long the measuring may take, during which the server
+            says nothing; None: the client's.
 
         Returns:
           The curve, and the cheapest point that reaches the target, or the
@@ -235,7 +253,9 @@ class Client(Closing):
             ("apply", apply),
         ):
             assign(first, name, value)
-        return _upload.tune(self._connection, first, FrameSource(queries))
+        return _upload.tune(
+            self._connection, first, FrameSource(queries), timeout_s
+        )
 
     def list_speakers(self, prefix: str = "") -> Iterator[Speaker]:
         """Speakers whose names begin with `prefix`, each with its active
@@ -307,21 +327,7 @@ class Client(Closing):
         )
         assign(request, "speaker", speaker)
         assign(request, "version", version)
-        target = pathlib.Path(path)
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            with open(partial, "wb") as out:
-                for answer in stream(
-                    self._connection,
-                    "Export",
-                    request,
-                    _contract.ExportResponse,
-                    speaker,
-                ):
-                    out.write(answer.chunk)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        save_export(self._connection, request, pathlib.Path(path))
 
     def server_info(self) -> ServerInfo:
         """What the server is and what it has."""

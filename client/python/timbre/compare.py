@@ -18,6 +18,8 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
+from timbre._npy import open_frames
+from timbre._wrappers import loss_of
 from timbre.client import Client
 from timbre.errors import Error, InvalidArgument
 from timbre.voice import Voice
@@ -84,7 +86,8 @@ def compare(
     metrics = (getattr(index, "metric_type", 1), voice.info.metric)
     if metrics not in ((1, "l2"), (1, "unspecified")):
         raise InvalidArgument(
-            f"metric {voice.info.metric}: only L2 indices can be compared",
+            f"metric {voice.info.metric} of the voice, number {metrics[0]} of"
+            " faiss of the index: only L2 indices can be compared",
             field="metric",
             reason="UNSUPPORTED",
         )
@@ -108,6 +111,15 @@ def compare(
         warnings.warn(
             f"of the index's frames the voice has {100 * share:.0f} %: is it"
             " of another voice, or are frames reduced to centroids?",
+            stacklevel=2,
+        )
+    lost = loss_of(index)
+    if lost:
+        off = ""
+        if big_npy.shape == rows.shape:
+            off = f" (off by {100 * _relative(big_npy, rows):.0f} %)"
+        warnings.warn(
+            f"the index does not give back what it got{off}: {lost}",
             stacklevel=2,
         )
     return [
@@ -215,7 +227,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("speaker")
     parser.add_argument("index_file")
     parser.add_argument("queries", help="frames of another voice, .npy")
-    parser.add_argument("--server", default="", help="HOST:PORT")
+    parser.add_argument("--server", help="HOST:PORT")
     parser.add_argument("--nprobe", type=int, default=0)
     parser.add_argument("--rate", type=float, default=0.75)
     parser.add_argument("--frames", type=int, default=1000)
@@ -224,7 +236,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         import faiss
 
         index = faiss.read_index(given.index_file)
-        queries = np.load(given.queries)[: given.frames]
+        queries = open_frames(given.queries)[: given.frames]
         with Client(given.server) as client:
             with client.speaker(given.speaker, dimension=index.d) as voice:
                 found = compare(

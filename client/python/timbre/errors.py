@@ -7,9 +7,7 @@ server's advice where trying again helps.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Optional, Sequence
-
-from timbre import _contract
+from typing import Optional, Sequence
 
 __all__ = [
     "Aborted",
@@ -135,7 +133,7 @@ class ForkError(Error, RuntimeError):
     code = "FAILED_PRECONDITION"
 
 
-_BY_CODE = {
+BY_CODE = {
     cls.code: cls
     for cls in (
         InvalidArgument,
@@ -150,44 +148,3 @@ _BY_CODE = {
         Unauthenticated,
     )
 }
-_DETAILS = "grpc-status-details-bin"
-
-
-def from_status(
-    code: str, message: str, metadata: Optional[Iterable[Any]]
-) -> Error:
-    """The exception for how a call ended.
-
-    Args:
-      code: gRPC's name of the status.
-      message: the server's text.
-      metadata: the trailing metadata, pairs of key and value.
-    """
-    details: dict[str, Any] = {}
-    for key, value in metadata or ():
-        if key == _DETAILS:
-            details = _details_of(value)
-    error = _BY_CODE.get(code, Error)(message, code=code)
-    error.reason = details.get("reason", "")
-    error.field = details.get("field", "")
-    error.retry_after_s = details.get("retry_after_s")
-    return error
-
-
-def _details_of(serialized: bytes) -> dict[str, Any]:
-    """What google.rpc.Status says beside code and text."""
-    found: dict[str, Any] = {}
-    for detail in _contract.Status.FromString(serialized).details:
-        kind = detail.type_url.rpartition(".")[2]
-        if kind == "ErrorInfo":
-            found["reason"] = _contract.ErrorInfo.FromString(
-                detail.value
-            ).reason
-        elif kind == "BadRequest":
-            bad = _contract.BadRequest.FromString(detail.value)
-            for violation in bad.field_violations:
-                found.setdefault("field", violation.field)
-        elif kind == "RetryInfo":
-            delay = _contract.RetryInfo.FromString(detail.value).retry_delay
-            found["retry_after_s"] = delay.seconds + delay.nanos / 1e9
-    return found

@@ -24,7 +24,9 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 
+from timbre._build import visible
 from timbre._names import slug
+from timbre._wrappers import loss_of
 from timbre.client import Client
 from timbre.errors import Error, InvalidArgument
 from timbre.results import Version
@@ -93,13 +95,35 @@ def so_vits(path: str) -> Iterator[Entry]:
             reason="NOT_SO_VITS",
         )
     for name, index in found.items():
+        if not hasattr(index, "ntotal"):
+            raise InvalidArgument(
+                f"{path}: {name} is {type(index).__name__}, not an index",
+                field="path",
+                reason="NOT_SO_VITS",
+            )
         if index.ntotal == 0:
             raise InvalidArgument(
                 f"{path}: the index of {name} holds no frames",
                 field="path",
                 reason="NO_FRAMES_IN_INDEX",
             )
+        _require_frames(f"{path}: the index of {name}", index)
         yield str(name), index.reconstruct_n(0, index.ntotal)
+
+
+def _require_frames(which: str, index: Any) -> None:
+    """Refuses what would be imported as other frames, or be searched by
+    another metric."""
+    lost = loss_of(index)
+    if not lost and index.metric_type != 1:
+        lost = "it is of inner products, and would become one of distances"
+    if lost:
+        raise InvalidArgument(
+            f"{which} is not taken over: {lost}. Build from the features"
+            " themselves (`soft`)",
+            field="path",
+            reason="FRAMES_LOST",
+        )
 
 
 def kmeans(path: str) -> Iterator[Entry]:
@@ -118,19 +142,26 @@ def soft(path: str) -> Iterator[Entry]:
     import torch
 
     directory = pathlib.Path(path)
-    files = sorted(directory.glob("*.soft.pt"), key=lambda file: file.name)
+    files = visible(directory, "*.soft.pt")
     if not files:
         raise InvalidArgument(
             f"{path}: holds no *.soft.pt", field="path", reason="NO_FEATURES"
         )
-    parts = [
-        torch.load(file, map_location="cpu", weights_only=True)[0]
-        .float()
-        .numpy()
-        .T
-        for file in files
-    ]
+    parts = [_soft_frames(torch, file) for file in files]
     yield directory.resolve().name, np.concatenate(parts)
+
+
+def _soft_frames(torch: Any, file: pathlib.Path) -> np.ndarray:
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+        frames: np.ndarray = found[0].float().numpy().T
+    except Exception as error:  # torch documents none
+        raise InvalidArgument(
+            f"{file}: is no tensor [1, dimension, frames] ({error})",
+            field="path",
+            reason="NOT_SOFT",
+        ) from None
+    return frames
 
 
 _KINDS = {"so_vits": so_vits, "kmeans": kmeans, "soft": soft}
@@ -187,7 +218,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     )
     parser.add_argument("kind", choices=sorted(_KINDS))
     parser.add_argument("path")
-    parser.add_argument("--server", default="", help="HOST:PORT")
+    parser.add_argument("--server", help="HOST:PORT")
     parser.add_argument(
         "--name", action="append", default=[], metavar="OLD=NEW"
     )

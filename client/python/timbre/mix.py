@@ -8,7 +8,7 @@ import numpy as np
 
 from timbre._closing import Closing
 from timbre._retrieval import Retrieval, Voices
-from timbre._streams import Connection
+from timbre._connection import Connection
 from timbre.errors import InvalidArgument
 from timbre.results import Version
 
