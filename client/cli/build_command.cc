@@ -84,7 +84,8 @@ void PrintDefaults(const v1::SpeakerVersion& version) {
 
 void AddBuildOptions(CLI::App& command, BuildArguments& arguments) {
   BuildArguments& a = arguments;
-  AddCommonOptions(command, a.common);
+  // The server tells of its progress several times a second.
+  AddCommonOptions(command, a.common, absl::Seconds(60));
   command.add_option("speaker", a.speaker, "the voice")->required();
   command.add_option_function<std::string>(
       "--index_factory",

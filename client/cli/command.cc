@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cpp/output.h"
@@ -28,12 +30,17 @@ std::string Hint(const absl::Status& status, const Common& common) {
       details.reason == "NO_ACTIVE_VERSION") {
     return "`timbre show SPEAKER` lists the versions";
   }
+  if (details.reason == "OUTCOME_UNKNOWN") {
+    return "it may be done or not: look with `timbre show SPEAKER` before you "
+           "try again";
+  }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
       return absl::StrCat("is timbred running at ", common.server,
                           "? --server or TIMBRE_SERVER names another");
     case absl::StatusCode::kDeadlineExceeded:
-      return "the server is overloaded or out of reach; try again";
+      return "the server is overloaded or out of reach; try again, or wait "
+             "longer with --timeout";
     case absl::StatusCode::kDataLoss:
       return "the version is damaged: activate another one, or build it anew";
     default:
@@ -43,16 +50,47 @@ std::string Hint(const absl::Status& status, const Common& common) {
 
 }  // namespace
 
-void AddServerOption(CLI::App& command, Common& common) {
-  command
-      .add_option("--server", common.server,
-                  "the server, HOST:PORT or unix:PATH")
-      ->envname("TIMBRE_SERVER")
-      ->default_val("127.0.0.1:7400");
+void AddDuration(CLI::App& command, const std::string& name,
+                 absl::Duration default_value, const std::string& text,
+                 std::function<void(absl::Duration)> set,
+                 absl::Duration least) {
+  command.add_option_function<std::string>(
+      name,
+      [set = std::move(set), name, least](const std::string& given) {
+        absl::Duration duration;
+        double seconds = 0;
+        const bool number = absl::SimpleAtod(given, &seconds);
+        if (number) duration = absl::Seconds(seconds);
+        if ((!number && !absl::ParseDuration(given, &duration)) ||
+            duration < least || !(duration <= absl::Hours(24))) {
+          throw CLI::ValidationError(
+              name, absl::StrCat(given, " is no duration from ",
+                                 absl::FormatDuration(least),
+                                 " up to 24h: 250ms, 30s, 5m"));
+        }
+        set(duration);
+      },
+      absl::StrCat(text, "; default ", absl::FormatDuration(default_value)));
 }
 
-void AddCommonOptions(CLI::App& command, Common& common) {
-  AddServerOption(command, common);
+void AddServerOptions(CLI::App& command, Common& common,
+                      absl::Duration timeout) {
+  command
+      .add_option("--server", common.server,
+                  "the server, HOST:PORT, [IPV6]:PORT or unix:PATH")
+      ->envname("TIMBRE_SERVER")
+      ->default_val("127.0.0.1:7400");
+  common.timeout = timeout;
+  AddDuration(
+      command, "--timeout", timeout,
+      "give up after so long without a sign of life, 10ms at least",
+      [&common](absl::Duration given) { common.timeout = given; },
+      absl::Milliseconds(10));
+}
+
+void AddCommonOptions(CLI::App& command, Common& common,
+                      absl::Duration timeout) {
+  AddServerOptions(command, common, timeout);
   command.add_flag("--json", common.json, "print JSON for scripts");
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "client/cpp/client.h"
 
 namespace timbre::cli {
@@ -17,14 +18,27 @@ namespace timbre::cli {
 struct Common {
   std::string server;
   bool json = false;
+  absl::Duration timeout;  // the longest silence
 
-  client::Client Connect() const { return client::Client(server); }
+  client::Client Connect() const { return client::Client(server, timeout); }
 };
 
-// Adds --server (or TIMBRE_SERVER).
-void AddServerOption(CLI::App& command, Common& common);
-// Adds that and --json.
-void AddCommonOptions(CLI::App& command, Common& common);
+// How long a command waits for a sign of life unless it says otherwise.
+inline constexpr absl::Duration kUsualTimeout = absl::Seconds(30);
+
+// Adds an option that takes "250ms", "30s", "5m", or a number of seconds, and
+// gives it to `set`.
+void AddDuration(CLI::App& command, const std::string& name,
+                 absl::Duration default_value, const std::string& text,
+                 std::function<void(absl::Duration)> set,
+                 absl::Duration least = absl::ZeroDuration());
+
+// Adds --server (or TIMBRE_SERVER) and --timeout.
+void AddServerOptions(CLI::App& command, Common& common,
+                      absl::Duration timeout = kUsualTimeout);
+// Adds these and --json.
+void AddCommonOptions(CLI::App& command, Common& common,
+                      absl::Duration timeout = kUsualTimeout);
 
 // Runs `body` when the subcommand is called; its status becomes the exit code.
 void SetBody(CLI::App& command, int* exit_code, const Common& common,

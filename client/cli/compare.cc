@@ -97,8 +97,9 @@ absl::StatusOr<Side> Local(const CompareArguments& arguments, uint32_t k,
         "index_file", absl::StrCat(index.dimension()),
         absl::StrCat(queries.columns, " dimensions, those of the queries"));
   }
-  if (index.inner_product()) {
-    return InvalidField("index_file", "an inner-product index", "an L2 one");
+  if (index.inner_product() || !index.known_metric()) {
+    return InvalidField("index_file", absl::StrCat("metric ", index.Metric()),
+                        "L2");
   }
   Contender contender{.name = "local: " + index.Describe()};
   TIMBRE_ASSIGN_OR_RETURN(FrameMatrix rows, index.Read(0, index.rows()));

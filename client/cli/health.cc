@@ -42,7 +42,7 @@ void AddHealth(CLI::App& app, int* exit_code) {
   auto common = std::make_shared<Common>();
   CLI::App& command = *app.add_subcommand(
       "health", "Say whether the server serves, and what it is.");
-  AddCommonOptions(command, *common);
+  AddCommonOptions(command, *common, absl::Seconds(5));
   SetBody(command, exit_code, *common, [common] { return Run(*common); });
 }
 

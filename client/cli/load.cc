@@ -27,26 +27,16 @@ struct LoadArguments {
   std::chrono::nanoseconds budget{0};
 };
 
-// "250ms", "30s", "5m".
-CLI::Option* AddDuration(CLI::App& app, const std::string& name,
-                         std::chrono::nanoseconds& value,
-                         const std::string& text,
-                         absl::Duration least = absl::ZeroDuration()) {
-  return app.add_option_function<std::string>(
-      name,
-      [&value, name, least](const std::string& given) {
-        absl::Duration duration;
-        if (!absl::ParseDuration(given, &duration) || duration < least ||
-            duration > absl::Hours(24)) {
-          throw CLI::ValidationError(
-              name, absl::StrCat(given, " is no duration from ",
-                                 absl::FormatDuration(least),
-                                 " up to 24h: 250ms, 30s, 5m"));
-        }
-        value = absl::ToChronoNanoseconds(duration);
+// The same for values of std::chrono.
+void AddNanoseconds(CLI::App& app, const std::string& name,
+                    std::chrono::nanoseconds& value, const std::string& text,
+                    absl::Duration least = absl::ZeroDuration()) {
+  AddDuration(
+      app, name, absl::FromChrono(value), text,
+      [&value](absl::Duration given) {
+        value = absl::ToChronoNanoseconds(given);
       },
-      absl::StrCat(text, "; default ",
-                   absl::FormatDuration(absl::FromChrono(value))));
+      least);
 }
 
 // By default all threads of a process that wait for gRPC share one epoll set,
@@ -61,6 +51,7 @@ absl::Status RunScenario(const std::string& name, LoadArguments& a) {
   PollSeparately();
   load::ScenarioOptions& scenario = a.scenario;
   scenario.server = a.common.server;
+  scenario.timeout = a.common.timeout;
   scenario.group.name = name == "offline" || name == "idle" ? name : "live";
   scenario.group.poisson = a.arrivals == "poisson";
   scenario.group.method =
@@ -87,8 +78,8 @@ absl::Status RunScenario(const std::string& name, LoadArguments& a) {
   return load::CheckAnswered(*report);
 }
 
-void AddServerOptions(CLI::App& app, LoadArguments& a) {
-  AddServerOption(app, a.common);
+void AddTarget(CLI::App& app, LoadArguments& a) {
+  AddServerOptions(app, a.common);
   app.add_option("--metrics", a.scenario.metrics,
                  "HOST:PORT of the server's metrics; default: as it says");
   app.add_option("--json", a.json_file, "write every figure to this file");
@@ -125,30 +116,32 @@ void AddRunOptions(CLI::App& app, LoadArguments& a) {
                  "streams take them in turn")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
-  AddDuration(app, "--duration", a.scenario.duration,
-              "of the measurement, 100 ms at least", absl::Milliseconds(100));
-  AddDuration(app, "--warm_up", a.scenario.warm_up, "before it, not measured");
+  AddNanoseconds(app, "--duration", a.scenario.duration,
+                 "of the measurement, 100 ms at least",
+                 absl::Milliseconds(100));
+  AddNanoseconds(app, "--warm_up", a.scenario.warm_up,
+                 "before it, not measured");
   app.add_option("--seed", a.scenario.seed, "of schedule and voices")
       ->capture_default_str();
   app.add_option("--rpc", a.rpc, "blend or search")
       ->check(CLI::IsMember({"blend", "search"}))
       ->capture_default_str();
   AddSearchParams(app, *group.params.mutable_search());
-  AddDuration(app, "--latency_budget", a.budget,
-              "the server may degrade answers to keep it; 0: never");
+  AddNanoseconds(app, "--latency_budget", a.budget,
+                 "the server may degrade answers to keep it; 0: never");
   app.add_flag("--new_streams", group.new_streams,
                "every message is a stream of its own");
 }
 
 void AddOpenLoop(CLI::App& app, LoadArguments& a, const std::string& period) {
   load::Group& group = a.scenario.group;
-  AddDuration(app, period, group.period, "between two messages of a stream");
+  AddNanoseconds(app, period, group.period, "between two messages of a stream");
   app.add_option("--arrivals", a.arrivals, "constant or poisson")
       ->check(CLI::IsMember({"constant", "poisson"}))
       ->capture_default_str();
   group.late_after = group.period;
-  AddDuration(app, "--late_after", group.late_after,
-              "answers that take longer count as late");
+  AddNanoseconds(app, "--late_after", group.late_after,
+                 "answers that take longer count as late");
 }
 
 // A scenario with its defaults; what else it takes is added by the caller.
@@ -156,7 +149,7 @@ CLI::App& AddScenario(CLI::App& load, int* exit_code, const std::string& name,
                       const std::string& text,
                       const std::shared_ptr<LoadArguments>& arguments) {
   CLI::App& app = *load.add_subcommand(name, text);
-  AddServerOptions(app, *arguments);
+  AddTarget(app, *arguments);
   AddRunOptions(app, *arguments);
   SetBody(app, exit_code, arguments->common,
           [arguments, name] { return RunScenario(name, *arguments); });
@@ -228,7 +221,7 @@ void AddLoad(CLI::App& app, int* exit_code, const std::string& command) {
       load, exit_code, "step",
       "Live with more and more streams, until the objective breaks.", step);
   AddOpenLoop(steps, *step, "--period");
-  AddDuration(steps, "--objective", step->scenario.objective, "of p99");
+  AddNanoseconds(steps, "--objective", step->scenario.objective, "of p99");
   steps
       .add_option("--step", step->scenario.step,
                   "times the streams of the step before")

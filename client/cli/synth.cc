@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/command.h"
+#include "client/cpp/feature_files.h"
 #include "client/cpp/npy.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
@@ -33,10 +34,11 @@ absl::Status CheckUnused(const std::string& directory) {
   std::filesystem::directory_iterator it(directory, error);
   for (; !error && it != std::filesystem::directory_iterator();
        it.increment(error)) {
-    if (it->path().extension() != ".npy") continue;
-    return InvalidField("directory", directory,
-                        absl::StrCat("one without .npy files; it holds ",
-                                     it->path().filename().string()));
+    const std::string name = it->path().filename().string();
+    if (!client::IsFeatureName(name)) continue;
+    return InvalidField(
+        "directory", directory,
+        absl::StrCat("one without .npy files; it holds ", name));
   }
   return absl::OkStatus();
 }

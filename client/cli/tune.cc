@@ -108,7 +108,8 @@ void AddTune(CLI::App& app, int* exit_code) {
       "tune",
       "Measure recall, blend error and cost of a voice's settings on your own "
       "queries, and choose the cheapest that is good enough.");
-  AddCommonOptions(command, arguments->common);
+  // It waits its turn among the builds, and says nothing until it is done.
+  AddCommonOptions(command, arguments->common, absl::Minutes(10));
   command.add_option("speaker", arguments->voice.speaker)->required();
   command
       .add_option("queries", arguments->input,

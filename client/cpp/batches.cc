@@ -5,8 +5,7 @@
 
 namespace timbre::client {
 
-std::unique_ptr<grpc::ClientContext> NewContext(const std::string& speaker) {
-  auto context = std::make_unique<grpc::ClientContext>();
+void NameSpeaker(const std::string& speaker, grpc::ClientContext& context) {
   const bool sendable = !speaker.empty() &&
                         std::all_of(speaker.begin(), speaker.end(), [](char c) {
                           const auto byte = static_cast<unsigned char>(c);
@@ -14,8 +13,7 @@ std::unique_ptr<grpc::ClientContext> NewContext(const std::string& speaker) {
                                  absl::ascii_isdigit(byte) || c == '.' ||
                                  c == '_' || c == '-';
                         });
-  if (sendable) context->AddMetadata("timbre-speaker", speaker);
-  return context;
+  if (sendable) context.AddMetadata("timbre-speaker", speaker);
 }
 
 void FillFrames(const FrameMatrix& frames, uint64_t first, uint64_t count,

@@ -3,7 +3,7 @@
 #ifndef TIMBRE_CLIENT_CPP_BATCHES_H_
 #define TIMBRE_CLIENT_CPP_BATCHES_H_
 
-#include <grpcpp/grpcpp.h>
+#include <grpcpp/client_context.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -20,9 +20,9 @@ namespace timbre::client {
 inline constexpr uint64_t kMessageBytes = 1 << 20;
 inline constexpr uint64_t kAnyRows = UINT64_MAX;
 
-// A context that names the speaker for proxies, where it can: headers are
-// ASCII, so a name that the server will refuse anyway is left out.
-std::unique_ptr<grpc::ClientContext> NewContext(const std::string& speaker);
+// Names the speaker for proxies, where it can: headers are ASCII, so a name
+// that the server will refuse anyway is left out.
+void NameSpeaker(const std::string& speaker, grpc::ClientContext& context);
 
 // Rows [first, first + count) of `frames`, as float32.
 void FillFrames(const FrameMatrix& frames, uint64_t first, uint64_t count,
@@ -40,20 +40,38 @@ void AppendBytes(const std::string& bytes, std::vector<T>& out) {
               (out.size() - before) * sizeof(T));
 }
 
-// Runs `first, rows -> bool` over the messages that `frames` are cut into,
-// until it says false; at least once, also without rows.
-template <typename Send>
-void ForEachMessage(const FrameMatrix& frames, uint64_t max_rows, Send send) {
-  const uint64_t rows_per_message = std::clamp<uint64_t>(
-      kMessageBytes / (sizeof(float) * std::max(1U, frames.columns)), 1,
-      max_rows);
-  uint64_t first = 0;
-  do {
-    const uint64_t rows = std::min(rows_per_message, frames.rows - first);
-    if (!send(first, rows)) return;
-    first += rows;
-  } while (first < frames.rows);
-}
+// The messages that `frames` are cut into; at least one, also without rows.
+// `frames` must outlive it.
+class Batches {
+ public:
+  Batches(const FrameMatrix& frames, uint64_t max_rows)
+      : frames_(frames),
+        rows_per_message_(std::clamp<uint64_t>(
+            kMessageBytes / (sizeof(float) * std::max(1U, frames.columns)), 1,
+            max_rows)) {}
+
+  // Fills in the next one; false at the end. `rows` says which [first, first +
+  // count) they were.
+  struct Rows {
+    uint64_t first = 0;
+    uint64_t count = 0;
+  };
+  bool Next(v1::Frames& message, Rows* rows = nullptr) {
+    if (begun_ && next_ == frames_.rows) return false;
+    begun_ = true;
+    const uint64_t count = std::min(rows_per_message_, frames_.rows - next_);
+    FillFrames(frames_, next_, count, message);
+    if (rows != nullptr) *rows = {next_, count};
+    next_ += count;
+    return true;
+  }
+
+ private:
+  const FrameMatrix& frames_;
+  const uint64_t rows_per_message_;
+  uint64_t next_ = 0;
+  bool begun_ = false;
+};
 
 }  // namespace timbre::client
 

@@ -1,73 +1,96 @@
 #include "client/cpp/client.h"
 
-#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
 
-#include <chrono>
-#include <thread>
 #include <utility>
 
 #include "client/cpp/batches.h"
-#include "client/cpp/status.h"
+#include "client/cpp/call.h"
+#include "client/cpp/connection.h"
+#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::client {
 namespace {
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
-                                   arguments);
+std::string CatalogMethod(const char* name) {
+  return std::string("/timbre.v1.Catalog/") + name;
 }
+
+// A request that is a stream's only one.
+template <typename Message>
+auto Once(const Message& message) {
+  return [&message, asked = false](Message& request) mutable {
+    if (asked) return false;
+    request = message;
+    return asked = true;
+  };
+}
+
+// The messages of a build. What could not be read must not look finished, which
+// a half-close would: options in the middle of a build are refused.
+class BuildMessages {
+ public:
+  BuildMessages(const v1::BuildOptions& options,
+                const Client::FrameSource& frames)
+      : options_(options), source_(frames) {}
+
+  bool Next(v1::BuildRequest& request) {
+    if (!begun_) {
+      begun_ = true;
+      *request.mutable_options() = options_;
+      return true;
+    }
+    while (!batches_ || !batches_->Next(*request.mutable_frames())) {
+      if (!status_.ok()) return false;
+      auto next = source_();
+      status_ = next.status();
+      if (!status_.ok()) {
+        *request.mutable_options() = options_;
+        return true;
+      }
+      if (!next->has_value()) return false;
+      frames_ = **std::move(next);
+      batches_.emplace(frames_, kAnyRows);
+    }
+    return true;
+  }
+
+  // Of the source.
+  const absl::Status& status() const { return status_; }
+
+ private:
+  const v1::BuildOptions& options_;
+  const Client::FrameSource& source_;
+  bool begun_ = false;
+  FrameMatrix frames_;
+  std::optional<Batches> batches_;  // of frames_
+  absl::Status status_;
+};
 
 }  // namespace
 
 Client::Client(const std::string& server, absl::Duration timeout)
-    : channel_(Connect(server)),
-      timeout_(timeout),
-      retrieval_(v1::Retrieval::NewStub(channel_)),
-      catalog_(v1::Catalog::NewStub(channel_)) {}
+    : connection_(std::make_shared<Connection>(server, timeout)) {}
+
+Client::~Client() = default;
 
 absl::StatusOr<v1::SpeakerVersion> Client::Build(
     const v1::BuildOptions& options, const FrameSource& frames,
     const OnProgress& progress) {
-  const auto context = NewContext(options.speaker());
-  const auto stream = retrieval_->Build(context.get());
+  TIMBRE_RETURN_IF_ERROR(connection_->Await());
+  Call<v1::BuildRequest, v1::BuildResponse> call(
+      *connection_, "/timbre.v1.Retrieval/Build", options.speaker());
   std::optional<v1::SpeakerVersion> version;
-  std::thread reader([&] {
-    v1::BuildResponse response;
-    while (stream->Read(&response)) {
-      if (response.has_version()) version = response.version();
-      if (response.has_progress()) progress(response.progress());
-    }
-  });
-  v1::BuildRequest request;
-  *request.mutable_options() = options;
-  absl::Status source_status;
-  bool sent = stream->Write(request);
-  while (sent) {
-    const auto next = frames();
-    source_status = next.status();
-    if (!next.ok() || !next->has_value()) break;
-    ForEachMessage(**next, kAnyRows, [&](uint64_t first, uint64_t rows) {
-      FillFrames(**next, first, rows, *request.mutable_frames());
-      return sent = stream->Write(request);
-    });
-  }
-  // A half-close publishes: what could not be read must not look finished.
-  // Options in the middle of a build are refused, whatever came before.
-  if (!source_status.ok()) {
-    request.Clear();
-    *request.mutable_options() = options;
-    stream->Write(request);
-  }
-  stream->WritesDone();
-  reader.join();
-  const grpc::Status status = stream->Finish();
-  TIMBRE_RETURN_IF_ERROR(source_status);
-  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(status));
+  BuildMessages messages(options, frames);
+  const absl::Status status = call.Run(
+      [&](v1::BuildRequest& request) { return messages.Next(request); },
+      [&](const v1::BuildResponse& response) {
+        if (response.has_version()) version = response.version();
+        if (response.has_progress()) progress(response.progress());
+      });
+  TIMBRE_RETURN_IF_ERROR(messages.status());
+  TIMBRE_RETURN_IF_ERROR(status);
   if (!version) return absl::InternalError("the build ended without a version");
   return *std::move(version);
 }
@@ -75,38 +98,26 @@ absl::StatusOr<v1::SpeakerVersion> Client::Build(
 absl::StatusOr<v1::TuneResponse> Client::Tune(const VoiceRef& voice,
                                               const TuneOptions& options,
                                               const FrameMatrix& frames) {
-  const auto context = NewContext(voice.speaker);
-  v1::TuneResponse response;
-  const auto stream = catalog_->Tune(context.get(), &response);
-  v1::TuneRequest request;
-  request.set_speaker(voice.speaker);
-  request.set_version(voice.version);
-  request.set_k(options.k);
-  request.set_target_recall(options.target_recall);
-  request.set_apply(options.apply);
-  ForEachMessage(frames, kAnyRows, [&](uint64_t first, uint64_t rows) {
-    FillFrames(frames, first, rows, *request.mutable_frames());
-    const bool sent = stream->Write(request);
-    request.Clear();  // the first message alone says what is wanted
-    return sent;
-  });
-  stream->WritesDone();
-  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(stream->Finish()));
-  return response;
-}
-
-template <typename Request, typename Response>
-absl::StatusOr<Response> Client::CallCatalog(
-    grpc::Status (v1::Catalog::Stub::*method)(grpc::ClientContext*,
-                                              const Request&, Response*),
-    const Request& request, const std::string& speaker) const {
-  const auto context = NewContext(speaker);
-  context->set_deadline(std::chrono::system_clock::now() +
-                        absl::ToChronoMilliseconds(timeout_));
-  Response response;
-  TIMBRE_RETURN_IF_ERROR(
-      FromGrpcStatus(((*catalog_).*method)(context.get(), request, &response)));
-  return response;
+  TIMBRE_RETURN_IF_ERROR(connection_->Await());
+  Call<v1::TuneRequest, v1::TuneResponse> call(
+      *connection_, CatalogMethod("Tune"), voice.speaker);
+  v1::TuneRequest first;
+  first.set_speaker(voice.speaker);
+  first.set_version(voice.version);
+  first.set_k(options.k);
+  first.set_target_recall(options.target_recall);
+  first.set_apply(options.apply);
+  Batches batches(frames, kAnyRows);
+  std::optional<v1::TuneResponse> answer;
+  TIMBRE_RETURN_IF_ERROR(call.Run(
+      [&](v1::TuneRequest& request) {
+        // The first message alone says what is wanted.
+        request = std::exchange(first, v1::TuneRequest());
+        return batches.Next(*request.mutable_frames());
+      },
+      [&](v1::TuneResponse& response) { answer = std::move(response); }));
+  if (!answer) return absl::InternalError("the call ended without an answer");
+  return *std::move(answer);
 }
 
 absl::StatusOr<std::vector<v1::Speaker>> Client::ListSpeakers(
@@ -118,7 +129,8 @@ absl::StatusOr<std::vector<v1::Speaker>> Client::ListSpeakers(
   do {
     TIMBRE_ASSIGN_OR_RETURN(
         v1::ListSpeakersResponse page,
-        CallCatalog(&v1::Catalog::Stub::ListSpeakers, request, ""));
+        CallUnary<v1::ListSpeakersResponse>(
+            *connection_, CatalogMethod("ListSpeakers"), request, ""));
     for (auto& speaker : *page.mutable_speakers()) {
       speakers.push_back(std::move(speaker));
     }
@@ -130,60 +142,51 @@ absl::StatusOr<std::vector<v1::Speaker>> Client::ListSpeakers(
 absl::StatusOr<v1::Speaker> Client::GetSpeaker(const std::string& speaker) {
   v1::GetSpeakerRequest request;
   request.set_speaker(speaker);
-  return CallCatalog(&v1::Catalog::Stub::GetSpeaker, request, speaker);
+  return CallUnary<v1::Speaker>(*connection_, CatalogMethod("GetSpeaker"),
+                                request, speaker);
 }
 
 absl::StatusOr<v1::Speaker> Client::ActivateVersion(const VoiceRef& voice) {
   v1::ActivateVersionRequest request;
   request.set_speaker(voice.speaker);
   request.set_version(voice.version);
-  return CallCatalog(&v1::Catalog::Stub::ActivateVersion, request,
-                     voice.speaker);
+  return CallUnary<v1::Speaker>(*connection_, CatalogMethod("ActivateVersion"),
+                                request, voice.speaker);
 }
 
 absl::StatusOr<v1::Speaker> Client::DeleteVersion(const VoiceRef& voice) {
   v1::DeleteVersionRequest request;
   request.set_speaker(voice.speaker);
   request.set_version(voice.version);
-  return CallCatalog(&v1::Catalog::Stub::DeleteVersion, request, voice.speaker);
+  return CallUnary<v1::Speaker>(*connection_, CatalogMethod("DeleteVersion"),
+                                request, voice.speaker);
 }
 
 absl::Status Client::DeleteSpeaker(const std::string& speaker) {
   v1::DeleteSpeakerRequest request;
   request.set_speaker(speaker);
-  return CallCatalog(&v1::Catalog::Stub::DeleteSpeaker, request, speaker)
+  return CallUnary<v1::DeleteSpeakerResponse>(
+             *connection_, CatalogMethod("DeleteSpeaker"), request, speaker)
       .status();
 }
 
 absl::StatusOr<v1::ServerInfo> Client::GetServerInfo() {
-  return CallCatalog(&v1::Catalog::Stub::GetServerInfo,
-                     v1::GetServerInfoRequest(), "");
+  return CallUnary<v1::ServerInfo>(*connection_, CatalogMethod("GetServerInfo"),
+                                   v1::GetServerInfoRequest(), "");
 }
 
 absl::StatusOr<bool> Client::CheckHealth() {
   // grpc.health.v1 comes without C++ messages in this gRPC: an empty request
   // is no bytes, and the answer's only field is `status`, SERVING = 1.
-  grpc::GenericStub stub(channel_);
-  const auto context = NewContext("");
-  context->set_deadline(std::chrono::system_clock::now() +
-                        absl::ToChronoMilliseconds(timeout_));
-  grpc::CompletionQueue queue;
-  grpc::ByteBuffer request(nullptr, 0);
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  const auto call = stub.PrepareUnaryCall(
-      context.get(), "/grpc.health.v1.Health/Check", request, &queue);
-  call->StartCall();
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
+  const auto answer =
+      CallUnary<grpc::ByteBuffer>(*connection_, "/grpc.health.v1.Health/Check",
+                                  grpc::ByteBuffer(nullptr, 0), "");
   // gRPC 1.51's last word on calls that come while a server shuts down.
-  if (status.error_code() == grpc::StatusCode::CANCELLED) return false;
-  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(status));
+  if (absl::IsCancelled(answer.status())) return false;
+  TIMBRE_RETURN_IF_ERROR(answer.status());
   std::vector<grpc::Slice> slices;
   std::string bytes;
-  if (response.Dump(&slices).ok()) {
+  if (answer->Dump(&slices).ok()) {
     for (const grpc::Slice& slice : slices) {
       bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
     }
@@ -214,39 +217,37 @@ absl::StatusOr<FrameMatrix> Client::ReadFramesById(
 
 absl::StatusOr<FrameMatrix> Client::Receive(
     const v1::ReadFramesRequest& request) {
-  const auto context = NewContext(request.speaker());
-  const auto stream = catalog_->ReadFrames(context.get(), request);
+  TIMBRE_RETURN_IF_ERROR(connection_->Await());
+  Call<v1::ReadFramesRequest, v1::ReadFramesResponse> call(
+      *connection_, CatalogMethod("ReadFrames"), request.speaker());
   FrameMatrix frames;
-  v1::ReadFramesResponse response;
-  while (stream->Read(&response)) {
-    AppendFrames(response.frames(), frames.data);
-    frames.columns = response.frames().dimension();
-  }
-  TIMBRE_RETURN_IF_ERROR(FromGrpcStatus(stream->Finish()));
+  TIMBRE_RETURN_IF_ERROR(
+      call.Run(Once(request), [&](const v1::ReadFramesResponse& response) {
+        AppendFrames(response.frames(), frames.data);
+        frames.columns = response.frames().dimension();
+      }));
   if (frames.columns > 0) frames.rows = frames.data.size() / frames.columns;
   return frames;
 }
 
 absl::Status Client::Export(const VoiceRef& voice, v1::ExportFormat format,
                             const OnChunk& chunk) {
-  const auto context = NewContext(voice.speaker);
+  TIMBRE_RETURN_IF_ERROR(connection_->Await());
   v1::ExportRequest request;
   request.set_speaker(voice.speaker);
   request.set_version(voice.version);
   request.set_format(format);
-  const auto stream = catalog_->Export(context.get(), request);
-  v1::ExportResponse response;
+  Call<v1::ExportRequest, v1::ExportResponse> call(
+      *connection_, CatalogMethod("Export"), voice.speaker);
   absl::Status written;
-  while (stream->Read(&response)) {
-    written = chunk(response.chunk());
-    if (!written.ok()) {
-      context->TryCancel();
-      break;
-    }
-  }
-  const grpc::Status status = stream->Finish();
+  const absl::Status status =
+      call.Run(Once(request), [&](const v1::ExportResponse& response) {
+        if (!written.ok()) return;
+        written = chunk(response.chunk());
+        if (!written.ok()) call.Cancel();
+      });
   TIMBRE_RETURN_IF_ERROR(written);
-  return FromGrpcStatus(status);
+  return status;
 }
 
 }  // namespace timbre::client

@@ -11,8 +11,6 @@
 #ifndef TIMBRE_CLIENT_CPP_CLIENT_H_
 #define TIMBRE_CLIENT_CPP_CLIENT_H_
 
-#include <grpcpp/grpcpp.h>
-
 #include <functional>
 #include <memory>
 #include <optional>
@@ -25,25 +23,34 @@
 #include "client/cpp/matrix.h"
 #include "client/cpp/results.h"
 #include "client/cpp/stream.h"
-#include "timbre/v1/retrieval.grpc.pb.h"
+#include "timbre/v1/retrieval.pb.h"
 
 namespace timbre::client {
 
+class Connection;
+
 // Calls block until they are answered and return the server's status with its
-// details (server/base/errors.h, DetailsOf). Thread-safe.
+// details (server/base/errors.h, DetailsOf). A connection that is refused is
+// tried again for a second; a call is never repeated. Thread-safe.
 class Client {
  public:
-  // `server` is HOST:PORT or unix:PATH. Does not connect yet. `timeout` is that
-  // of calls with one answer; streams last as long as the connection answers
-  // pings.
+  // `server` is HOST:PORT, [IPV6]:PORT or unix:PATH; anything else makes every
+  // call INVALID_ARGUMENT. Does not connect yet.
+  //
+  // `timeout` is the longest silence: every call that neither sends nor hears
+  // anything for so long is cancelled, DEADLINE_EXCEEDED with the reason
+  // NO_ANSWER. A build hears of its progress all the time; a Tune hears nothing
+  // until it is done, so that its client wants a timeout as long as it and the
+  // builds before it may take.
   explicit Client(const std::string& server,
                   absl::Duration timeout = absl::Seconds(60));
+  ~Client();
 
   // The next frames of a build; nothing at their end.
   using FrameSource =
       std::function<absl::StatusOr<std::optional<FrameMatrix>>()>;
   using OnProgress = std::function<void(const v1::BuildProgress&)>;
-  // `progress` is called on another thread while the call lasts.
+  // `progress` is called on the caller's thread.
   absl::StatusOr<v1::SpeakerVersion> Build(const v1::BuildOptions& options,
                                            const FrameSource& frames,
                                            const OnProgress& progress);
@@ -93,16 +100,8 @@ class Client {
 
  private:
   absl::StatusOr<FrameMatrix> Receive(const v1::ReadFramesRequest& request);
-  template <typename Request, typename Response>
-  absl::StatusOr<Response> CallCatalog(
-      grpc::Status (v1::Catalog::Stub::*method)(grpc::ClientContext*,
-                                                const Request&, Response*),
-      const Request& request, const std::string& speaker) const;
 
-  const std::shared_ptr<grpc::Channel> channel_;
-  const absl::Duration timeout_;
-  const std::unique_ptr<v1::Retrieval::Stub> retrieval_;
-  const std::unique_ptr<v1::Catalog::Stub> catalog_;
+  const std::shared_ptr<const Connection> connection_;  // streams share it
 };
 
 }  // namespace timbre::client

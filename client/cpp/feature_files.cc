@@ -12,6 +12,10 @@
 
 namespace timbre::client {
 
+bool IsFeatureName(absl::string_view name) {
+  return absl::EndsWith(name, ".npy") && !absl::StartsWith(name, ".");
+}
+
 absl::StatusOr<std::vector<std::string>> ListFeatureFiles(
     const std::vector<std::string>& paths) {
   std::vector<std::string> files;
@@ -29,7 +33,7 @@ absl::StatusOr<std::vector<std::string>> ListFeatureFiles(
                             ListDirectory(path));
     const size_t before = files.size();
     for (const std::string& name : names) {
-      if (absl::EndsWith(name, ".npy")) {
+      if (IsFeatureName(name)) {
         files.push_back((std::filesystem::path(path) / name).string());
       }
     }

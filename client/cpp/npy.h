@@ -12,9 +12,9 @@
 
 namespace timbre::client {
 
-// A two-dimensional C-ordered array of float16, float32 or float64, as float32.
-// NOT_FOUND, or INVALID_ARGUMENT (truncated, another shape, order or type);
-// the text holds the path.
+// A two-dimensional array of float16, float32 or float64, as npy_format.h reads
+// it, as float32. NOT_FOUND, or INVALID_ARGUMENT (truncated, another shape or
+// type); the text holds the path.
 absl::StatusOr<FrameMatrix> ReadNpy(const std::string& path);
 
 // The rows that ReadNpy would return, from the header alone.

@@ -1,21 +1,42 @@
 #include "client/cpp/stream.h"
 
 #include "client/cpp/batches.h"
-#include "client/cpp/status.h"
+#include "client/cpp/call.h"
+#include "client/cpp/connection.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::client {
 
 template <typename Request, typename Response>
+MessageStream<Request, Response>::MessageStream(
+    std::shared_ptr<const Connection> connection, const std::string& method,
+    const std::string& speaker)
+    : connection_(std::move(connection)), connected_(connection_->Await()) {
+  if (!connected_.ok()) return;
+  call_ =
+      std::make_unique<Call<Request, Response>>(*connection_, method, speaker);
+}
+
+template <typename Request, typename Response>
+MessageStream<Request, Response>::MessageStream(MessageStream&&) noexcept =
+    default;
+
+template <typename Request, typename Response>
+MessageStream<Request, Response>::~MessageStream() = default;
+
+template <typename Request, typename Response>
+absl::Status MessageStream<Request, Response>::Ask(const Request& request,
+                                                   Response& response) {
+  TIMBRE_RETURN_IF_ERROR(connected_);
+  if (call_->Ask(request, response)) return absl::OkStatus();
+  const absl::Status status = End();
+  return status.ok() ? absl::FailedPreconditionError("the stream has ended")
+                     : status;
+}
+
+template <typename Request, typename Response>
 absl::Status MessageStream<Request, Response>::End() {
-  if (ended_) return status_;
-  ended_ = true;
-  call_->WritesDone();
-  Response response;
-  while (call_->Read(&response)) {  // nobody waits for it any more
-  }
-  status_ = FromGrpcStatus(call_->Finish());
-  return status_;
+  return connected_.ok() ? call_->Close() : connected_;
 }
 
 template class MessageStream<v1::SearchRequest, v1::SearchResponse>;

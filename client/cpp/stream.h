@@ -3,58 +3,47 @@
 #ifndef TIMBRE_CLIENT_CPP_STREAM_H_
 #define TIMBRE_CLIENT_CPP_STREAM_H_
 
-#include <grpcpp/grpcpp.h>
-
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cpp/results.h"
-#include "timbre/v1/retrieval.grpc.pb.h"
+#include "timbre/v1/retrieval.pb.h"
 
 namespace timbre::client {
+
+template <typename Request, typename Response>
+class Call;
+class Connection;
 
 // One request, one answer, over one call. Not thread-safe.
 template <typename Request, typename Response>
 class MessageStream {
  public:
-  using Call = grpc::ClientReaderWriter<Request, Response>;
+  // Begins the call; errors, of the connection too, are told by Ask.
+  MessageStream(std::shared_ptr<const Connection> connection,
+                const std::string& method, const std::string& speaker);
+  MessageStream(MessageStream&&) noexcept;
+  ~MessageStream();
 
-  MessageStream(std::unique_ptr<grpc::ClientContext> context,
-                std::unique_ptr<Call> call)
-      : context_(std::move(context)), call_(std::move(call)) {}
-  MessageStream(MessageStream&&) noexcept = default;
-  ~MessageStream() {
-    if (call_ == nullptr || ended_) return;
-    context_->TryCancel();
-    call_->Finish();
-  }
-
-  absl::Status Ask(const Request& request, Response& response) {
-    if (!ended_ && call_->Write(request) && call_->Read(&response)) {
-      return absl::OkStatus();
-    }
-    const absl::Status status = End();
-    return status.ok() ? absl::FailedPreconditionError("the stream has ended")
-                       : status;
-  }
-
+  absl::Status Ask(const Request& request, Response& response);
   // Half-closes and returns the call's status; again, whenever it is called.
   absl::Status End();
 
  private:
-  std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<Call> call_;
-  bool ended_ = false;
-  absl::Status status_;
+  std::shared_ptr<const Connection> connection_;
+  absl::Status connected_;
+  std::unique_ptr<Call<Request, Response>> call_;  // null: not connected
 };
 
 // Made by Client::OpenSearch and OpenBlend; may outlive the client. The voice's
 // version is that of the first answer, for the life of the stream. Frames go
-// as one message each, so they must fit --max_message_bytes. After an error
-// every call returns it again. Not thread-safe.
+// as one message each, so they must fit --max_message_bytes; an answer that
+// does not come within the client's timeout is DEADLINE_EXCEEDED. After an
+// error every call returns it again. Not thread-safe.
 class SearchStream {
  public:
   // `params` hold until others are given; none yet: the defaults.

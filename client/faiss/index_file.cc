@@ -1,23 +1,24 @@
 #include "client/faiss/index_file.h"
 
 #include <faiss/Index.h>
-#include <faiss/IndexFlat.h>
-#include <faiss/IndexHNSW.h>
-#include <faiss/IndexIDMap.h>
 #include <faiss/IndexIVF.h>
-#include <faiss/IndexIVFFlat.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
+#include <faiss/impl/io.h>
 #include <faiss/index_io.h>
 #include <faiss/invlists/InvertedLists.h>
 #include <omp.h>
 
+#include <algorithm>
+#include <cstring>
 #include <exception>
-#include <filesystem>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cpp/file_bytes.h"
+#include "client/faiss/index_check.h"
+#include "client/faiss/loss.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
@@ -30,6 +31,21 @@ absl::Status Refused(const std::string& path, const char* reason,
                    absl::StrCat(path, ": ", why));
 }
 
+class BytesReader : public faiss::IOReader {
+ public:
+  explicit BytesReader(absl::string_view bytes) : rest_(bytes) {}
+  size_t operator()(void* to, size_t size, size_t count) override {
+    if (size == 0) return count;
+    const size_t given = std::min(count, rest_.size() / size);
+    std::memcpy(to, rest_.data(), given * size);
+    rest_.remove_prefix(given * size);
+    return given;
+  }
+
+ private:
+  absl::string_view rest_;
+};
+
 // faiss's text without function and source line.
 std::string TextOf(const std::exception& error) {
   const std::string text = error.what();
@@ -38,15 +54,14 @@ std::string TextOf(const std::exception& error) {
 }
 
 // The inverted lists below refining and transforming, nullptr without any.
-const faiss::IndexIVF* ListsOf(const faiss::Index* index) {
-  if (const auto* refine = dynamic_cast<const faiss::IndexRefine*>(index)) {
+faiss::IndexIVF* ListsOf(faiss::Index* index) {
+  if (auto* refine = dynamic_cast<faiss::IndexRefine*>(index)) {
     return ListsOf(refine->base_index);
   }
-  if (const auto* chain =
-          dynamic_cast<const faiss::IndexPreTransform*>(index)) {
+  if (auto* chain = dynamic_cast<faiss::IndexPreTransform*>(index)) {
     return ListsOf(chain->index);
   }
-  return dynamic_cast<const faiss::IndexIVF*>(index);
+  return dynamic_cast<faiss::IndexIVF*>(index);
 }
 
 const char* KindOf(const faiss::Index& index) {
@@ -83,36 +98,42 @@ IndexFile& IndexFile::operator=(IndexFile&&) noexcept = default;
 IndexFile::~IndexFile() = default;
 
 absl::StatusOr<IndexFile> IndexFile::Open(const std::string& path) {
-  std::error_code no_file;
-  if (!std::filesystem::is_regular_file(path, no_file)) {
-    return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
-                     absl::StrCat(path, ": no such file"));
-  }
+  TIMBRE_ASSIGN_OR_RETURN(const FileBytes file, FileBytes::Open(path));
+  absl::StatusOr<IndexFile> index = FromBytes(path, file.bytes());
+  TIMBRE_RETURN_IF_ERROR(file.Check());
+  return index;
+}
+
+absl::StatusOr<IndexFile> IndexFile::FromBytes(const std::string& name,
+                                               absl::string_view bytes) {
+  const absl::Status checked = CheckIndex(bytes);
+  if (!checked.ok()) return Annotate(checked, name);
   std::unique_ptr<faiss::Index> index;
   try {
-    index.reset(faiss::read_index(path.c_str()));
+    BytesReader reader(bytes);
+    // The tables that it would make may be much larger than the file.
+    index.reset(
+        faiss::read_index(&reader, faiss::IO_FLAG_SKIP_PRECOMPUTE_TABLE));
   } catch (const std::exception& error) {
-    return Refused(path, "NOT_A_FAISS_INDEX",
+    return Refused(name, "NOT_A_FAISS_INDEX",
                    absl::StrCat("faiss cannot read it: ", TextOf(error)));
   }
   if (index->ntotal == 0) {
-    return Refused(path, "NO_FRAMES_IN_INDEX",
+    return Refused(name, "NO_FRAMES_IN_INDEX",
                    "holds no frames: it was trained, but nothing was added "
                    "(RVC's trained_*.index). The added_*.index beside it has "
                    "them, or build from the features themselves");
   }
-  if (dynamic_cast<const faiss::IndexIDMap*>(index.get()) != nullptr) {
-    return Refused(path, "OWN_IDS",
-                   "has ids of its own (IDMap), where Timbre's are row "
-                   "numbers");
+  if (faiss::IndexIVF* const lists = ListsOf(index.get())) {
+    if (!HasPlainIds(*lists)) {
+      return Refused(name, "OWN_IDS",
+                     "its ids are not 0, 1, 2 ... each once, so rows have no "
+                     "order to take over");
+    }
+    // More is the same; but some kinds make room for as many as it says.
+    lists->nprobe = std::min(lists->nprobe, lists->nlist);
   }
-  const faiss::IndexIVF* const lists = ListsOf(index.get());
-  if (lists != nullptr && !HasPlainIds(*lists)) {
-    return Refused(path, "OWN_IDS",
-                   "its ids are not 0, 1, 2 ... each once, so rows have no "
-                   "order to take over");
-  }
-  return IndexFile(path, std::move(index));
+  return IndexFile(name, std::move(index));
 }
 
 uint64_t IndexFile::rows() const {
@@ -124,19 +145,34 @@ uint32_t IndexFile::dimension() const {
 bool IndexFile::inner_product() const {
   return index_->metric_type == faiss::METRIC_INNER_PRODUCT;
 }
+bool IndexFile::known_metric() const {
+  return inner_product() || index_->metric_type == faiss::METRIC_L2;
+}
 
-bool IndexFile::lossy() const {
-  const faiss::Index* index = index_.get();
-  if (const auto* refine = dynamic_cast<const faiss::IndexRefine*>(index)) {
-    index = refine->refine_index;
+std::string IndexFile::Metric() const {
+  switch (index_->metric_type) {
+    case faiss::METRIC_L2:
+      return "L2";
+    case faiss::METRIC_INNER_PRODUCT:
+      return "inner product";
+    case faiss::METRIC_L1:
+      return "L1";
+    case faiss::METRIC_Linf:
+      return "Linf";
+    case faiss::METRIC_Lp:
+      return "Lp";
+    default:
+      return absl::StrCat("faiss's number ",
+                          static_cast<int>(index_->metric_type));
   }
-  if (const auto* chain =
-          dynamic_cast<const faiss::IndexPreTransform*>(index)) {
-    index = chain->index;
-  }
-  return dynamic_cast<const faiss::IndexFlat*>(index) == nullptr &&
-         dynamic_cast<const faiss::IndexIVFFlat*>(index) == nullptr &&
-         dynamic_cast<const faiss::IndexHNSWFlat*>(index) == nullptr;
+}
+
+IndexFile::Loss IndexFile::TransformLoss() const {
+  return MeasureTransforms(RowsOf(*index_).transforms);
+}
+
+IndexFile::Loss IndexFile::CodeLoss() const {
+  return MeasureCodes(*RowsOf(*index_).holder);
 }
 
 std::string IndexFile::Describe() const {

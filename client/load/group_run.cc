@@ -1,5 +1,7 @@
 #include "client/load/group_run.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <algorithm>
 #include <utility>
 

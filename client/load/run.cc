@@ -10,17 +10,16 @@
 #include <queue>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
+#include "client/cpp/address.h"
+#include "client/cpp/channel.h"
 #include "client/load/arrivals.h"
 #include "client/load/group_run.h"
-#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_priority.h"
 
 namespace timbre::load {
 namespace {
 
-constexpr auto kConnectTimeout = std::chrono::seconds(10);
 constexpr auto kPatience = std::chrono::seconds(5);
 
 // What is to be sent, and when: the schedule of a group, and what its closed
@@ -108,19 +107,16 @@ class Sender {
 };
 
 absl::StatusOr<GroupRun::Stubs> Connect(const RunOptions& options) {
+  TIMBRE_ASSIGN_OR_RETURN(const client::Address address,
+                          client::ParseAddress(options.server));
   GroupRun::Stubs stubs;
   for (uint32_t i = 0; i < std::max(1U, options.connections); ++i) {
     grpc::ChannelArguments arguments;
-    arguments.SetMaxReceiveMessageSize(-1);
     // Else all of them would share one connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    const auto channel = grpc::CreateCustomChannel(
-        options.server, grpc::InsecureChannelCredentials(), arguments);
-    if (!channel->WaitForConnected(std::chrono::system_clock::now() +
-                                   kConnectTimeout)) {
-      return MakeError(absl::StatusCode::kUnavailable, "NO_CONNECTION",
-                       absl::StrCat(options.server, ": no connection"));
-    }
+    const auto channel = client::NewChannel(address, arguments);
+    TIMBRE_RETURN_IF_ERROR(
+        client::AwaitConnection(channel, address, options.timeout));
     stubs.push_back(std::make_unique<grpc::GenericStub>(channel));
   }
   return stubs;
@@ -157,7 +153,7 @@ absl::StatusOr<std::vector<GroupResult>> Run(const RunOptions& options,
   for (const auto& run : runs) run->Close(kPatience);
   queue.Shutdown();
   poller.join();
-  client::Client checker(options.server);
+  client::Client checker(options.server, options.timeout);
   std::vector<GroupResult> results;
   for (const auto& run : runs) {
     TIMBRE_RETURN_IF_ERROR(run->Check(checker));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "client/load/group.h"
 #include "client/load/results.h"
 #include "server/base/thread_priority.h"
@@ -15,8 +16,9 @@
 namespace timbre::load {
 
 struct RunOptions {
-  std::string server;        // HOST:PORT or unix:PATH
-  uint32_t connections = 8;  // streams take them in turn
+  std::string server;  // HOST:PORT, [IPV6]:PORT or unix:PATH
+  absl::Duration timeout = absl::Seconds(30);  // the longest silence
+  uint32_t connections = 8;                    // streams take them in turn
   uint32_t dimension = 256;
   std::chrono::nanoseconds warm_up{0};  // before the measurement
   std::chrono::nanoseconds duration{0};
@@ -27,7 +29,8 @@ struct RunOptions {
   std::function<void()> on_end;
 };
 
-// One result per group, in their order. UNAVAILABLE if there is no server.
+// One result per group, in their order. UNAVAILABLE if there is no server,
+// INVALID_ARGUMENT if its address is none.
 // Takes two threads: one sends what is due, the other receives.
 absl::StatusOr<std::vector<GroupResult>> Run(const RunOptions& options,
                                              const std::vector<Group>& groups);

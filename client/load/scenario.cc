@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cpp/address.h"
 #include "client/cpp/synth.h"
 #include "client/load/arrivals.h"
 #include "client/load/run.h"
@@ -39,11 +40,17 @@ class Bench {
  public:
   Bench(const std::string& scenario, const ScenarioOptions& options,
         ThreadPriority priority = ThreadPriority::kUrgent)
-      : options_(options), priority_(priority), client_(options.server) {
+      : options_(options),
+        priority_(priority),
+        client_(options.server, options.timeout) {
     report_.scenario = scenario;
   }
 
   absl::Status Prepare() {
+    if (!options_.metrics.empty()) {
+      TIMBRE_RETURN_IF_ERROR(
+          client::ParseHostPort("--metrics", options_.metrics).status());
+    }
     TIMBRE_ASSIGN_OR_RETURN(const v1::ServerInfo info, client_.GetServerInfo());
     report_.server_version = info.version();
     report_.simd_level = info.simd_level();
@@ -86,6 +93,7 @@ class Bench {
     double cpu_before = 0;
     double cpu_after = 0;
     const RunOptions run{.server = options_.server,
+                         .timeout = options_.timeout,
                          .connections = options_.connections,
                          .dimension = voices_.dimension,
                          .warm_up = options_.warm_up,

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "client/load/group.h"
 #include "client/load/report.h"
 #include "client/load/voices.h"
@@ -17,6 +18,7 @@ namespace timbre::load {
 // Which fields a scenario uses stands with its function.
 struct ScenarioOptions {
   std::string server;
+  absl::Duration timeout = absl::Seconds(30);  // the longest silence
   std::string metrics;  // HOST:PORT; empty: as GetServerInfo says
   VoiceOptions voices;
   double zipf = 1;

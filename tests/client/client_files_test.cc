@@ -1,4 +1,4 @@
-// npy, feature_files, synth and status of the client library.
+// npy, feature_files and synth of the client library.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,12 +7,9 @@
 
 #include "client/cpp/feature_files.h"
 #include "client/cpp/npy.h"
-#include "client/cpp/status.h"
 #include "client/cpp/synth.h"
-#include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/engine/frame_writer.h"
-#include "server/service/status_mapper.h"
 #include "tests/support/testing.h"
 
 namespace timbre::client {
@@ -103,6 +100,24 @@ TEST(FeatureFilesTest, DirectoriesAreReadInSortedOrder) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(FeatureFilesTest, HiddenNamesAreSkippedAsAShellDoes) {
+  const TempDir dir;
+  ASSERT_OK(WriteNpy(dir.File("0.npy"), FrameMatrix{{1, 2}, 1, 2}));
+  for (const char* const name : {"._0.npy", ".DS_Store", ".npy"}) {
+    ASSERT_OK(WriteFileDurably(dir.File(name), "left by a Mac"));
+  }
+  const auto files = ListFeatureFiles({dir.path()});
+  ASSERT_OK(files);
+  EXPECT_EQ(*files, std::vector<std::string>{dir.File("0.npy")});
+  // What a shell's *.npy finds is read, and named if it is none.
+  ASSERT_OK(WriteFileDurably(dir.File("1.npy"), "foreign"));
+  FeatureReader reader(*ListFeatureFiles({dir.path()}));
+  ASSERT_OK(reader.Next());
+  const absl::Status status = reader.Next().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find(dir.File("1.npy")), absl::string_view::npos);
+}
+
 TEST(SynthTest, HasTheStatisticsOfRealFeatures) {
   for (const uint32_t dimension : {256U, 768U}) {
     const FrameMatrix frames = FeatureSynth(1, dimension).Next(4000);
@@ -143,18 +158,6 @@ TEST(SynthTest, TheSameSeedGivesTheSameBytesAndAnotherDoesNot) {
   double sum = 0;
   for (const float x : a.data) sum += x;
   EXPECT_NEAR(sum, -865.798372, 1e-3);
-}
-
-TEST(StatusTest, DetailsComeBackAsTheyWereSent) {
-  const absl::Status sent = MakeRetryableError(
-      absl::StatusCode::kUnavailable, "DRAINING", "text", absl::Seconds(1));
-  const absl::Status received = FromGrpcStatus(ToGrpcStatus(sent));
-  EXPECT_EQ(received.code(), sent.code());
-  EXPECT_EQ(DetailsOf(received).reason, "DRAINING");
-  EXPECT_EQ(DetailsOf(received).retry_after, absl::Seconds(1));
-  EXPECT_EQ(DetailsOf(FromGrpcStatus(ToGrpcStatus(InvalidField("f", "v", "a"))))
-                .field,
-            "f");
 }
 
 }  // namespace

@@ -84,14 +84,55 @@ def test_what_cannot_be_taken_over_is_explained(run, client, tmp_path):
         ("trained", "holds no frames"),
         ("ids", "ids of its own"),
         ("own", "ids are not 0, 1, 2"),
-        ("cut", "faiss cannot read it"),
-        ("text", "faiss cannot read it"),
+        ("cut", "is damaged"),
+        ("text", "is no faiss index"),
     ):
         refused = run("import", "refused", tmp_path / f"{name}.index", code=3)
         assert said in refused.stderr
     assert "no such file" in run("import", "x", "none.index", code=4).stderr
     with pytest.raises(timbre.NotFound):
         client.get_speaker("refused")
+
+
+@pytest.mark.parametrize(
+    "factory, said",
+    [
+        ("L2norm,IVF8,Flat", "L2 normalisation stands before"),
+        ("PCA16,IVF8,Flat", "PCA from"),
+        ("PCA16,Flat", "% is lost"),
+    ],
+)
+def test_frames_that_lost_something_are_refused(
+    run, client, tmp_path, factory, said
+):
+    path = written(tmp_path / "lost.index", factory)
+    assert said in run("import", "lost", path, code=3).stderr
+    with pytest.raises(timbre.NotFound):
+        client.get_speaker("lost")
+
+
+@pytest.mark.parametrize("factory", ["IVF8,SQ8", "IVF8,PQ16x4", "PQ16x4fs"])
+def test_codes_are_taken_over_with_the_size_of_the_difference(
+    run, client, tmp_path, factory
+):
+    path = written(tmp_path / "coded.index", factory)
+    told = run("import", "coded", path).stderr
+    said = float(told.partition("about ")[2].partition(" %")[0])
+    kept = client.speaker("coded").frames()
+    off = 100 * np.mean(np.linalg.norm(kept - ROWS, axis=1)) / np.mean(
+        np.linalg.norm(ROWS, axis=1)
+    )
+    assert off / 3 < said < off * 3
+
+
+@pytest.mark.parametrize("metric", [faiss.METRIC_L1, faiss.METRIC_Linf])
+def test_other_metrics_are_taken_over_where_that_is_said(
+    run, client, tmp_path, metric
+):
+    path = written(tmp_path / "other.index", "Flat", metric=metric)
+    assert "--metric=l2" in run("import", "other", path, code=3).stderr
+    run("import", "other", path, "--metric=l2")
+    assert np.array_equal(client.speaker("other").frames(), ROWS)
 
 
 def test_an_exported_index_finds_what_the_server_finds(client, tmp_path):

@@ -47,7 +47,6 @@ ONLY = {
     r"\w*mmintrin|immintrin": {"server/kernels"},
     r"prometheus/": {"server/metrics", "server/app"},
     r"spdlog/": {"server/base"},
-    r"xtensor/": {"client/cpp"},
     r"CLI/": {"client/cli"},
 }
 
