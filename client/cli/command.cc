@@ -34,6 +34,9 @@ std::string Hint(const absl::Status& status, const Common& common) {
     return "it may be done or not: look with `timbre show SPEAKER` before you "
            "try again";
   }
+  if (details.reason == "STREAM_CUT" || details.reason == "PROXY_TIMEOUT") {
+    return "";  // it was there
+  }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
       return absl::StrCat("is timbred running at ", common.server,

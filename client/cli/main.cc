@@ -1,5 +1,6 @@
 // timbre: the command line of the service.
 #include <csignal>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -9,6 +10,9 @@
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  // What went wrong is said in our words, below which gRPC's would hide them.
+  constexpr int kKeepWhatIsSet = 0;
+  setenv("GRPC_VERBOSITY", "NONE", kKeepWhatIsSet);
   CLI::App app{
       "Timbre: nearest-neighbour feature retrieval for voice conversion.\n"
       "Exit codes: 0 done, 2 wrong command line, 3 bad input, 4 not found,\n"

@@ -25,7 +25,13 @@ namespace timbre::client {
 // one may be silent. Not thread-safe.
 class CallEvents {
  public:
-  enum Event : std::uintptr_t { kStarted = 1, kWritten, kRead, kFinished };
+  enum Event : std::uintptr_t {
+    kStarted = 1,
+    kHeaders,
+    kWritten,
+    kRead,
+    kFinished
+  };
 
   CallEvents(const Connection& connection, const std::string& speaker);
   ~CallEvents();
@@ -71,6 +77,11 @@ class Call {
     call_ = stub.PrepareCall(&events_.context(), method, &events_.queue());
     call_->StartCall(events_.Begin(CallEvents::kStarted));
     WaitFor(CallEvents::kStarted);
+    // Asked for at once, as grpcio does. Later is too late: a write that fails
+    // since the stream is over cancels what is asked for behind it, and the
+    // server's reason with it. Two operations must not ask for the headers.
+    call_->ReadInitialMetadata(events_.Begin(CallEvents::kHeaders));
+    call_->Finish(&grpc_status_, events_.Begin(CallEvents::kFinished));
   }
   ~Call() {
     if (finished_) return;
@@ -88,8 +99,7 @@ class Call {
     call_->Read(&response, events_.Begin(CallEvents::kRead));
     while (events_.Pending(CallEvents::kRead) ||
            events_.Pending(CallEvents::kWritten)) {
-      const CallEvents::Done done = events_.Next();
-      over_ = over_ || !done.ok;
+      over_ = !events_.Next().ok || over_;
     }
     return !over_;
   }
@@ -136,17 +146,17 @@ class Call {
   void Finish() {
     if (finished_) return;
     finished_ = true;
-    grpc::Status status;
-    call_->Finish(&status, events_.Begin(CallEvents::kFinished));
     WaitFor(CallEvents::kFinished);
-    WaitFor(CallEvents::kWritten);  // it ends with the call
-    status_ = events_.Outcome(status);
+    WaitFor(CallEvents::kHeaders);  // these end with the call
+    WaitFor(CallEvents::kWritten);
+    status_ = events_.Outcome(grpc_status_);
   }
 
   CallEvents events_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<Request, Response>> call_;
   bool over_ = false;  // the server says no more
   bool finished_ = false;
+  grpc::Status grpc_status_;
   absl::Status status_;
 };
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -9,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from conftest import BIN
+from conftest import BIN, wait_for
 
 COMMANDS = (
     ("build", "x", "x.npy"),
@@ -113,3 +114,92 @@ def test_elsewhere_an_error_names_the_proxy_of_the_environment(run):
     assert "secret" not in told
     told = run(*away, code=5, env={**proxy, "no_proxy": "invalid"}).stderr
     assert "the proxy" not in told
+
+
+HAPROXY = """
+defaults
+ mode http
+ timeout connect 2s
+ timeout client 20s
+ timeout server 20s
+frontend front
+ bind 127.0.0.1:{front} proto h2
+ default_backend back
+backend back
+ server only 127.0.0.1:{back} proto h2
+"""
+NGINX = """
+daemon off; pid {d}/pid; error_log {d}/log; events {{}}
+http {{
+ access_log off; client_body_temp_path {d}/1; proxy_temp_path {d}/2;
+ fastcgi_temp_path {d}/3; uwsgi_temp_path {d}/4; scgi_temp_path {d}/5;
+ server {{
+  listen 127.0.0.1:{front} http2;
+  location / {{ grpc_pass grpc://127.0.0.1:{back}; }}
+ }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def proxy(program, settings, directory, back):
+    """With its defaults; yields its address."""
+    command = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
+    if not command:
+        pytest.skip(f"no {program} here")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        front = free.getsockname()[1]
+    path = directory / f"{program}.conf"
+    path.write_text(settings.format(front=front, back=back, d=directory))
+    flags = {"haproxy": ["-db", "-f", path],
+             "nginx": ["-c", path, "-e", directory / "log"]}[program]
+    running = subprocess.Popen(
+        [command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def listens():
+        with socket.socket() as there:
+            return there.connect_ex(("127.0.0.1", front)) == 0
+
+    try:
+        wait_for(listens)
+        yield f"127.0.0.1:{front}"
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def test_behind_haproxy_a_refusal_keeps_its_code(run, server, tmp_path):
+    np.save(tmp_path / "large.npy", np.ones((3000, 768), "f4"))
+    with proxy("haproxy", HAPROXY, tmp_path, server.port) as address:
+        to = f"--server={address}"
+        for _ in range(5):  # each is refused while it is still sending
+            told = run("build", "BAD NAME", "large.npy", to, code=3)
+            assert "BAD NAME" in told.stderr
+            for command in (("blend", "nobody", "large.npy", "y.npy"),
+                            ("search", "nobody", "large.npy"),
+                            ("tune", "nobody", "large.npy")):
+                assert "nobody" in run(*command, to, code=4).stderr
+
+
+def test_a_body_limit_of_nginx_is_named(run, server, tmp_path):
+    np.save(tmp_path / "large.npy", np.ones((3000, 768), "f4"))
+    with proxy("nginx", NGINX, tmp_path, server.port) as address:
+        told = run("build", "x", "large.npy", f"--server={address}", code=5)
+        assert "client_max_body_size" in told.stderr
+
+
+@pytest.mark.parametrize(
+    "program, settings", [("nginx", NGINX), ("haproxy", HAPROXY)],
+    ids=["nginx", "haproxy"],
+)
+def test_a_proxy_without_a_server_is_told_from_no_answer(
+    run, tmp_path, program, settings
+):
+    with socket.socket() as nobody:  # bound, and not listened at
+        nobody.bind(("127.0.0.1", 0))
+        back = nobody.getsockname()[1]
+        with proxy(program, settings, tmp_path, back) as address:
+            told = run("list", f"--server={address}", code=5).stderr
+    assert told.startswith("timbre: a proxy in between reaches no server")
