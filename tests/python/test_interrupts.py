@@ -113,14 +113,18 @@ def test_ctrl_c_is_keyboard_interrupt(held):
     held.check()
 
 
+def seconds_of(call, calls):
+    start = time.monotonic()
+    call(calls)
+    return time.monotonic() - start
+
+
 @pytest.mark.parametrize("name", ["blend", "frames", "list", "speaker", "mix"])
 def test_handlers_raise_at_any_moment(calls, name):
     """From before the first step to after the last one."""
     moments = random.Random(7)
     call = CALLS[name]
-    took = time.monotonic()
-    call(calls)
-    took = time.monotonic() - took
+    took = min(seconds_of(call, calls) for _ in range(5))
     hit = 0
     for i in range(150):
         kind = KINDS[i % len(KINDS)]

@@ -179,7 +179,7 @@ def test_a_restart_behind_a_proxy_is_no_error(
 def test_nginx_body_limit_is_named(behind, server, alice):
     address = behind("nginx", server.port)
     big = speech(20_000, DIMENSION)  # 2.5 MB
-    with timbre.Client(address, timeout_s=10) as client:
+    with timbre.Client(address, timeout_s=3) as client:
         with pytest.raises(timbre.Error, match="client_max_body_size"):
             client.build("large", big)
         with pytest.raises(timbre.Error, match="client_max_body_size"):
