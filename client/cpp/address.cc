@@ -1,6 +1,7 @@
 #include "client/cpp/address.h"
 
 #include <arpa/inet.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -15,6 +16,9 @@
 
 namespace timbre::client {
 namespace {
+
+// Behind it stands a zero.
+constexpr size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;
 
 bool IsHostCharacter(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
@@ -127,6 +131,12 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   if (absl::ConsumePrefix(&rest, "unix:") ||
       absl::ConsumePrefix(&rest, "unix-abstract:")) {
     address.local = true;
+    absl::ConsumePrefix(&rest, "//");
+    if (rest.size() > kMaxUnixPath) {
+      return InvalidField(
+          "server", Quoted(text),
+          absl::StrCat("a unix:PATH of at most ", kMaxUnixPath, " bytes"));
+    }
     if (!rest.empty() &&
         std::none_of(rest.begin(), rest.end(), absl::ascii_iscntrl)) {
       return address;

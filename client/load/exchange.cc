@@ -1,5 +1,7 @@
 #include "client/load/exchange.h"
 
+#include <utility>
+
 namespace timbre::load {
 
 Exchange::Exchange(grpc::GenericStub& stub, const std::string& method,
@@ -54,8 +56,12 @@ void Exchange::WriteNext() {
   }
   listener_.OnSent(message, Clock::now());
   call_->Write(bytes, options, written_.Start());
-  if (first_) call_->Read(&answer_, read_.Start());
-  first_ = false;
+  if (!std::exchange(first_, false)) return;
+  // The status is asked for at once: a write that fails since the stream is
+  // over would cancel that behind it, and the server's reason with it.
+  call_->ReadInitialMetadata(headers_.Start());
+  call_->Finish(&status_, finished_.Start());
+  call_->Read(&answer_, read_.Start());
 }
 
 void Exchange::OnWritten(bool ok) {
@@ -66,21 +72,36 @@ void Exchange::OnWritten(bool ok) {
 
 void Exchange::OnRead(bool ok) {
   Message message;
+  bool end = false;
+  bool unasked = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     // An answer that nobody asked for ends the call like an error.
-    if (!ok || unanswered_.empty()) {
-      ended_ = true;
-      return call_->Finish(&status_, finished_.Start());
+    unasked = ok && unanswered_.empty();
+    ended_ = !ok || unasked;
+    end = ended_ && finished_came_;
+    if (!ended_) {
+      message = unanswered_.front();
+      unanswered_.pop_front();
     }
-    message = unanswered_.front();
-    unanswered_.pop_front();
   }
+  if (end) return End();
+  if (!ok) return;
+  if (unasked) return context_.TryCancel();
   listener_.OnAnswer(message, answer_);
   call_->Read(&answer_, read_.Start());
 }
 
 void Exchange::OnFinished(bool) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    finished_came_ = true;
+    if (!ended_) return;  // answers are still to be read
+  }
+  End();
+}
+
+void Exchange::End() {
   std::deque<Message> lost;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

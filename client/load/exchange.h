@@ -84,6 +84,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void OnRead(bool ok);
   void OnFinished(bool ok);
   void Ignore(bool) {}
+  void End();        // once both have come
   void WriteNext();  // REQUIRES: mutex_
 
   grpc::GenericStub& stub_;
@@ -96,6 +97,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   Operation written_{this, &Exchange::OnWritten};
   Operation closed_{this, &Exchange::Ignore};
+  Operation headers_{this, &Exchange::Ignore};
   Operation read_{this, &Exchange::OnRead};
   Operation finished_{this, &Exchange::OnFinished};
   grpc::ByteBuffer answer_;
@@ -108,7 +110,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   bool first_ = true;               // nothing was written yet
   bool closing_ = false;            // Close was called
   bool half_closed_ = false;
-  bool ended_ = false;
+  bool ended_ = false;  // no more answers will be read
+  bool finished_came_ = false;
 };
 
 }  // namespace timbre::load

@@ -61,6 +61,15 @@ TEST(AddressTest, WhatCannotBecomeRightIsRefusedAndTheFormShown) {
             "[IPV6]:PORT or unix:PATH");
 }
 
+TEST(AddressTest, APathThatNoSocketCanHaveIsCalledThat) {
+  const std::string longest(107, 'x');
+  ASSERT_OK(ParseAddress("unix:" + longest));
+  const auto longer = ParseAddress("unix:" + longest + "x");
+  EXPECT_EQ(longer.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(longer.status().message().find("107 bytes"),
+            absl::string_view::npos);
+}
+
 TEST(AddressTest, LoopbackAndUnixSocketsAreLocal) {
   const std::map<std::string, bool> kLocal = {
       {"127.0.0.1:7400", true},     {"127.9.9.9:1", true},

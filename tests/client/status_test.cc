@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "server/base/errors.h"
 #include "server/service/status_mapper.h"
 #include "tests/support/testing.h"
