@@ -16,9 +16,11 @@
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
-ABSL_FLAG(std::string, data_dir, "",
-          "directory of the voices; created if it does not exist. Required. "
-          "One server at a time.");
+ABSL_FLAG(
+    std::string, data_dir, "",
+    "directory of the voices; created if it does not exist, refused if it "
+    "is neither empty nor one that timbred has made. Required. "
+    "One server at a time.");
 ABSL_FLAG(std::string, listen, "127.0.0.1:7400",
           "where to serve gRPC: HOST:PORT or unix:PATH, comma-separated. Port "
           "0 picks a free one. Addresses other than loopback are reachable "

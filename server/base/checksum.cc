@@ -6,7 +6,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "server/base/file_system.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_priority.h"
 
@@ -53,8 +52,9 @@ uint64_t HashOf(const void* data, size_t bytes) {
   return XXH3_64bits(data, bytes);
 }
 
-absl::StatusOr<std::string> DigestOfFile(const std::string& path) {
-  TIMBRE_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
+absl::StatusOr<std::string> DigestOfFile(const std::string& path,
+                                         FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path, files));
   std::vector<char> piece(kPieceBytes);
   Checksum checksum;
   while (true) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/base/file_system.h"
 
 struct XXH3_state_s;
 
@@ -35,7 +36,8 @@ std::string DigestOf(absl::string_view data);
 uint64_t HashOf(const void* data, size_t bytes);
 
 // Reads the whole file once, in pieces.
-absl::StatusOr<std::string> DigestOfFile(const std::string& path);
+absl::StatusOr<std::string> DigestOfFile(
+    const std::string& path, FileSystem& files = FileSystem::Posix());
 
 }  // namespace timbre
 

@@ -1,17 +1,17 @@
 #include "server/base/file_system.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <system_error>
+#include <random>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
@@ -23,39 +23,23 @@ namespace fs = std::filesystem;
 constexpr size_t kBufferBytes = 1 << 18;
 constexpr size_t kRoomBeyondSize = 4096;
 
-std::string ParentOf(const std::string& path) {
-  const std::string parent = fs::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
-}
+constexpr absl::string_view kTemporarySuffix = ".tmp";
+constexpr size_t kTemporaryDigits = 16;
 
-absl::Status WriteAll(int fd, const char* data, size_t bytes,
-                      const std::string& path) {
-  while (bytes > 0) {
-    const ssize_t written = ::write(fd, data, bytes);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return FileError(errno, "write", path);
-    data += written;
-    bytes -= static_cast<size_t>(written);
-  }
-  return absl::OkStatus();
+// A name that nobody else has: a file that an earlier process left, or a
+// stranger, is never written over.
+std::string TemporaryName(const std::string& name) {
+  std::random_device random;
+  const uint64_t number = uint64_t{random()} << 32 | random();
+  return absl::StrCat(name, ".", absl::Hex(number, absl::kZeroPad16),
+                      kTemporarySuffix);
 }
 
 }  // namespace
 
-absl::Status FileError(int errno_value, absl::string_view operation,
-                       const std::string& path) {
-  const std::string text = absl::StrCat(
-      operation, " ", path, ": ", std::generic_category().message(errno_value));
-  switch (errno_value) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL", text);
-    case ENOENT:
-      return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND", text);
-    default:
-      return MakeError(absl::StatusCode::kInternal, "STORAGE_ERROR", text);
-  }
+std::string ParentOf(const std::string& path) {
+  const std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
 }
 
 FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept
@@ -70,34 +54,19 @@ FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
+absl::StatusOr<InputFile> InputFile::Open(const std::string& path,
+                                          FileSystem& files) {
   InputFile file;
-  file.path_ = path;
-  file.fd_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.fd_.valid()) return FileError(errno, "open", path);
+  TIMBRE_ASSIGN_OR_RETURN(file.file_, files.Open(path));
   return file;
 }
 
-absl::StatusOr<size_t> InputFile::Read(void* buffer, size_t bytes) {
-  while (true) {
-    const ssize_t got = ::read(fd_.get(), buffer, bytes);
-    if (got >= 0) return static_cast<size_t>(got);
-    if (errno != EINTR) return FileError(errno, "read", path_);
-  }
-}
-
-absl::StatusOr<uint64_t> InputFile::Size() const {
-  struct stat info {};
-  if (::fstat(fd_.get(), &info) != 0) return FileError(errno, "stat", path_);
-  return static_cast<uint64_t>(info.st_size);
-}
-
-absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path) {
+absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path,
+                                              FileSystem& files,
+                                              IfExists if_exists) {
   OutputFile file;
   file.path_ = path;
-  file.fd_ = FileDescriptor(
-      ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!file.fd_.valid()) return FileError(errno, "create", path);
+  TIMBRE_ASSIGN_OR_RETURN(file.file_, files.Create(path, if_exists));
   return file;
 }
 
@@ -108,24 +77,19 @@ absl::Status OutputFile::Append(const void* data, size_t bytes) {
     return absl::OkStatus();
   }
   TIMBRE_RETURN_IF_ERROR(
-      WriteAll(fd_.get(), static_cast<const char*>(data), bytes, path_));
+      file_->Append({static_cast<const char*>(data), bytes}));
   written_ += bytes;
   return absl::OkStatus();
 }
 
 absl::Status OutputFile::WriteAt(uint64_t offset, absl::string_view data) {
   TIMBRE_RETURN_IF_ERROR(Flush());
-  const ssize_t written =
-      ::pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset));
-  if (written != static_cast<ssize_t>(data.size())) {
-    return FileError(written < 0 ? errno : ENOSPC, "write", path_);
-  }
-  return absl::OkStatus();
+  return file_->WriteAt(offset, data);
 }
 
 absl::Status OutputFile::Flush() {
-  TIMBRE_RETURN_IF_ERROR(
-      WriteAll(fd_.get(), buffer_.data(), buffer_.size(), path_));
+  if (buffer_.empty()) return absl::OkStatus();
+  TIMBRE_RETURN_IF_ERROR(file_->Append(buffer_));
   written_ += buffer_.size();
   buffer_.clear();
   return absl::OkStatus();
@@ -133,13 +97,19 @@ absl::Status OutputFile::Flush() {
 
 absl::Status OutputFile::Sync() {
   TIMBRE_RETURN_IF_ERROR(Flush());
-  if (::fsync(fd_.get()) != 0) return FileError(errno, "fsync", path_);
-  return absl::OkStatus();
+  return file_->Sync();
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  TIMBRE_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
+absl::StatusOr<std::string> ReadFile(const std::string& path, FileSystem& files,
+                                     uint64_t max_bytes) {
+  TIMBRE_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path, files));
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+  const auto too_large = [&] {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "FILE_TOO_LARGE",
+        absl::StrCat(path, " has more than ", max_bytes, " bytes"));
+  };
+  if (size > max_bytes) return too_large();
   std::string contents;
   // Up to where it ends, not to its size: those of /proc and of cgroups have
   // none.
@@ -149,76 +119,119 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
     TIMBRE_ASSIGN_OR_RETURN(const size_t got,
                             file.Read(contents.data() + filled, room));
     contents.resize(filled + got);
+    if (contents.size() > max_bytes) return too_large();
     if (got == 0) return contents;
   }
 }
 
-absl::StatusOr<uint64_t> FileSize(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return FileError(errno, "stat", path);
-  return static_cast<uint64_t>(info.st_size);
+absl::StatusOr<uint64_t> FileSize(const std::string& path, FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(const FileStatus status, files.Stat(path));
+  return status.bytes;
+}
+
+absl::Status WriteNewFile(const std::string& path, absl::string_view contents,
+                          FileSystem& files) {
+  const auto write = [&](OutputFile file) {
+    TIMBRE_RETURN_IF_ERROR(file.Append(contents.data(), contents.size()));
+    return file.Sync();
+  };
+  TIMBRE_ASSIGN_OR_RETURN(OutputFile file,
+                          OutputFile::Create(path, files, IfExists::kFail));
+  absl::Status status = write(std::move(file));
+  if (!status.ok()) files.Remove(path).IgnoreError();
+  return status;
+}
+
+absl::StatusOr<Replacement> Replacement::Prepare(
+    const std::string& path, absl::string_view contents, FileSystem& files,
+    const std::string& temporary_directory) {
+  const std::string directory =
+      temporary_directory.empty() ? ParentOf(path) : temporary_directory;
+  const std::string temporary = absl::StrCat(
+      directory, "/", TemporaryName(fs::path(path).filename().string()));
+  TIMBRE_RETURN_IF_ERROR(WriteNewFile(temporary, contents, files));
+  return Replacement(path, temporary, files);
+}
+
+Replacement::Replacement(Replacement&& other) noexcept
+    : path_(std::move(other.path_)),
+      temporary_(std::exchange(other.temporary_, std::string())),
+      files_(other.files_) {}
+
+Replacement::~Replacement() {
+  if (!temporary_.empty()) files_->Remove(temporary_).IgnoreError();
+}
+
+absl::Status Replacement::Commit() {
+  TIMBRE_RETURN_IF_ERROR(files_->Rename(temporary_, path_));
+  temporary_.clear();
+  const absl::Status synced = files_->SyncDirectory(ParentOf(path_));
+  return synced.ok() ? synced : OutcomeUnknown(synced);
 }
 
 absl::Status WriteFileDurably(const std::string& path,
-                              absl::string_view contents) {
-  const std::string temporary = path + ".tmp";
-  {
-    TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(temporary));
-    TIMBRE_RETURN_IF_ERROR(file.Append(contents.data(), contents.size()));
-    TIMBRE_RETURN_IF_ERROR(file.Sync());
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    return FileError(errno, "rename", path);
-  }
-  return SyncDirectory(ParentOf(path));
+                              absl::string_view contents, FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(Replacement replacement,
+                          Replacement::Prepare(path, contents, files, ""));
+  return replacement.Commit();
 }
 
-absl::Status RenameDurably(const std::string& from, const std::string& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) {
-    return FileError(errno, absl::StrCat("rename ", from, " to"), to);
+absl::Status OutcomeUnknown(const absl::Status& status) {
+  return MakeError(
+      absl::StatusCode::kUnknown, "OUTCOME_UNKNOWN",
+      absl::StrCat("changed, but not for certain after a power cut: ",
+                   status.message()));
+}
+
+bool IsTemporaryOf(absl::string_view name, absl::string_view of_name) {
+  if (!absl::ConsumePrefix(&name, of_name) ||
+      !absl::ConsumePrefix(&name, ".") ||
+      !absl::ConsumeSuffix(&name, kTemporarySuffix)) {
+    return false;
   }
-  TIMBRE_RETURN_IF_ERROR(SyncDirectory(ParentOf(to)));
-  return ParentOf(from) == ParentOf(to) ? absl::OkStatus()
-                                        : SyncDirectory(ParentOf(from));
+  return name.size() == kTemporaryDigits &&
+         name.find_first_not_of("0123456789abcdef") == absl::string_view::npos;
 }
 
-absl::Status SyncDirectory(const std::string& path) {
-  const FileDescriptor fd(
-      ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return FileError(errno, "open", path);
-  if (::fsync(fd.get()) != 0) return FileError(errno, "fsync", path);
-  return absl::OkStatus();
+absl::Status RenameDurably(const std::string& from, const std::string& to,
+                           FileSystem& files) {
+  TIMBRE_RETURN_IF_ERROR(files.Rename(from, to));
+  absl::Status status = files.SyncDirectory(ParentOf(to));
+  if (ParentOf(from) != ParentOf(to)) {
+    status.Update(files.SyncDirectory(ParentOf(from)));
+  }
+  return status.ok() ? status : OutcomeUnknown(status);
 }
 
-absl::Status MakeDirectories(const std::string& path) {
-  std::error_code error;
-  if (fs::is_directory(path, error)) return absl::OkStatus();
+absl::Status MakeDirectories(const std::string& path, FileSystem& files) {
+  const auto status = files.Stat(path);
+  if (status.ok()) {
+    return status->is_directory ? absl::OkStatus()
+                                : FileError(ENOTDIR, "mkdir", path);
+  }
+  if (!absl::IsNotFound(status.status())) return status.status();
   const std::string parent = ParentOf(path);
-  TIMBRE_RETURN_IF_ERROR(MakeDirectories(parent));
-  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
-    return FileError(errno, "mkdir", path);
-  }
-  return SyncDirectory(parent);
+  TIMBRE_RETURN_IF_ERROR(MakeDirectories(parent, files));
+  const absl::Status made = files.MakeDirectory(path);
+  if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  return files.SyncDirectory(parent);
 }
 
-absl::Status RemoveTree(const std::string& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (error) return FileError(error.value(), "remove", path);
-  return absl::OkStatus();
+absl::Status RemoveTree(const std::string& path, FileSystem& files) {
+  const absl::Status removed = files.Remove(path);
+  if (removed.ok() || absl::IsNotFound(removed)) return absl::OkStatus();
+  if (!absl::IsFailedPrecondition(removed)) return removed;
+  TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          files.List(path));
+  for (const std::string& name : names) {
+    TIMBRE_RETURN_IF_ERROR(RemoveTree(absl::StrCat(path, "/", name), files));
+  }
+  return files.Remove(path);
 }
 
 absl::StatusOr<std::vector<std::string>> ListDirectory(
     const std::string& path) {
-  std::error_code error;
-  std::vector<std::string> names;
-  fs::directory_iterator it(path, error);
-  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
-    names.push_back(it->path().filename().string());
-  }
-  if (error) return FileError(error.value(), "list", path);
-  std::sort(names.begin(), names.end());
-  return names;
+  return FileSystem::Posix().List(path);
 }
 
 absl::StatusOr<uint64_t> FreeDiskBytes(const std::string& path) {

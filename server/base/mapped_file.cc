@@ -124,7 +124,8 @@ class SlotTable {
 
 absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
     const std::string& path, size_t expected_bytes) {
-  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Closed again on return: a map needs no descriptor.
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) {
     const absl::Status error = FileError(errno, "open", path);
     if (!absl::IsNotFound(error)) return error;
@@ -140,12 +141,29 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
         absl::StatusCode::kDataLoss, "FILE_SIZE_MISMATCH",
         absl::StrCat(path, " has ", size, " bytes; expected ", expected_bytes));
   }
+  TIMBRE_ASSIGN_OR_RETURN(const Mark mark, MarkOf(fd.get(), path, size));
   void* const data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (data == MAP_FAILED) return FileError(errno, "mmap", path);
   const auto begin = reinterpret_cast<uintptr_t>(data);
   const int slot = SlotTable::Get().Take(begin, begin + size);
-  return std::unique_ptr<MappedFile>(new MappedFile(
-      path, std::move(fd), static_cast<char*>(data), size, slot));
+  return std::unique_ptr<MappedFile>(
+      new MappedFile(path, static_cast<char*>(data), size, mark, slot));
+}
+
+absl::StatusOr<MappedFile::Mark> MappedFile::MarkOf(int fd,
+                                                    const std::string& path,
+                                                    uint64_t size) {
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t first = (size - 1) / page * page;
+  std::vector<char> last(size - first);
+  const ssize_t got =
+      pread(fd, last.data(), last.size(), static_cast<off_t>(first));
+  if (got < 0) return FileError(errno, "read", path);
+  last.resize(static_cast<size_t>(got));
+  for (size_t i = last.size(); i > 0; --i) {
+    if (last[i - 1] != 0) return Mark{first + i - 1, last[i - 1]};
+  }
+  return Mark{size - 1, 0};
 }
 
 MappedFile::~MappedFile() {
@@ -155,14 +173,14 @@ MappedFile::~MappedFile() {
 }
 
 bool MappedFile::damaged() const {
-  return slot_ >= 0 && SlotTable::At(slot_).damaged.load();
+  return shrank_.load() || (slot_ >= 0 && SlotTable::At(slot_).damaged.load());
 }
 
 absl::Status MappedFile::Check() const {
-  struct stat info = {};
-  const bool whole = fstat(fd_.get(), &info) == 0 &&
-                     static_cast<uint64_t>(info.st_size) >= size_;
-  if (whole && !damaged()) return absl::OkStatus();
+  // Where its page is gone, this read is what raises SIGBUS.
+  const char now = *static_cast<const volatile char*>(data_ + mark_.offset);
+  if (now != mark_.value) shrank_.store(true);
+  if (!damaged()) return absl::OkStatus();
   return MakeError(absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
                    absl::StrCat(path_, " shrank or failed to read"));
 }

@@ -22,8 +22,9 @@ namespace timbre {
 // milliseconds for a large map.
 class MappedFile {
  public:
-  // Maps the whole file. DATA_LOSS if it cannot be opened or its size is not
-  // `expected_bytes`.
+  // Maps the whole file, and holds no descriptor of it: deleted or replaced it
+  // stays what it was. DATA_LOSS if it does not exist or its size is not
+  // `expected_bytes`; RESOURCE_EXHAUSTED without a descriptor or a map to have.
   static absl::StatusOr<std::unique_ptr<MappedFile>> Open(
       const std::string& path, size_t expected_bytes);
   ~MappedFile();
@@ -34,10 +35,12 @@ class MappedFile {
   size_t size() const { return size_; }
   const std::string& path() const { return path_; }
 
-  // Whether a page could not be read since Open. Once true, stays true.
+  // Whether a page could not be read since Open, or a Check found the file
+  // shorter than it was. Once true, stays true. Touches no page.
   bool damaged() const;
-  // DATA_LOSS if damaged(), or if the file is shorter than it was: what it lost
-  // of its last page reads as zeros without a signal.
+  // DATA_LOSS if damaged(), or if bytes are gone from the end of the file: what
+  // it lost of its last page reads as zeros without a signal. Costs a look at
+  // one byte, no system call; may read a page of the disk.
   absl::Status Check() const;
 
   // Reads bytes [offset, offset + bytes), best a huge page (huge_page.h) that
@@ -55,19 +58,28 @@ class MappedFile {
   void Release(size_t offset, size_t bytes) const;
 
  private:
-  MappedFile(std::string path, FileDescriptor fd, char* data, size_t size,
-             int slot)
+  // The last byte of the file that is not zero, as far as its last page goes. A
+  // file that becomes shorter loses it, or nothing but zeros.
+  struct Mark {
+    uint64_t offset = 0;
+    char value = 0;
+  };
+  static absl::StatusOr<Mark> MarkOf(int fd, const std::string& path,
+                                     uint64_t size);
+
+  MappedFile(std::string path, char* data, size_t size, Mark mark, int slot)
       : path_(std::move(path)),
-        fd_(std::move(fd)),
         data_(data),
         size_(size),
+        mark_(mark),
         slot_(slot) {}
 
   const std::string path_;
-  const FileDescriptor fd_;
   char* const data_;
   const size_t size_;
+  const Mark mark_;
   const int slot_;  // in the table that the signal handler reads
+  mutable std::atomic<bool> shrank_{false};
   mutable std::atomic<bool> used_{false};
 };
 

@@ -1,26 +1,23 @@
 #include "server/catalog/catalog.h"
 
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
-#include "server/base/file_system.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog_state.h"
-#include "server/catalog/file_names.h"
 
 namespace timbre {
-namespace {
 
 absl::Status NoSpeaker(const std::string& speaker) {
   return MakeError(
       absl::StatusCode::kNotFound, "SPEAKER_NOT_FOUND",
       absl::StrCat("speaker: there is no voice \"", Printable(speaker), "\""));
 }
+
+namespace {
 
 absl::Status NoVersion(const std::string& speaker, uint64_t version) {
   return MakeError(absl::StatusCode::kNotFound, "VERSION_NOT_FOUND",
@@ -80,33 +77,70 @@ Lease Catalog::FindLoaded(const std::string& speaker, uint64_t version) {
   return found.ok() ? (*found)->Loaded() : nullptr;
 }
 
+absl::StatusOr<Catalog::SpeakerPtr> Catalog::Known(const std::string& speaker) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (SpeakerPtr entry = Find(speaker); entry != nullptr) return entry;
+    if (!unreadable_.contains(speaker)) return NoSpeaker(speaker);
+  }
+  const std::lock_guard<std::mutex> recovering(recover_mutex_);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (SpeakerPtr entry = Find(speaker); entry != nullptr) return entry;
+  }
+  if (const auto status = RecoverSpeaker(speaker); !status.ok()) {
+    return Annotate(status, absl::StrCat("voice \"", speaker, "\""));
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unreadable_.erase(speaker);
+  return Find(speaker);
+}
+
 absl::StatusOr<Lease> Catalog::Acquire(const std::string& speaker,
                                        uint64_t version) {
+  TIMBRE_ASSIGN_OR_RETURN(const SpeakerPtr entry, Known(speaker));
   while (true) {
     VersionPtr found;
+    Lease lease;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       TIMBRE_ASSIGN_OR_RETURN(found, Resolve(speaker, version));
-      if (Lease lease = found->Loaded(); lease != nullptr) return lease;
+      lease = found->Loaded();
     }
-    auto lease = Load(*found);
-    if (lease.ok()) return lease;
-    // It may have been deleted while it was being opened, or another one have
-    // become active: only a version that is still meant is damaged.
+    if (lease != nullptr && lease->index->store().Check().ok()) return lease;
+    auto loaded = Load(*found);
+    if (loaded.ok()) return loaded;
+    // It may be in the middle of being deleted, or another one have become
+    // active: only a version that is still meant then is damaged.
     {
+      const std::lock_guard<std::mutex> writing(entry->write_mutex);
       const std::lock_guard<std::mutex> lock(mutex_);
       TIMBRE_ASSIGN_OR_RETURN(const VersionPtr meant,
                               Resolve(speaker, version));
       if (meant != found) continue;
-      if (absl::IsDataLoss(lease.status())) found->damage = lease.status();
+      // What only failed to be read is tried again by the next one.
+      if (absl::IsDataLoss(loaded.status())) found->damage = loaded.status();
     }
     Log(LogLevel::kError, "version_not_loaded",
         {{"speaker", speaker},
          {"version", found->number},
-         {"error", std::string(lease.status().message())}});
-    return Annotate(lease.status(), absl::StrCat("voice \"", speaker,
-                                                 "\" version ", found->number));
+         {"error", std::string(loaded.status().message())}});
+    return Annotate(
+        loaded.status(),
+        absl::StrCat("voice \"", speaker, "\" version ", found->number));
   }
+}
+
+absl::Status Catalog::WhyUnreadable(const LoadedVersion& version,
+                                    const absl::Status& status) {
+  if (status.ok()) return status;
+  const storage::Manifest& manifest = version.record->manifest;
+  TIMBRE_ASSIGN_OR_RETURN(const SpeakerPtr entry, Known(manifest.speaker()));
+  const std::lock_guard<std::mutex> writing(entry->write_mutex);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  TIMBRE_RETURN_IF_ERROR(
+      Resolve(manifest.speaker(), manifest.version()).status());
+  return status;
 }
 
 absl::StatusOr<Lease> Catalog::Load(Version& version) {
@@ -117,9 +151,9 @@ absl::StatusOr<Lease> Catalog::Load(Version& version) {
   }
   // Read again rather than trusted from start: a repaired version serves
   // without a restart, and a file that shrank since is noticed.
-  TIMBRE_ASSIGN_OR_RETURN(
-      VersionRecord fresh,
-      ReadVersionRecord(version.directory, version.speaker, version.number));
+  TIMBRE_ASSIGN_OR_RETURN(VersionRecord fresh,
+                          ReadVersionRecord(version.directory, version.speaker,
+                                            version.number, files()));
   auto record = std::make_shared<const VersionRecord>(std::move(fresh));
   std::shared_ptr<const SpeakerIndex> index;
   {
@@ -128,7 +162,7 @@ absl::StatusOr<Lease> Catalog::Load(Version& version) {
   }
   if (index == nullptr || !index->store().Check().ok()) {
     TIMBRE_ASSIGN_OR_RETURN(
-        index, SpeakerIndex::Open(record->Describe(version.directory),
+        index, SpeakerIndex::Open(record->Describe(version.directory, files()),
                                   *options_.kernels));
   }
   Lease lease = MakeLease(std::move(record), std::move(index));
@@ -180,6 +214,8 @@ absl::StatusOr<SpeakerInfo> Catalog::DescribeLocked(
 }
 
 absl::StatusOr<SpeakerInfo> Catalog::GetSpeaker(const std::string& speaker) {
+  TIMBRE_ASSIGN_OR_RETURN(const SpeakerPtr entry, Known(speaker));
+  ReadWhatFailed(*entry);
   const std::lock_guard<std::mutex> lock(mutex_);
   return DescribeLocked(speaker);
 }
@@ -199,13 +235,24 @@ std::vector<SpeakerInfo> Catalog::List(absl::string_view prefix,
   return infos;
 }
 
-std::optional<VersionInfo> Catalog::FindRequest(const std::string& speaker,
-                                                const std::string& request_id) {
+absl::StatusOr<std::optional<VersionInfo>> Catalog::FindRequest(
+    const std::string& speaker, const std::string& request_id) {
+  if (request_id.empty()) return std::nullopt;
+  const auto entry = Known(speaker);
+  if (absl::IsNotFound(entry.status())) return std::nullopt;
+  TIMBRE_RETURN_IF_ERROR(entry.status());
+  ReadWhatFailed(**entry);
+  if (!FindPublished(**entry, request_id)) return std::nullopt;
+  const std::lock_guard<std::mutex> writing((*entry)->write_mutex);
+  TIMBRE_RETURN_IF_ERROR(Settle(**entry));
+  return FindPublished(**entry, request_id);
+}
+
+std::optional<VersionInfo> Catalog::FindPublished(
+    const Speaker& speaker, const std::string& request_id) {
   if (request_id.empty()) return std::nullopt;
   const std::lock_guard<std::mutex> lock(mutex_);
-  const SpeakerPtr entry = Find(speaker);
-  if (entry == nullptr) return std::nullopt;
-  for (VersionInfo& info : Describe(*entry, false).versions) {
+  for (VersionInfo& info : Describe(speaker, false).versions) {
     if (info.record != nullptr &&
         info.record->manifest.request_id() == request_id) {
       return std::move(info);
@@ -225,8 +272,8 @@ CatalogStats Catalog::Stats() {
         loaded = true;
         stats.bytes_resident += lease->index->resident_bytes();
       }
-      if (lease == nullptr ? !version->damage.ok()
-                           : !lease->index->store().Check().ok()) {
+      if (lease == nullptr ? absl::IsDataLoss(version->damage)
+                           : lease->index->store().damaged()) {
         ++stats.versions_damaged;
       }
     }
@@ -234,161 +281,6 @@ CatalogStats Catalog::Stats() {
     stats.speakers_loaded += loaded ? 1 : 0;
   }
   return stats;
-}
-
-absl::StatusOr<SpeakerInfo> Catalog::ActivateVersion(const std::string& speaker,
-                                                     uint64_t version) {
-  // Opened first: a damaged version must not become active. `lease` also
-  // keeps it open until CommitState has taken it over.
-  TIMBRE_ASSIGN_OR_RETURN(const Lease lease, Acquire(speaker, version));
-  SpeakerPtr entry;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    entry = Find(speaker);
-  }
-  const std::lock_guard<std::mutex> writing(entry->write_mutex);
-  storage::SpeakerState state;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    TIMBRE_RETURN_IF_ERROR(Resolve(speaker, version).status());
-    state = entry->state;
-  }
-  state.set_active_version(version);
-  TIMBRE_RETURN_IF_ERROR(CommitState(*entry, state, nullptr));
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return DescribeLocked(speaker);
-}
-
-absl::StatusOr<SpeakerInfo> Catalog::DeleteVersion(const std::string& speaker,
-                                                   uint64_t version) {
-  SpeakerPtr entry;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    entry = Find(speaker);
-  }
-  if (entry == nullptr) return NoSpeaker(speaker);
-  const std::lock_guard<std::mutex> writing(entry->write_mutex);
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    TIMBRE_ASSIGN_OR_RETURN(const VersionPtr found, Resolve(speaker, version));
-    if (entry->state.active_version() == found->number) {
-      return MakeError(
-          absl::StatusCode::kFailedPrecondition, "VERSION_ACTIVE",
-          absl::StrCat("version: ", version, " of voice \"", speaker,
-                       "\" is active; activate another first, "
-                       "or delete the speaker"));
-    }
-  }
-  TIMBRE_RETURN_IF_ERROR(RemoveVersionDir(speaker, version));
-  Forget(*entry, version);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (entry->versions.empty()) {
-    return SpeakerInfo{.speaker = speaker, .active_version = 0, .versions = {}};
-  }
-  return DescribeLocked(speaker);
-}
-
-absl::Status Catalog::DeleteSpeaker(const std::string& speaker) {
-  SpeakerPtr entry;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    entry = Find(speaker);
-  }
-  if (entry == nullptr) return NoSpeaker(speaker);
-  const std::lock_guard<std::mutex> writing(entry->write_mutex);
-  if (entry->versions.empty()) return NoSpeaker(speaker);
-  // One rename decides; the directories are garbage from then on.
-  storage::SpeakerState state = entry->state;
-  state.set_active_version(0);
-  state.set_deleted_through(state.last_version());
-  TIMBRE_RETURN_IF_ERROR(CommitState(*entry, state, nullptr));
-  std::map<uint64_t, VersionPtr> versions;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    versions.swap(entry->versions);
-    ++entry->generation;
-  }
-  for (const auto& [number, version] : versions) {
-    if (const auto status = RemoveVersionDir(speaker, number); !status.ok()) {
-      Log(LogLevel::kWarning, "version_not_removed",
-          {{"speaker", speaker},
-           {"version", number},
-           {"error", std::string(status.message())}});
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Catalog::ApplyTuning(const Lease& lease, const Tuning& tuning) {
-  const storage::Manifest& manifest = lease->record->manifest;
-  SpeakerPtr entry;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    entry = Find(manifest.speaker());
-  }
-  const std::lock_guard<std::mutex> writing(entry->write_mutex);
-  VersionPtr version;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = entry->versions.find(manifest.version());
-    if (found == entry->versions.end()) {
-      return MakeError(absl::StatusCode::kAborted, "VERSION_DELETED",
-                       absl::StrCat("version ", manifest.version(),
-                                    " of voice \"", manifest.speaker(),
-                                    "\" was deleted while it was tuned"));
-    }
-    version = found->second;
-  }
-  // No load in between: it would bring the defaults from before.
-  const std::lock_guard<std::mutex> loading(version->load_mutex);
-  TIMBRE_RETURN_IF_ERROR(WriteTuning(version->directory, tuning));
-  auto record = std::make_shared<VersionRecord>(*lease->record);
-  record->tuning = tuning;
-  record->warnings.clear();
-  const Lease tuned = MakeLease(record, lease->index);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  version->record = std::move(record);
-  version->open = tuned;
-  version->index = tuned->index;
-  if (version->keep_open != nullptr) version->keep_open = tuned;
-  return absl::OkStatus();
-}
-
-absl::Status Catalog::CommitState(Speaker& speaker,
-                                  const storage::SpeakerState& state,
-                                  const VersionPtr& added) {
-  TIMBRE_RETURN_IF_ERROR(
-      WriteSpeakerState(StatePath(options_.data_dir, speaker.name), state));
-  const std::lock_guard<std::mutex> lock(mutex_);
-  speaker.state = state;
-  if (added != nullptr) speaker.versions[added->number] = added;
-  // The active version stays open, the others only while they are held.
-  for (const auto& [number, version] : speaker.versions) {
-    version->keep_open =
-        number == state.active_version() ? version->open.lock() : nullptr;
-  }
-  return absl::OkStatus();
-}
-
-void Catalog::Forget(Speaker& speaker, uint64_t version) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  speaker.versions.erase(version);
-}
-
-// Renamed away at once, deleted when there is time: a large directory must
-// not hold the call.
-absl::Status Catalog::RemoveVersionDir(const std::string& speaker,
-                                       uint64_t version) {
-  const std::string from = VersionDir(options_.data_dir, speaker, version);
-  TIMBRE_ASSIGN_OR_RETURN(const std::shared_ptr<Staging> trash,
-                          Staging::Create(options_.data_dir, speaker, 0));
-  const std::string to = absl::StrCat(trash->directory(), "/", version);
-  absl::Status status = RenameDurably(from, to);
-  std::error_code error;
-  // Renamed but not synced is gone for everyone but a crash.
-  if (!status.ok() && !std::filesystem::exists(to, error)) return status;
-  reaper_->Submit([trash] {});
-  return absl::OkStatus();
 }
 
 }  // namespace timbre

@@ -1,6 +1,4 @@
 // How a staged version becomes a published one.
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,13 +16,13 @@ namespace timbre {
 namespace {
 
 absl::Status AddFile(const std::string& directory, const char* name,
-                     storage::Manifest& manifest) {
+                     FileSystem& files, storage::Manifest& manifest) {
   const std::string path = absl::StrCat(directory, "/", name);
   storage::StoredFile& file = *manifest.add_files();
   file.set_name(name);
-  TIMBRE_ASSIGN_OR_RETURN(const uint64_t bytes, FileSize(path));
+  TIMBRE_ASSIGN_OR_RETURN(const uint64_t bytes, FileSize(path, files));
   file.set_bytes(bytes);
-  TIMBRE_ASSIGN_OR_RETURN(*file.mutable_digest(), DigestOfFile(path));
+  TIMBRE_ASSIGN_OR_RETURN(*file.mutable_digest(), DigestOfFile(path, files));
   return absl::OkStatus();
 }
 
@@ -51,20 +49,16 @@ absl::Status CheckAnswers(const SpeakerIndex& index, uint32_t nprobe) {
 
 absl::StatusOr<std::unique_ptr<Staging>> Catalog::Stage(
     const std::string& speaker) {
-  if (unreadable_.contains(speaker)) {
-    return MakeError(absl::StatusCode::kDataLoss, "SPEAKER_UNREADABLE",
-                     absl::StrCat("the directory of voice \"", speaker,
-                                  "\" could not be read on start; mend it and "
-                                  "restart"));
-  }
+  // A voice whose directory cannot be read may have versions: publishing beside
+  // them could give a number twice.
+  const auto entry = Known(speaker);
+  if (!entry.ok() && !absl::IsNotFound(entry.status())) return entry.status();
   uint64_t generation = 0;
-  {
+  if (entry.ok()) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (const SpeakerPtr entry = Find(speaker); entry != nullptr) {
-      generation = entry->generation;
-    }
+    generation = (*entry)->generation;
   }
-  return Staging::Create(options_.data_dir, speaker, generation);
+  return Staging::Create(options_.data_dir, speaker, generation, files());
 }
 
 absl::StatusOr<VersionInfo> Catalog::Publish(
@@ -79,14 +73,15 @@ absl::StatusOr<VersionInfo> Catalog::Publish(
 absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
     const Staging& staging, storage::Manifest& manifest) {
   for (const char* const name : {kFramesFile, kIndexFile}) {
-    TIMBRE_RETURN_IF_ERROR(AddFile(staging.directory(), name, manifest));
+    TIMBRE_RETURN_IF_ERROR(
+        AddFile(staging.directory(), name, files(), manifest));
   }
   manifest.set_digest(DigestOfFiles(manifest));
   TIMBRE_ASSIGN_OR_RETURN(const VersionRecord record,
                           UnderstandManifest(manifest));
   TIMBRE_ASSIGN_OR_RETURN(
       std::unique_ptr<const SpeakerIndex> index,
-      SpeakerIndex::Open(record.Describe(staging.directory()),
+      SpeakerIndex::Open(record.Describe(staging.directory(), files()),
                          *options_.kernels));
   TIMBRE_RETURN_IF_ERROR(CheckAnswers(*index, manifest.default_nprobe()));
   return index;
@@ -107,7 +102,8 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
                      absl::StrCat("voice \"", speaker->name,
                                   "\" was deleted while the build ran"));
   }
-  if (auto earlier = FindRequest(speaker->name, manifest.request_id())) {
+  if (auto earlier = FindPublished(*speaker, manifest.request_id())) {
+    TIMBRE_RETURN_IF_ERROR(Settle(*speaker));
     return *std::move(earlier);
   }
   auto version = std::make_shared<Version>();
@@ -117,30 +113,14 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
       VersionDir(options_.data_dir, speaker->name, version->number);
   manifest.set_speaker(speaker->name);
   manifest.set_version(version->number);
-  TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest));
+  TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest, files()));
   TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, UnderstandManifest(manifest));
   version->record = std::make_shared<const VersionRecord>(std::move(record));
   const Lease lease = MakeLease(version->record, std::move(index));
   version->open = lease;
   version->index = lease->index;
-  storage::SpeakerState state = speaker->state;
-  state.set_last_version(version->number);
-  if (!manifest.keep_inactive()) state.set_active_version(version->number);
   if (cancelled()) return absl::CancelledError("the build was cancelled");
-  // From here on Withdraw has to clean up.
-  absl::Status status =
-      MakeDirectories(SpeakerDir(options_.data_dir, speaker->name));
-  if (status.ok()) {
-    status = RenameDurably(staging.directory(), version->directory);
-  }
-  if (status.ok()) {
-    staging.Published();
-    status = CommitState(*speaker, state, version);
-  }
-  if (!status.ok()) {
-    Withdraw(*speaker, *version, staging);
-    return status;
-  }
+  TIMBRE_RETURN_IF_ERROR(Commit(*speaker, version, staging));
   DropOldVersions(*speaker);
   const std::lock_guard<std::mutex> lock(mutex_);
   for (VersionInfo& info : Describe(*speaker, false).versions) {
@@ -149,33 +129,74 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   return absl::InternalError("the published version is gone");
 }
 
-// Not acknowledged, so it must not appear after a restart either, however far
-// the publication came: the state first, which may name the version already.
-void Catalog::Withdraw(const Speaker& speaker, const Version& version,
-                       Staging& staging) {
-  const std::string state_path = StatePath(options_.data_dir, speaker.name);
-  absl::Status status = speaker.state.last_version() == 0
-                            ? RemoveTree(state_path)
-                            : WriteSpeakerState(state_path, speaker.state);
-  status.Update(RemoveTree(state_path + ".tmp"));
-  std::error_code missing;
-  // Where the staged files are still there, the other directory is not ours.
-  if (!std::filesystem::exists(staging.directory(), missing) &&
-      std::filesystem::exists(version.directory, missing)) {
-    status.Update(RenameDurably(version.directory, staging.directory()));
-    staging.Unpublished();
+absl::Status Catalog::Commit(Speaker& speaker, const VersionPtr& version,
+                             Staging& staging) {
+  storage::SpeakerState state = speaker.state;
+  state.set_last_version(version->number);
+  if (!version->record->manifest.keep_inactive()) {
+    state.set_active_version(version->number);
   }
-  if (speaker.state.last_version() == 0) {
-    // Removed only if it is empty: a stranger's files are not ours to delete.
-    std::filesystem::remove(SpeakerDir(options_.data_dir, speaker.name),
-                            missing);
+  // Whatever can be done before is: a full disk is found here.
+  TIMBRE_ASSIGN_OR_RETURN(
+      Replacement replacement,
+      PrepareSpeakerState(StatePath(options_.data_dir, speaker.name), state,
+                          files(), StagingDir(options_.data_dir)));
+  absl::Status status = MakeSpeakerDir(speaker);
+  if (status.ok()) {
+    status = files().Rename(staging.directory(), version->directory);
   }
   if (!status.ok()) {
+    DropSpeakerDir(speaker);
+    return status;
+  }
+  // From here on a start would complete the publication.
+  staging.Published();
+  status = files().SyncDirectory(ParentOf(version->directory));
+  if (status.ok())
+    status = files().SyncDirectory(ParentOf(staging.directory()));
+  if (status.ok()) status = replacement.Commit();
+  if (!status.ok() && !absl::IsUnknown(status)) {
+    if (Withdraw(speaker, *version, staging)) return status;
+    status = OutcomeUnknown(status);
+  }
+  Adopt(speaker, state, version, status.ok());
+  return status;
+}
+
+absl::Status Catalog::MakeSpeakerDir(const Speaker& speaker) {
+  if (speaker.state.last_version() != 0) return absl::OkStatus();
+  const std::string directory = SpeakerDir(options_.data_dir, speaker.name);
+  // One that an earlier publication could neither sync nor remove is made anew.
+  files().Remove(directory).IgnoreError();
+  const absl::Status made = files().MakeDirectory(directory);
+  if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  return files().SyncDirectory(ParentOf(directory));
+}
+
+// Removed only if it is empty: a stranger's files are not ours to delete.
+void Catalog::DropSpeakerDir(const Speaker& speaker) {
+  if (speaker.state.last_version() != 0) return;
+  files().Remove(SpeakerDir(options_.data_dir, speaker.name)).IgnoreError();
+}
+
+bool Catalog::Withdraw(const Speaker& speaker, const Version& version,
+                       Staging& staging) {
+  if (const auto status =
+          files().Rename(version.directory, staging.directory());
+      !status.ok()) {
     Log(LogLevel::kError, "publication_not_withdrawn",
         {{"speaker", speaker.name},
          {"version", version.number},
          {"error", std::string(status.message())}});
+    return false;
   }
+  // After a power cut the version may be there: it is whole then too, as long
+  // as its files are.
+  if (files().SyncDirectory(ParentOf(version.directory)).ok()) {
+    staging.Unpublished();
+  }
+  DropSpeakerDir(speaker);
+  return true;
 }
 
 void Catalog::DropOldVersions(Speaker& speaker) {
@@ -195,15 +216,12 @@ void Catalog::DropOldVersions(Speaker& speaker) {
     }
   }
   for (const uint64_t number : old) {
-    if (const auto status = RemoveVersionDir(speaker.name, number);
-        !status.ok()) {
+    if (const auto status = RemoveVersion(speaker, number); !status.ok()) {
       Log(LogLevel::kWarning, "version_not_removed",
           {{"speaker", speaker.name},
            {"version", number},
            {"error", std::string(status.message())}});
-      continue;
     }
-    Forget(speaker, number);
   }
 }
 

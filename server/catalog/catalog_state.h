@@ -11,6 +11,8 @@
 
 namespace timbre {
 
+absl::Status NoSpeaker(const std::string& speaker);
+
 struct Catalog::Version {
   // Constant after construction.
   std::string speaker;
@@ -22,18 +24,23 @@ struct Catalog::Version {
 
   // Guarded by Catalog::mutex_.
   std::shared_ptr<const VersionRecord> record;  // null: unreadable
-  absl::Status damage;  // as found on start, or when it was opened last
+  // As found on start, or when it was opened last; not DATA_LOSS: it could not
+  // be read then.
+  absl::Status damage;
   // An active version stays open, another one while somebody holds it.
   std::weak_ptr<const LoadedVersion> open;
   Lease keep_open;
   // Of `open` and of leases from before it was tuned.
   std::weak_ptr<const SpeakerIndex> index;
 
+  // Null also if its frames were found to be damaged; looks at no page.
   Lease Loaded() const {
     Lease lease = open.lock();
-    if (lease != nullptr && !lease->index->store().Check().ok()) return nullptr;
+    if (lease != nullptr && lease->index->store().damaged()) return nullptr;
     return lease;
   }
+
+  bool NotRead() const { return !damage.ok() && !absl::IsDataLoss(damage); }
 };
 
 struct Catalog::Speaker {
@@ -44,6 +51,9 @@ struct Catalog::Speaker {
 
   // Guarded by Catalog::mutex_; changed only by who holds write_mutex too.
   storage::SpeakerState state;
+  // False: an fsync failed after the last change, so that a power cut may take
+  // it back. Nothing is acknowledged that relies on it (see Settle).
+  bool settled = true;
   uint64_t reserved = 0;    // highest version number given to a publication
   uint64_t generation = 0;  // counts DeleteSpeaker
   std::map<uint64_t, VersionPtr> versions;

@@ -14,7 +14,8 @@ namespace timbre {
 class DirLock {
  public:
   // FAILED_PRECONDITION if another process holds it.
-  static absl::StatusOr<DirLock> Take(const std::string& data_dir);
+  static absl::StatusOr<DirLock> Take(const std::string& data_dir,
+                                      FileSystem& files);
 
  private:
   explicit DirLock(FileDescriptor fd) : fd_(std::move(fd)) {}

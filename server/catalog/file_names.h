@@ -10,17 +10,26 @@
 
 namespace timbre {
 
+inline constexpr char kFormatFile[] = "FORMAT";
 inline constexpr char kManifestFile[] = "manifest.json";
 inline constexpr char kStateFile[] = "state.json";
 inline constexpr char kTuningFile[] = "tuning.json";
 
 std::string LockPath(absl::string_view data_dir);     // DIR/LOCK
+std::string FormatPath(absl::string_view data_dir);   // DIR/FORMAT
 std::string StagingDir(absl::string_view data_dir);   // DIR/staging
 std::string SpeakersDir(absl::string_view data_dir);  // DIR/speakers
 std::string SpeakerDir(absl::string_view data_dir, absl::string_view speaker);
 std::string StatePath(absl::string_view data_dir, absl::string_view speaker);
 std::string VersionDir(absl::string_view data_dir, absl::string_view speaker,
                        uint64_t version);
+
+// DIR/staging/<speaker>.<n>
+std::string StagedDir(absl::string_view data_dir, absl::string_view speaker,
+                      uint64_t n);
+// Whether a server makes entries of this name in DIR/staging: those of
+// StagedDir, and what is to take the place of a state.json or tuning.json.
+bool IsStagingName(absl::string_view name);
 
 // The version that a directory's name stands for: a decimal number without
 // leading zeros, from 1.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/base/file_system.h"
 
 namespace timbre {
 
@@ -17,7 +18,11 @@ class Staging {
   // `generation` is the speaker's when the build began (see Catalog).
   static absl::StatusOr<std::unique_ptr<Staging>> Create(
       const std::string& data_dir, const std::string& speaker,
-      uint64_t generation);
+      uint64_t generation, FileSystem& files);
+  // `directory`, renamed to be one: removed with the object. Nothing is synced.
+  static absl::StatusOr<std::unique_ptr<Staging>> Take(
+      const std::string& data_dir, const std::string& speaker,
+      const std::string& directory, FileSystem& files);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -25,21 +30,25 @@ class Staging {
   const std::string& directory() const { return directory_; }
   const std::string& speaker() const { return speaker_; }
   uint64_t generation() const { return generation_; }
+  FileSystem& files() const { return files_; }
 
-  // The directory has been renamed: nothing is left to remove.
+  // The directory has been renamed, or is to stay: nothing is to be removed.
   void Published() { published_ = true; }
   // It has been renamed back.
   void Unpublished() { published_ = false; }
 
  private:
-  Staging(std::string directory, std::string speaker, uint64_t generation)
+  Staging(std::string directory, std::string speaker, uint64_t generation,
+          FileSystem& files)
       : directory_(std::move(directory)),
         speaker_(std::move(speaker)),
-        generation_(generation) {}
+        generation_(generation),
+        files_(files) {}
 
   const std::string directory_;
   const std::string speaker_;
   const uint64_t generation_;
+  FileSystem& files_;
   bool published_ = false;
 };
 

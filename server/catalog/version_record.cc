@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/checksum.h"
 #include "server/base/errors.h"
-#include "server/base/file_system.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/file_names.h"
 #include "server/engine/builder.h"
@@ -19,24 +19,33 @@ namespace {
 constexpr uint32_t kFormat = 1;
 constexpr uint32_t kMaxDefaultK = 1024;
 constexpr float kMaxDefaultKFactor = 1000;
+// Far above what labels, warnings and a curve take.
+constexpr uint64_t kMaxDocumentBytes = 16 << 20;
 
 absl::Status Damaged(absl::string_view path, absl::string_view what) {
   return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
                    absl::StrCat(path, ": ", what));
 }
 
-template <typename Message>
-absl::StatusOr<Message> ReadJson(const std::string& path) {
-  const auto text = ReadFile(path);
-  if (absl::IsNotFound(text.status())) {
+// Missing, or larger than what Timbre writes, is damaged.
+absl::StatusOr<std::string> ReadDocument(const std::string& path,
+                                         FileSystem& files) {
+  auto text = ReadFile(path, files, kMaxDocumentBytes);
+  if (absl::IsNotFound(text.status()) ||
+      absl::IsFailedPrecondition(text.status())) {
     return Damaged(path, text.status().message());
   }
-  if (!text.ok()) return text.status();
+  return text;
+}
+
+template <typename Message>
+absl::StatusOr<Message> ParseJson(absl::string_view text,
+                                  absl::string_view path) {
   Message message;
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;  // a newer server may have been here
-  const auto status =
-      google::protobuf::util::JsonStringToMessage(*text, &message, options);
+  const auto status = google::protobuf::util::JsonStringToMessage(
+      std::string(text), &message, options);
   if (!status.ok()) return Damaged(path, "is not the JSON that was written");
   if (message.format() > kFormat) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "NEWER_FORMAT",
@@ -51,7 +60,7 @@ absl::StatusOr<Message> ReadJson(const std::string& path) {
 }
 
 template <typename Message>
-absl::Status WriteJson(const std::string& path, const Message& message) {
+absl::StatusOr<std::string> ToJson(const Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;
   options.preserve_proto_field_names = true;
@@ -61,7 +70,7 @@ absl::Status WriteJson(const std::string& path, const Message& message) {
   const auto status =
       google::protobuf::util::MessageToJsonString(copy, &text, options);
   if (!status.ok()) return absl::InternalError(status.ToString());
-  return WriteFileDurably(path, text);
+  return text;
 }
 
 bool ParseMetric(absl::string_view name, Metric* metric) {
@@ -127,24 +136,69 @@ void FillTuning(const Tuning& tuning, Message& message) {
 }
 
 // What a Tune has applied, if one has.
-void ReadAppliedTuning(const std::string& directory, VersionRecord& record) {
+absl::Status ReadAppliedTuning(const std::string& directory, FileSystem& files,
+                               VersionRecord& record) {
   const std::string path = absl::StrCat(directory, "/", kTuningFile);
-  if (absl::IsNotFound(FileSize(path).status())) return;
-  const auto stored = ReadJson<storage::Tuning>(path);
-  Tuning tuning;
-  if (stored.ok() && ReadTuning(*stored, record.spec, tuning)) {
-    record.tuning = std::move(tuning);
-    return;
+  const auto text = ReadFile(path, files, kMaxDocumentBytes);
+  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  absl::StatusOr<Tuning> tuning =
+      text.ok() ? ParseTuning(*text, record.spec, path) : text.status();
+  if (tuning.ok()) {
+    record.tuning = *std::move(tuning);
+    return absl::OkStatus();
   }
-  const absl::string_view why = stored.ok() ? "it holds no tuning of this index"
-                                            : stored.status().message();
+  // Unreadable for now: the defaults from before would be taken for those that
+  // hold.
+  if (!absl::IsDataLoss(tuning.status()) &&
+      !absl::IsFailedPrecondition(tuning.status())) {
+    return tuning.status();
+  }
   record.warnings.push_back(absl::StrCat(
-      kTuningFile, " is not used (", why,
+      kTuningFile, " is not used (", tuning.status().message(),
       "): the defaults are those that Build chose; tune the version once "
       "more"));
+  return absl::OkStatus();
+}
+
+// Sizes as the manifest says.
+absl::Status CheckFiles(const std::string& directory,
+                        const storage::Manifest& manifest, FileSystem& files) {
+  for (const auto& file : manifest.files()) {
+    const std::string name = absl::StrCat(directory, "/", file.name());
+    const auto size = FileSize(name, files);
+    if (absl::IsNotFound(size.status())) {
+      return Damaged(name, size.status().message());
+    }
+    TIMBRE_RETURN_IF_ERROR(size.status());
+    if (*size != file.bytes()) {
+      return Damaged(
+          name, absl::StrCat("has ", *size, " bytes; expected ", file.bytes()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::StatusOr<storage::Manifest> ParseManifest(absl::string_view json,
+                                                absl::string_view path) {
+  return ParseJson<storage::Manifest>(json, path);
+}
+
+absl::StatusOr<storage::SpeakerState> ParseSpeakerState(
+    absl::string_view json, absl::string_view path) {
+  return ParseJson<storage::SpeakerState>(json, path);
+}
+
+absl::StatusOr<Tuning> ParseTuning(absl::string_view json,
+                                   const IndexSpec& spec,
+                                   absl::string_view path) {
+  TIMBRE_ASSIGN_OR_RETURN(const storage::Tuning stored,
+                          ParseJson<storage::Tuning>(json, path));
+  Tuning tuning;
+  if (ReadTuning(stored, spec, tuning)) return tuning;
+  return Damaged(path, "it holds no tuning of this index");
+}
 
 uint64_t VersionRecord::bytes_on_disk() const {
   uint64_t bytes = 0;
@@ -152,7 +206,8 @@ uint64_t VersionRecord::bytes_on_disk() const {
   return bytes;
 }
 
-IndexDescription VersionRecord::Describe(const std::string& directory) const {
+IndexDescription VersionRecord::Describe(const std::string& directory,
+                                         FileSystem& files) const {
   return {.spec = spec,
           .metric = metric,
           .storage = storage,
@@ -160,7 +215,8 @@ IndexDescription VersionRecord::Describe(const std::string& directory) const {
           .dimension = manifest.dimension(),
           .frames_path = absl::StrCat(directory, "/", kFramesFile),
           .index_path = absl::StrCat(directory, "/", kIndexFile),
-          .index_digest = FindFile(manifest, kIndexFile)->digest()};
+          .index_digest = FindFile(manifest, kIndexFile)->digest(),
+          .files = &files};
 }
 
 std::string DigestOfFiles(const storage::Manifest& manifest) {
@@ -188,6 +244,10 @@ absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest) {
       ReadTuning(manifest, *spec, record.tuning) &&
       FindFile(manifest, kFramesFile) != nullptr &&
       FindFile(manifest, kIndexFile) != nullptr &&
+      std::none_of(manifest.files().begin(), manifest.files().end(),
+                   [](const auto& file) {
+                     return absl::StrContains(file.name(), '/');
+                   }) &&
       manifest.digest() == DigestOfFiles(manifest);
   if (!good) {
     return Damaged(kManifestFile, "describes no version that Timbre writes");
@@ -204,48 +264,53 @@ void SetTuning(const Tuning& tuning, storage::Manifest& manifest) {
 
 absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
                                                 const std::string& speaker,
-                                                uint64_t version) {
+                                                uint64_t version,
+                                                FileSystem& files) {
   const std::string path = absl::StrCat(directory, "/", kManifestFile);
+  TIMBRE_ASSIGN_OR_RETURN(const std::string text, ReadDocument(path, files));
   TIMBRE_ASSIGN_OR_RETURN(storage::Manifest manifest,
-                          ReadJson<storage::Manifest>(path));
+                          ParseManifest(text, path));
   if (manifest.speaker() != speaker || manifest.version() != version) {
     return Damaged(path, absl::StrCat("is of ", Printable(manifest.speaker()),
                                       " version ", manifest.version()));
   }
   TIMBRE_ASSIGN_OR_RETURN(VersionRecord record,
                           UnderstandManifest(std::move(manifest)));
-  for (const auto& file : record.manifest.files()) {
-    const std::string name = absl::StrCat(directory, "/", file.name());
-    const auto size = FileSize(name);
-    if (!size.ok()) return Damaged(name, size.status().message());
-    if (*size != file.bytes()) {
-      return Damaged(
-          name, absl::StrCat("has ", *size, " bytes; expected ", file.bytes()));
-    }
-  }
-  ReadAppliedTuning(directory, record);
+  TIMBRE_RETURN_IF_ERROR(CheckFiles(directory, record.manifest, files));
+  TIMBRE_RETURN_IF_ERROR(ReadAppliedTuning(directory, files, record));
   return record;
 }
 
-absl::Status WriteTuning(const std::string& directory, const Tuning& tuning) {
+absl::Status WriteManifest(const std::string& directory,
+                           const storage::Manifest& manifest,
+                           FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(const std::string text, ToJson(manifest));
+  TIMBRE_RETURN_IF_ERROR(
+      WriteNewFile(absl::StrCat(directory, "/", kManifestFile), text, files));
+  return files.SyncDirectory(directory);
+}
+
+absl::StatusOr<Replacement> PrepareTuning(
+    const std::string& directory, const Tuning& tuning, FileSystem& files,
+    const std::string& temporary_directory) {
   storage::Tuning message;
   FillTuning(tuning, message);
-  return WriteJson(absl::StrCat(directory, "/", kTuningFile), message);
+  TIMBRE_ASSIGN_OR_RETURN(const std::string text, ToJson(message));
+  return Replacement::Prepare(absl::StrCat(directory, "/", kTuningFile), text,
+                              files, temporary_directory);
 }
 
-absl::Status WriteManifest(const std::string& directory,
-                           const storage::Manifest& manifest) {
-  return WriteJson(absl::StrCat(directory, "/", kManifestFile), manifest);
+absl::StatusOr<storage::SpeakerState> ReadSpeakerState(const std::string& path,
+                                                       FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(const std::string text, ReadDocument(path, files));
+  return ParseSpeakerState(text, path);
 }
 
-absl::StatusOr<storage::SpeakerState> ReadSpeakerState(
-    const std::string& path) {
-  return ReadJson<storage::SpeakerState>(path);
-}
-
-absl::Status WriteSpeakerState(const std::string& path,
-                               const storage::SpeakerState& state) {
-  return WriteJson(path, state);
+absl::StatusOr<Replacement> PrepareSpeakerState(
+    const std::string& path, const storage::SpeakerState& state,
+    FileSystem& files, const std::string& temporary_directory) {
+  TIMBRE_ASSIGN_OR_RETURN(const std::string text, ToJson(state));
+  return Replacement::Prepare(path, text, files, temporary_directory);
 }
 
 }  // namespace timbre

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "server/base/file_system.h"
 #include "server/engine/operating_point.h"
 #include "server/engine/speaker_index.h"
 #include "timbre/storage/manifest.pb.h"
@@ -27,8 +29,20 @@ struct VersionRecord {
 
   uint64_t bytes_on_disk() const;
   // For opening the version in `directory`.
-  IndexDescription Describe(const std::string& directory) const;
+  IndexDescription Describe(const std::string& directory,
+                            FileSystem& files) const;
 };
+
+// The documents of a voice from their bytes; `path` is what errors name. They
+// are DATA_LOSS if damaged, FAILED_PRECONDITION if a newer server wrote them.
+absl::StatusOr<storage::Manifest> ParseManifest(absl::string_view json,
+                                                absl::string_view path);
+absl::StatusOr<storage::SpeakerState> ParseSpeakerState(absl::string_view json,
+                                                        absl::string_view path);
+// Of an index of `spec`.
+absl::StatusOr<Tuning> ParseTuning(absl::string_view json,
+                                   const IndexSpec& spec,
+                                   absl::string_view path);
 
 // DATA_LOSS if anything in the manifest is not what Timbre writes.
 absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest);
@@ -42,22 +56,30 @@ void SetTuning(const Tuning& tuning, storage::Manifest& manifest);
 // Reads DIRECTORY/manifest.json and tuning.json, and compares the sizes of the
 // files that the manifest names. A damaged tuning.json is a warning. DATA_LOSS
 // if it is missing, damaged, of another speaker or version, or if a file's size
-// differs.
+// differs; other errors of file_error.h say nothing about the files.
 absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
                                                 const std::string& speaker,
-                                                uint64_t version);
+                                                uint64_t version,
+                                                FileSystem& files);
 
+// Writes DIRECTORY/manifest.json, which must not exist, and syncs both.
 absl::Status WriteManifest(const std::string& directory,
-                           const storage::Manifest& manifest);
+                           const storage::Manifest& manifest,
+                           FileSystem& files);
 
-// Replaces DIRECTORY/tuning.json.
-absl::Status WriteTuning(const std::string& directory, const Tuning& tuning);
+// What takes the place of DIRECTORY/tuning.json and of a state.json when it is
+// committed; until then it lies in `temporary_directory`.
+absl::StatusOr<Replacement> PrepareTuning(
+    const std::string& directory, const Tuning& tuning, FileSystem& files,
+    const std::string& temporary_directory);
+absl::StatusOr<Replacement> PrepareSpeakerState(
+    const std::string& path, const storage::SpeakerState& state,
+    FileSystem& files, const std::string& temporary_directory);
 
 // DATA_LOSS if it is missing or damaged, FAILED_PRECONDITION if a newer server
 // wrote it.
-absl::StatusOr<storage::SpeakerState> ReadSpeakerState(const std::string& path);
-absl::Status WriteSpeakerState(const std::string& path,
-                               const storage::SpeakerState& state);
+absl::StatusOr<storage::SpeakerState> ReadSpeakerState(const std::string& path,
+                                                       FileSystem& files);
 
 }  // namespace timbre
 

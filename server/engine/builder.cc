@@ -58,7 +58,7 @@ class Build {
 
   absl::StatusOr<FrameStore> OpenSource() const {
     return FrameStore::Open(source_, ElementType::kFloat32, result_.rows,
-                            plan_.dimension, kernels_);
+                            plan_.dimension, kernels_, *plan_.files);
   }
 
   TrainingInput Input(const FrameStore& store, Metric metric) {
@@ -82,12 +82,12 @@ class Build {
     TIMBRE_RETURN_IF_ERROR(store.Check());
     TIMBRE_ASSIGN_OR_RETURN(
         FrameWriter writer,
-        FrameWriter::Create(Path("reduced.npy"), ElementType::kFloat32,
-                            plan_.dimension,
-                            plan_.storage == ElementType::kFloat16, kernels_));
+        FrameWriter::Create(
+            Path("reduced.npy"), ElementType::kFloat32, plan_.dimension,
+            plan_.storage == ElementType::kFloat16, kernels_, *plan_.files));
     TIMBRE_RETURN_IF_ERROR(writer.Append(centers.data(), k));
     TIMBRE_RETURN_IF_ERROR(writer.Finish());
-    TIMBRE_RETURN_IF_ERROR(RemoveTree(source_));
+    TIMBRE_RETURN_IF_ERROR(RemoveTree(source_, *plan_.files));
     source_ = writer.path();
     result_.rows = k;
     fits_half_ = writer.fits_half();
@@ -127,7 +127,7 @@ class Build {
     if (plan_.metric != Metric::kCosine) return WriteIndexOver(source_);
     TIMBRE_RETURN_IF_ERROR(WriteNormalized(Path("normalized.npy")));
     TIMBRE_RETURN_IF_ERROR(WriteIndexOver(Path("normalized.npy")));
-    return RemoveTree(Path("normalized.npy"));
+    return RemoveTree(Path("normalized.npy"), *plan_.files);
   }
 
   // `path` holds what the index is made of: unit vectors for kCosine.
@@ -135,7 +135,7 @@ class Build {
     TIMBRE_ASSIGN_OR_RETURN(
         const FrameStore store,
         FrameStore::Open(path, ElementType::kFloat32, result_.rows,
-                         plan_.dimension, kernels_));
+                         plan_.dimension, kernels_, *plan_.files));
     const std::string index_path = Path(kIndexFile);
     const uint32_t nprobe = std::clamp(result_.spec.nlist, 1U, kStoredNprobe);
     if (result_.spec.kind == IndexKind::kIvfPq) {
@@ -143,7 +143,8 @@ class Build {
           const CodedLists lists,
           TrainCodedLists(Input(store, plan_.metric), result_.spec));
       TIMBRE_RETURN_IF_ERROR(store.Check());
-      return WriteCodedFile(lists, plan_.metric, nprobe, index_path);
+      return WriteCodedFile(lists, plan_.metric, nprobe, index_path,
+                            *plan_.files);
     }
     // The rows of `store` are normalised already: L2 and inner product write
     // them as they are.
@@ -152,20 +153,20 @@ class Build {
     if (result_.spec.kind == IndexKind::kFlat) {
       observer_.OnProgress(BuildStage::kAdding, 0);
       ByteSource file = FlatFile(store, metric, kernels_);
-      return WriteToFile(file, index_path);
+      return WriteToFile(file, index_path, *plan_.files);
     }
     TIMBRE_ASSIGN_OR_RETURN(
         const IvfParts parts,
         TrainLists(Input(store, plan_.metric), result_.spec));
     ByteSource file = IvfFlatFile(store, metric, &parts, nprobe, kernels_);
-    return WriteToFile(file, index_path);
+    return WriteToFile(file, index_path, *plan_.files);
   }
 
   absl::Status WriteNormalized(const std::string& path) {
     TIMBRE_ASSIGN_OR_RETURN(
         FrameWriter writer,
         FrameWriter::Create(path, ElementType::kFloat32, plan_.dimension, false,
-                            kernels_));
+                            kernels_, *plan_.files));
     std::vector<float> unit(plan_.dimension);
     TIMBRE_RETURN_IF_ERROR(ForEachRow([&](const float* row) {
       Normalize(row, plan_.dimension, kernels_, unit.data());
@@ -178,16 +179,16 @@ class Build {
   absl::Status StoreFrames() {
     const std::string path = Path(kFramesFile);
     if (result_.storage == ElementType::kFloat32) {
-      return RenameDurably(source_, path);
+      return plan_.files->Rename(source_, path);
     }
     TIMBRE_ASSIGN_OR_RETURN(
         FrameWriter writer,
         FrameWriter::Create(path, ElementType::kFloat16, plan_.dimension, false,
-                            kernels_));
+                            kernels_, *plan_.files));
     TIMBRE_RETURN_IF_ERROR(
         ForEachRow([&](const float* row) { return writer.Append(row, 1); }));
     TIMBRE_RETURN_IF_ERROR(writer.Finish());
-    return RemoveTree(source_);
+    return RemoveTree(source_, *plan_.files);
   }
 
   absl::Status Tune() {
@@ -240,9 +241,10 @@ absl::StatusOr<std::unique_ptr<SpeakerIndex>> OpenBuilt(
       .dimension = plan.dimension,
       .frames_path = absl::StrCat(plan.directory, "/", kFramesFile),
       .index_path = absl::StrCat(plan.directory, "/", kIndexFile),
-      .index_digest = ""};
+      .index_digest = "",
+      .files = plan.files};
   TIMBRE_ASSIGN_OR_RETURN(description.index_digest,
-                          DigestOfFile(description.index_path));
+                          DigestOfFile(description.index_path, *plan.files));
   return SpeakerIndex::Open(description, kernels);
 }
 

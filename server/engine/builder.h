@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/element_type.h"
+#include "server/base/file_system.h"
 #include "server/engine/build_observer.h"
 #include "server/engine/index_spec.h"
 #include "server/engine/metric.h"
@@ -24,6 +25,7 @@ inline constexpr char kFramesFile[] = "total_fea.npy";
 inline constexpr char kIndexFile[] = "added.index";
 
 struct BuildPlan {
+  FileSystem* files = &FileSystem::Posix();
   std::string directory;    // exists; ours alone
   std::string frames_path;  // float32 .npy written by FrameWriter, consumed
   uint64_t rows = 0;        // >= 1
@@ -48,12 +50,12 @@ struct BuildResult {
   std::vector<std::string> warnings;
 };
 
-// Writes kFramesFile and kIndexFile into plan.directory, synced, removes
-// plan.frames_path, and measures what the index finds. Runs on the calling
-// thread for as long as training takes; memory stays below the size of the
-// frames as float32, three times that of the centroids and 200 MB, besides
-// mapped pages that are released as they are used up. CANCELLED where the
-// observer says so.
+// Writes kFramesFile and kIndexFile into plan.directory, both synced (the
+// directory is not), removes plan.frames_path, and measures what the index
+// finds. Runs on the calling thread for as long as training takes; memory stays
+// below the size of the frames as float32, three times that of the centroids
+// and 200 MB, besides mapped pages that are released as they are used up.
+// CANCELLED where the observer says so.
 absl::StatusOr<BuildResult> BuildIndex(const BuildPlan& plan,
                                        const KernelTable& kernels,
                                        BuildObserver& observer);

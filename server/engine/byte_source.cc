@@ -20,8 +20,9 @@ absl::Status ByteSource::Next(std::string* piece) {
   return absl::OkStatus();
 }
 
-absl::Status WriteToFile(ByteSource& source, const std::string& path) {
-  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path));
+absl::Status WriteToFile(ByteSource& source, const std::string& path,
+                         FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path, files));
   std::string piece;
   while (true) {
     TIMBRE_RETURN_IF_ERROR(source.Next(&piece));

@@ -38,7 +38,8 @@ class ByteSource {
 };
 
 // Writes everything that `source` has to a new file, and syncs it.
-absl::Status WriteToFile(ByteSource& source, const std::string& path);
+absl::Status WriteToFile(ByteSource& source, const std::string& path,
+                         FileSystem& files = FileSystem::Posix());
 
 }  // namespace timbre
 

@@ -4,7 +4,6 @@
 #include <span>
 #include <vector>
 
-#include "server/base/file_system.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_priority.h"
 #include "server/engine/faiss_format.h"
@@ -89,8 +88,9 @@ class CodedFileWriter {
 }  // namespace
 
 absl::Status WriteCodedFile(const CodedLists& lists, Metric metric,
-                            uint32_t nprobe, const std::string& path) {
-  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path));
+                            uint32_t nprobe, const std::string& path,
+                            FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path, files));
   CodedFileWriter writer(lists, file);
   TIMBRE_RETURN_IF_ERROR(writer.WriteHeader(metric, nprobe));
   for (uint32_t list = 0; list < lists.parts.nlist; ++list) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "server/base/file_system.h"
 #include "server/engine/metric.h"
 #include "server/engine/training.h"
 
@@ -14,7 +15,8 @@ namespace timbre {
 // Writes an IndexIVFPQFastScan of `lists` with `nprobe` in it to `path`,
 // synced.
 absl::Status WriteCodedFile(const CodedLists& lists, Metric metric,
-                            uint32_t nprobe, const std::string& path);
+                            uint32_t nprobe, const std::string& path,
+                            FileSystem& files = FileSystem::Posix());
 
 }  // namespace timbre
 

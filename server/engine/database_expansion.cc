@@ -140,7 +140,7 @@ absl::StatusOr<ExpandedFrames> ExpandFrames(const BuildPlan& plan,
                                             const KernelTable& kernels,
                                             BuildObserver& observer) {
   const BuildPlan inner = PlanOfIndex(plan);
-  TIMBRE_RETURN_IF_ERROR(MakeDirectories(inner.directory));
+  TIMBRE_RETURN_IF_ERROR(MakeDirectories(inner.directory, *plan.files));
   OneStage stage(observer);
   TIMBRE_ASSIGN_OR_RETURN(const BuildResult built,
                           BuildIndex(inner, kernels, stage));
@@ -148,7 +148,8 @@ absl::StatusOr<ExpandedFrames> ExpandFrames(const BuildPlan& plan,
       FrameWriter writer,
       FrameWriter::Create(absl::StrCat(plan.directory, "/expanded.npy"),
                           ElementType::kFloat32, plan.dimension,
-                          plan.storage == ElementType::kFloat16, kernels));
+                          plan.storage == ElementType::kFloat16, kernels,
+                          *plan.files));
   {
     TIMBRE_ASSIGN_OR_RETURN(const auto index, OpenBuilt(inner, built, kernels));
     BuildTeam team(plan.threads, observer);
@@ -156,7 +157,7 @@ absl::StatusOr<ExpandedFrames> ExpandFrames(const BuildPlan& plan,
         Expansion(plan, *index, built.tuning, team).WriteTo(writer));
   }
   TIMBRE_RETURN_IF_ERROR(writer.Finish());
-  TIMBRE_RETURN_IF_ERROR(RemoveTree(inner.directory));
+  TIMBRE_RETURN_IF_ERROR(RemoveTree(inner.directory, *plan.files));
   return ExpandedFrames{.path = writer.path(), .fits_half = writer.fits_half()};
 }
 

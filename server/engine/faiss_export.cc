@@ -95,14 +95,19 @@ void AddFlat(const FrameStore& store, Metric metric, const KernelTable& kernels,
 class FileProducer {
  public:
   FileProducer(const StoredIndex& stored, uint64_t nprobe)
-      : stored_(stored), nprobe_(nprobe), file_(InputFile::Open(stored.path)) {}
+      : stored_(stored),
+        nprobe_(nprobe),
+        file_(InputFile::Open(stored.path, *stored.files)) {}
 
   absl::Status operator()(std::string* piece) {
-    if (!file_.ok()) return Damaged(file_.status().message());
+    if (absl::IsNotFound(file_.status())) {
+      return Damaged(file_.status().message());
+    }
+    TIMBRE_RETURN_IF_ERROR(file_.status());
     piece->resize(ByteSource::kMaxPieceBytes);
-    const auto bytes = file_->Read(piece->data(), piece->size());
-    if (!bytes.ok()) return Damaged(bytes.status().message());
-    piece->resize(*bytes);
+    TIMBRE_ASSIGN_OR_RETURN(const size_t bytes,
+                            file_->Read(piece->data(), piece->size()));
+    piece->resize(bytes);
     checksum_.Update(piece->data(), piece->size());
     if (piece->empty() && !stored_.digest.empty() &&
         checksum_.Digest() != stored_.digest) {

@@ -34,16 +34,19 @@ ByteSource IvfFlatFile(const FrameStore& store, Metric metric,
 // it is not compared.
 struct StoredIndex {
   // Not explicit: a path alone is one whose digest nobody knows.
-  StoredIndex(std::string p, std::string d = "")
-      : path(std::move(p)), digest(std::move(d)) {}
+  StoredIndex(std::string p, std::string d = "",
+              FileSystem& f = FileSystem::Posix())
+      : path(std::move(p)), digest(std::move(d)), files(&f) {}
   std::string path;
   std::string digest;
+  FileSystem* files;
 };
 
 // The complete index as built: the stored one (for IndexKind::kFlat composed
 // from the frames), with the refine index where there is one and, for kCosine,
-// a normalisation before it. The source ends with DATA_LOSS if the file is not
-// what it was.
+// a normalisation before it. The source ends with DATA_LOSS if the file is gone
+// or not what it was, with other errors of file_error.h if it cannot be read
+// for now.
 ByteSource ExportAsBuilt(const SpeakerIndex& index, const StoredIndex& stored,
                          const ExportDefaults& defaults);
 

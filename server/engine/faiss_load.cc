@@ -247,24 +247,37 @@ absl::Status IndexDamaged(const IndexDescription& description,
                    absl::StrCat(description.index_path, ": ", what));
 }
 
+absl::StatusOr<uint64_t> IndexSize(const IndexDescription& description) {
+  auto size = FileSize(description.index_path, *description.files);
+  if (!absl::IsNotFound(size.status())) return size;
+  return IndexDamaged(description, size.status().message());
+}
+
+absl::StatusOr<std::unique_ptr<IvfParts>> ParseCodedParts(
+    const IndexDescription& description, absl::string_view data) {
+  auto parts = std::make_unique<IvfParts>();
+  // Each row has an id: memory is taken for what the bytes can hold.
+  const bool good = description.rows <= IvfParts::kShared &&
+                    description.rows <= data.size() / sizeof(int64_t) &&
+                    ReadParts(description, data, *parts);
+  if (good) return parts;
+  return IndexDamaged(description,
+                      "the index is not what the manifest describes");
+}
+
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     const IndexDescription& description, const KernelTable& kernels) {
-  const auto size = FileSize(description.index_path);
-  if (!size.ok()) return IndexDamaged(description, size.status().message());
+  TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, IndexSize(description));
   TIMBRE_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> file,
-                          MappedFile::Open(description.index_path, *size));
+                          description.files->Map(description.index_path, size));
   const absl::string_view data(file->data(), file->size());
   if (DigestOf(data) != description.index_digest) {
+    TIMBRE_RETURN_IF_ERROR(file->Check());
     return IndexDamaged(description, "the digest does not match the manifest");
   }
-  auto parts = std::make_unique<IvfParts>();
-  const bool good = description.rows <= IvfParts::kShared &&
-                    ReadParts(description, data, *parts);
+  auto parsed = ParseCodedParts(description, data);
   TIMBRE_RETURN_IF_ERROR(file->Check());
-  if (!good) {
-    return IndexDamaged(description,
-                        "the index is not what the manifest describes");
-  }
+  TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<IvfParts> parts, std::move(parsed));
   const size_t at_once = kBlocksAtOnce * parts->block_bytes();
   for (size_t i = 0; i < parts->codes.size(); i += at_once) {
     kernels.arrange_codes(&parts->codes[i],

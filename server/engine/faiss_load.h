@@ -17,9 +17,19 @@ struct IndexDescription;
 absl::Status IndexDamaged(const IndexDescription& description,
                           absl::string_view what);
 
+// Of the index file; DATA_LOSS if there is none.
+absl::StatusOr<uint64_t> IndexSize(const IndexDescription& description);
+
+// Takes `data`, the bytes of an index file, apart; checks every number that a
+// search relies on before it sizes anything. DATA_LOSS if anything is not as
+// described. The codes are not arranged yet. Pure.
+absl::StatusOr<std::unique_ptr<IvfParts>> ParseCodedParts(
+    const IndexDescription& description, absl::string_view data);
+
 // Verifies the digest before anything of the file is used, then every number
 // that a search relies on; arranges the codes for `kernels`. DATA_LOSS if
-// anything is not as described. Thread-safe.
+// anything is not as described; errors of file_error.h where the file cannot be
+// read for now. Thread-safe.
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     const IndexDescription& description, const KernelTable& kernels);
 

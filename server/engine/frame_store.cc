@@ -23,11 +23,12 @@ FrameStore::FrameStore(std::unique_ptr<MappedFile> file, ElementType type,
 absl::StatusOr<FrameStore> FrameStore::Open(const std::string& path,
                                             ElementType type, uint64_t rows,
                                             uint32_t dimension,
-                                            const KernelTable& kernels) {
+                                            const KernelTable& kernels,
+                                            FileSystem& files) {
   const size_t bytes =
       kNpyHeaderBytes + rows * dimension * BytesPerElement(type);
   TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> file,
-                          MappedFile::Open(path, bytes));
+                          files.Map(path, bytes));
   const std::string expected = NpyHeader(type, rows, dimension);
   const bool matches =
       absl::string_view(file->data(), kNpyHeaderBytes) == expected;

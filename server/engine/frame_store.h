@@ -24,10 +24,10 @@ struct WeightedRows {
 class FrameStore {
  public:
   // DATA_LOSS if the file has another size or header than these three give.
-  static absl::StatusOr<FrameStore> Open(const std::string& path,
-                                         ElementType type, uint64_t rows,
-                                         uint32_t dimension,
-                                         const KernelTable& kernels);
+  static absl::StatusOr<FrameStore> Open(
+      const std::string& path, ElementType type, uint64_t rows,
+      uint32_t dimension, const KernelTable& kernels,
+      FileSystem& files = FileSystem::Posix());
 
   uint64_t rows() const { return rows_; }
   uint32_t dimension() const { return dimension_; }
@@ -52,8 +52,11 @@ class FrameStore {
   MixNorms Mix(const float* frame, const WeightedRows& rows, float rate,
                float* out) const;
 
-  // What was read since Open is to be thrown away if this is not OK.
+  // What was read since Open is to be thrown away if this is not OK. See
+  // MappedFile::Check.
   absl::Status Check() const { return file_->Check(); }
+
+  bool damaged() const { return file_->damaged(); }
 
   // Where the rows are.
   const MappedFile& file() const { return *file_; }

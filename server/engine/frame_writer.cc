@@ -24,12 +24,10 @@ FrameWriter::FrameWriter(OutputFile file, ElementType type, uint32_t dimension,
       halves_(dimension),
       rounded_(dimension) {}
 
-absl::StatusOr<FrameWriter> FrameWriter::Create(const std::string& path,
-                                                ElementType type,
-                                                uint32_t dimension,
-                                                bool round_to_half,
-                                                const KernelTable& kernels) {
-  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path));
+absl::StatusOr<FrameWriter> FrameWriter::Create(
+    const std::string& path, ElementType type, uint32_t dimension,
+    bool round_to_half, const KernelTable& kernels, FileSystem& files) {
+  TIMBRE_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path, files));
   const std::string header = NpyHeader(type, 0, dimension);
   TIMBRE_RETURN_IF_ERROR(file.Append(header.data(), header.size()));
   return FrameWriter(std::move(file), type, dimension, round_to_half, kernels);

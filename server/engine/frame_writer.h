@@ -19,11 +19,10 @@ class FrameWriter {
  public:
   // Frames of `dimension` numbers, stored as `type`. With `round_to_half`
   // float32 frames are rounded to the float16 grid first.
-  static absl::StatusOr<FrameWriter> Create(const std::string& path,
-                                            ElementType type,
-                                            uint32_t dimension,
-                                            bool round_to_half,
-                                            const KernelTable& kernels);
+  static absl::StatusOr<FrameWriter> Create(
+      const std::string& path, ElementType type, uint32_t dimension,
+      bool round_to_half, const KernelTable& kernels,
+      FileSystem& files = FileSystem::Posix());
 
   // `frames` is [rows, dimension].
   absl::Status Append(const float* frames, uint64_t rows);

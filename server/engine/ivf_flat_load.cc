@@ -59,6 +59,13 @@ constexpr size_t kBeforeCentroids = kIndexHeaderBytes + 8 +
                                     kIndexHeaderBytes + 8;
 constexpr size_t kBeforeSizes = 1 + 8 + 4 + 8 + 8 + 4 + 8;
 
+uint64_t BytesOf(const IndexDescription& description) {
+  const uint64_t row_bytes = description.dimension * sizeof(float);
+  return kBeforeCentroids + kBeforeSizes +
+         description.spec.nlist * (row_bytes + sizeof(uint64_t)) +
+         description.rows * (row_bytes + sizeof(int64_t));
+}
+
 absl::Status ReadParts(const IndexDescription& description,
                        DigestingReader& reader, IvfParts& parts) {
   parts.dimension = description.dimension;
@@ -100,20 +107,25 @@ absl::Status ReadParts(const IndexDescription& description,
 
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
     const IndexDescription& description) {
-  // Memory is taken for what the file can hold, whatever a manifest says.
-  const auto size = FileSize(description.index_path);
-  if (!size.ok()) return IndexDamaged(description, size.status().message());
-  if (*size / sizeof(float) <
-      uint64_t{description.spec.nlist} * description.dimension) {
-    return IndexDamaged(description, "ends too early");
+  // Memory is taken for what the file holds, whatever a manifest says.
+  TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, IndexSize(description));
+  if (size != BytesOf(description)) {
+    return IndexDamaged(
+        description,
+        absl::StrCat("has ", size, " bytes; an index of ", description.rows,
+                     " frames in ", description.spec.nlist, " lists has ",
+                     BytesOf(description)));
   }
-  auto file = InputFile::Open(description.index_path);
-  if (!file.ok()) return IndexDamaged(description, file.status().message());
-  DigestingReader reader(*std::move(file));
+  TIMBRE_ASSIGN_OR_RETURN(
+      InputFile file,
+      InputFile::Open(description.index_path, *description.files));
+  DigestingReader reader(std::move(file));
   auto parts = std::make_unique<IvfParts>();
   if (const auto status = ReadParts(description, reader, *parts);
       !status.ok()) {
-    return IndexDamaged(description, status.message());
+    return absl::IsOutOfRange(status)
+               ? IndexDamaged(description, status.message())
+               : status;
   }
   if (reader.Digest() != description.index_digest) {
     return IndexDamaged(description, "the digest does not match the manifest");

@@ -32,7 +32,8 @@ absl::StatusOr<std::unique_ptr<SpeakerIndex>> SpeakerIndex::Open(
   TIMBRE_ASSIGN_OR_RETURN(
       FrameStore store,
       FrameStore::Open(description.frames_path, description.storage,
-                       description.rows, description.dimension, kernels));
+                       description.rows, description.dimension, kernels,
+                       *description.files));
   std::unique_ptr<const IvfParts> parts;
   if (description.spec.kind == IndexKind::kIvfPq) {
     TIMBRE_ASSIGN_OR_RETURN(parts, LoadCodedParts(description, kernels));

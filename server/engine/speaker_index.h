@@ -19,6 +19,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "server/base/file_system.h"
 #include "server/engine/coarse_quantizer.h"
 #include "server/engine/code_scanner.h"
 #include "server/engine/exact_scorer.h"
@@ -40,6 +41,7 @@ struct IndexDescription {
   std::string frames_path;   // total_fea.npy
   std::string index_path;    // added.index; not read for IndexKind::kFlat
   std::string index_digest;  // of the index file
+  FileSystem* files = &FileSystem::Posix();
 };
 
 // What a search does; Resolve in service/ makes it from SearchParams.
@@ -93,7 +95,8 @@ struct FoundTile {
 class SpeakerIndex {
  public:
   // Maps the frames, reads and verifies the index file. DATA_LOSS if a file
-  // is missing, damaged, or not what the description says.
+  // is missing, damaged, or not what the description says; other errors of
+  // file_error.h say nothing about the files.
   static absl::StatusOr<std::unique_ptr<SpeakerIndex>> Open(
       const IndexDescription& description, const KernelTable& kernels);
 

@@ -48,8 +48,9 @@ absl::Status BuildSession::AcceptOptions(const v1::BuildOptions& options,
   TIMBRE_ASSIGN_OR_RETURN(checked_, CheckBuildOptions(options));
   TIMBRE_RETURN_IF_ERROR(
       CheckSpeakerMetadata(speaker_metadata, options.speaker()));
-  earlier_ =
-      context_.catalog->FindRequest(options.speaker(), options.request_id());
+  TIMBRE_ASSIGN_OR_RETURN(
+      earlier_,
+      context_.catalog->FindRequest(options.speaker(), options.request_id()));
   if (earlier_) return absl::OkStatus();
   TIMBRE_RETURN_IF_ERROR(CheckLimits(options.expected_frames(), 0));
   if (options.base_version() != 0) TIMBRE_RETURN_IF_ERROR(OpenBase());
@@ -87,7 +88,7 @@ absl::Status BuildSession::StartWriting(uint32_t dimension) {
       FrameWriter::Create(absl::StrCat(staging_->directory(), "/received.npy"),
                           ElementType::kFloat32, dimension,
                           checked_.storage == ElementType::kFloat16,
-                          *context_.kernels));
+                          *context_.kernels, staging_->files()));
   return absl::OkStatus();
 }
 
@@ -142,16 +143,16 @@ absl::Status BuildSession::PrependBase(const BuildObserver& observer) {
   if (writer_) {
     TIMBRE_RETURN_IF_ERROR(writer_->Finish());
     TIMBRE_ASSIGN_OR_RETURN(
-        received,
-        FrameStore::Open(writer_->path(), ElementType::kFloat32,
-                         writer_->rows(), dimension(), *context_.kernels));
+        received, FrameStore::Open(writer_->path(), ElementType::kFloat32,
+                                   writer_->rows(), dimension(),
+                                   *context_.kernels, staging_->files()));
   }
   TIMBRE_ASSIGN_OR_RETURN(
       FrameWriter all,
       FrameWriter::Create(absl::StrCat(staging_->directory(), "/all.npy"),
                           ElementType::kFloat32, dimension(),
                           checked_.storage == ElementType::kFloat16,
-                          *context_.kernels));
+                          *context_.kernels, staging_->files()));
   std::vector<float> row(dimension());
   std::vector<const FrameStore*> stores = {&base_->index->store()};
   if (received) stores.push_back(&*received);
@@ -164,7 +165,9 @@ absl::Status BuildSession::PrependBase(const BuildObserver& observer) {
     }
     TIMBRE_RETURN_IF_ERROR(store->Check());
   }
-  if (writer_) TIMBRE_RETURN_IF_ERROR(RemoveTree(writer_->path()));
+  if (writer_) {
+    TIMBRE_RETURN_IF_ERROR(RemoveTree(writer_->path(), staging_->files()));
+  }
   base_ = nullptr;
   writer_ = std::move(all);
   return absl::OkStatus();
@@ -185,6 +188,7 @@ absl::Status BuildSession::Train(BuildObserver& observer) {
   if (base_ != nullptr) TIMBRE_RETURN_IF_ERROR(PrependBase(observer));
   TIMBRE_RETURN_IF_ERROR(writer_->Finish());
   const BuildPlan plan{
+      .files = &staging_->files(),
       .directory = staging_->directory(),
       .frames_path = writer_->path(),
       .rows = writer_->rows(),

@@ -123,15 +123,20 @@ absl::StatusOr<MessageSource> StartReadFrames(
 
 absl::StatusOr<ByteSource> OpenExport(v1::ExportFormat format,
                                       const LoadedVersion& version,
-                                      const std::string& directory) {
+                                      const Catalog& catalog) {
   const ExportDefaults defaults{.nprobe = version.record->tuning.nprobe,
                                 .k_factor = version.record->tuning.k_factor};
   switch (format) {
     case v1::EXPORT_FORMAT_UNSPECIFIED:
     case v1::EXPORT_FORMAT_FAISS_INDEX: {
-      const IndexDescription files = version.record->Describe(directory);
-      return ExportAsBuilt(*version.index,
-                           {files.index_path, files.index_digest}, defaults);
+      const storage::Manifest& manifest = version.record->manifest;
+      const IndexDescription stored = version.record->Describe(
+          VersionDir(catalog.data_dir(), manifest.speaker(),
+                     manifest.version()),
+          catalog.files());
+      return ExportAsBuilt(
+          *version.index,
+          {stored.index_path, stored.index_digest, catalog.files()}, defaults);
     }
     case v1::EXPORT_FORMAT_IVF_FLAT:
       return ExportIvfFlat(*version.index, defaults);
@@ -150,18 +155,17 @@ absl::StatusOr<MessageSource> StartExport(const v1::ExportRequest& request,
                           AcquireFor(request, call, context));
   TIMBRE_ASSIGN_OR_RETURN(
       ByteSource opened,
-      OpenExport(request.format(), *lease,
-                 VersionDir(context.catalog->data_dir(), request.speaker(),
-                            lease->record->manifest.version())));
+      OpenExport(request.format(), *lease, *context.catalog));
   auto source = std::make_shared<ByteSource>(std::move(opened));
   // The source refers into the lease, so they go together.
-  return MessageSource(
-      [lease, source]() -> absl::StatusOr<std::optional<grpc::ByteBuffer>> {
-        v1::ExportResponse response;
-        TIMBRE_RETURN_IF_ERROR(source->Next(response.mutable_chunk()));
-        if (response.chunk().empty()) return std::optional<grpc::ByteBuffer>();
-        return std::optional<grpc::ByteBuffer>(SerializeMessage(response));
-      });
+  return MessageSource([lease, source, catalog = context.catalog]()
+                           -> absl::StatusOr<std::optional<grpc::ByteBuffer>> {
+    v1::ExportResponse response;
+    TIMBRE_RETURN_IF_ERROR(
+        catalog->WhyUnreadable(*lease, source->Next(response.mutable_chunk())));
+    if (response.chunk().empty()) return std::optional<grpc::ByteBuffer>();
+    return std::optional<grpc::ByteBuffer>(SerializeMessage(response));
+  });
 }
 
 }  // namespace

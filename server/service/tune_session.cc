@@ -74,7 +74,7 @@ absl::Status TuneSession::AcceptFirst(absl::string_view speaker_metadata) {
       writer_,
       FrameWriter::Create(absl::StrCat(staging_->directory(), "/queries.npy"),
                           ElementType::kFloat32, lease_->index->dimension(),
-                          false, *context_.kernels));
+                          false, *context_.kernels, staging_->files()));
   return absl::OkStatus();
 }
 
@@ -115,7 +115,8 @@ absl::StatusOr<Measured> TuneSession::Measure(BuildObserver& observer) {
   TIMBRE_ASSIGN_OR_RETURN(
       const FrameStore queries,
       FrameStore::Open(writer_->path(), ElementType::kFloat32, writer_->rows(),
-                       index.dimension(), *context_.kernels));
+                       index.dimension(), *context_.kernels,
+                       staging_->files()));
   const std::vector<float> frames =
       EvenlySpread(queries, MostMeasured(Goal().k));
   TIMBRE_RETURN_IF_ERROR(queries.Check());

@@ -70,7 +70,9 @@ void FillVersion(const VersionInfo& info, v1::SpeakerVersion& message) {
   message.set_active(info.active);
   message.set_loaded(info.loaded);
   if (!info.damage.ok()) {
-    message.add_warnings(absl::StrCat("damaged: ", info.damage.message()));
+    message.add_warnings(absl::StrCat(
+        absl::IsDataLoss(info.damage) ? "damaged: " : "cannot be read now: ",
+        info.damage.message()));
   }
 }
 

@@ -66,6 +66,68 @@ TEST(FileSystemTest, FullDiskIsResourceExhausted) {
   EXPECT_EQ(DetailsOf(status).reason, "DISK_FULL");
 }
 
+TEST(FileSystemTest, AShortageNamesItsLimit) {
+  const absl::Status files = FileError(EMFILE, "open", "x");
+  EXPECT_EQ(files.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(DetailsOf(files).reason, "TOO_MANY_FILES");
+  EXPECT_NE(files.message().find("(RLIMIT_NOFILE)"), absl::string_view::npos);
+  EXPECT_NE(FileError(ENFILE, "open", "x").message().find("(fs.file-max)"),
+            absl::string_view::npos);
+  const absl::Status maps = FileError(ENOMEM, "mmap", "x");
+  EXPECT_EQ(maps.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(maps.message().find("(vm.max_map_count)"), absl::string_view::npos);
+  for (const int errno_value : {EFBIG, EDQUOT}) {
+    EXPECT_EQ(FileError(errno_value, "write", "x").code(),
+              absl::StatusCode::kResourceExhausted);
+  }
+}
+
+TEST(FileSystemTest, AReplacementIsSeenWhenItIsCommittedAndGoesOtherwise) {
+  const TempDir dir;
+  const std::string path = dir.File("f");
+  ASSERT_OK(WriteFileDurably(path, "old"));
+  {
+    auto dropped = Replacement::Prepare(path, "new", FileSystem::Posix(), "");
+    ASSERT_OK(dropped);
+    EXPECT_EQ(*ReadFile(path), "old");
+    const auto names = *ListDirectory(dir.path());
+    ASSERT_EQ(names.size(), 2U);
+    EXPECT_TRUE(IsTemporaryOf(names[1], "f"));
+    EXPECT_FALSE(IsTemporaryOf(names[0], "f"));
+  }
+  EXPECT_EQ(ListDirectory(dir.path())->size(), 1U);
+  auto kept = Replacement::Prepare(path, "new", FileSystem::Posix(), "");
+  ASSERT_OK(kept);
+  ASSERT_OK(kept->Commit());
+  EXPECT_EQ(*ReadFile(path), "new");
+}
+
+TEST(FileSystemTest, ANewFileReplacesNone) {
+  const TempDir dir;
+  ASSERT_OK(WriteNewFile(dir.File("f"), "first"));
+  EXPECT_EQ(WriteNewFile(dir.File("f"), "second").code(),
+            absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(*ReadFile(dir.File("f")), "first");
+}
+
+TEST(FileSystemTest, RemovingATreeFollowsNoLink) {
+  const TempDir dir;
+  ASSERT_OK(MakeDirectories(dir.File("theirs")));
+  ASSERT_OK(WriteNewFile(dir.File("theirs/f"), "x"));
+  ASSERT_OK(MakeDirectories(dir.File("ours")));
+  std::filesystem::create_directory_symlink(dir.File("theirs"),
+                                            dir.File("ours/link"));
+  ASSERT_OK(RemoveTree(dir.File("ours")));
+  EXPECT_EQ(*ReadFile(dir.File("theirs/f")), "x");
+}
+
+TEST(FileSystemTest, MoreThanExpectedIsNotRead) {
+  const TempDir dir;
+  ASSERT_OK(WriteNewFile(dir.File("f"), "12345"));
+  EXPECT_EQ(*ReadFile(dir.File("f"), FileSystem::Posix(), 5), "12345");
+  EXPECT_FALSE(ReadFile(dir.File("f"), FileSystem::Posix(), 4).ok());
+}
+
 TEST(FileSystemTest, DirectoriesAreMadeAndRemovedWhole) {
   const TempDir dir;
   ASSERT_OK(MakeDirectories(dir.File("a/b/c")));

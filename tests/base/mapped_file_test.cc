@@ -105,6 +105,47 @@ TEST(MappedFileTest, FileThatShrinksReadsAsZerosAndIsDamaged) {
   EXPECT_FALSE(whole->damaged());
 }
 
+TEST(MappedFileTest, WhatIsMissingOfTheLastPageIsNoticedWithoutASignal) {
+  const TempDir dir;
+  const auto file = MapOnes(dir.File("f"));
+  ASSERT_EQ(truncate(dir.File("f").c_str(), kBytes - 1), 0);
+  EXPECT_FALSE(file->damaged());
+  EXPECT_EQ(file->Check().code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(file->damaged());
+  // Nor does it help that it is as long as it was.
+  ASSERT_EQ(truncate(dir.File("f").c_str(), kBytes), 0);
+  EXPECT_EQ(file->Check().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(MappedFileTest, AFileOfZerosThatShrinksIsDamaged) {
+  const TempDir dir;
+  ASSERT_OK(WriteFileDurably(dir.File("f"), std::string(kBytes, '\0')));
+  const auto file = MappedFile::Open(dir.File("f"), kBytes);
+  ASSERT_OK(file);
+  EXPECT_TRUE((*file)->Check().ok());
+  ASSERT_EQ(truncate(dir.File("f").c_str(), kBytes / 2), 0);
+  EXPECT_EQ((*file)->Check().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(MappedFileTest, DeletedOrReplacedItIsWhole) {
+  const TempDir dir;
+  const auto deleted = MapOnes(dir.File("deleted"));
+  const auto replaced = MapOnes(dir.File("replaced"));
+  ASSERT_OK(RemoveTree(dir.File("deleted")));
+  ASSERT_OK(WriteFileDurably(dir.File("replaced"), "short"));
+  for (const MappedFile* const file : {deleted.get(), replaced.get()}) {
+    EXPECT_TRUE(file->Check().ok());
+    EXPECT_EQ(Sum(*file), static_cast<int>(kBytes));
+  }
+}
+
+TEST(MappedFileTest, HoldsNoDescriptor) {
+  const TempDir dir;
+  const size_t before = ListDirectory("/proc/self/fd")->size();
+  const auto file = MapOnes(dir.File("f"));
+  EXPECT_EQ(ListDirectory("/proc/self/fd")->size(), before);
+}
+
 TEST(MappedFileTest, ManyThreadsMayMeetTheSameDamage) {
   const TempDir dir;
   const auto file = MapOnes(dir.File("f"));

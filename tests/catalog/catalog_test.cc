@@ -149,11 +149,11 @@ TEST_F(CatalogTest, NumbersAreNeverReusedNotEvenAfterDeleteSpeaker) {
 
 TEST_F(CatalogTest, ARequestIdGivesTheVersionThatItPublished) {
   ASSERT_OK(Publish("alice", false, "job-1"));
-  EXPECT_EQ(catalog_->FindRequest("alice", "job-1")->version, 1U);
-  EXPECT_EQ(catalog_->FindRequest("alice", "job-2"), std::nullopt);
+  EXPECT_EQ((*catalog_->FindRequest("alice", "job-1"))->version, 1U);
+  EXPECT_EQ(*catalog_->FindRequest("alice", "job-2"), std::nullopt);
   EXPECT_EQ(Publish("alice", false, "job-1")->version, 1U);
   Reopen();
-  EXPECT_EQ(catalog_->FindRequest("alice", "job-1")->version, 1U);
+  EXPECT_EQ((*catalog_->FindRequest("alice", "job-1"))->version, 1U);
   EXPECT_EQ(Versions(), std::vector<uint64_t>{1});
 }
 
@@ -185,6 +185,16 @@ TEST_F(CatalogTest, LeftoversOfKilledBuildsAreRemovedOnStart) {
   staging->reset();
   Reopen();
   EXPECT_TRUE(ListDirectory(StagingDir(dir_.File("data")))->empty());
+}
+
+TEST_F(CatalogTest, AStartRemovesFromStagingWhatItMakesItself) {
+  const std::string staging = StagingDir(dir_.File("data"));
+  ASSERT_OK(WriteFileDurably(staging + "/notes.txt", "a stranger's"));
+  ASSERT_OK(MakeDirectories(staging + "/alice.12"));
+  ASSERT_OK(WriteFileDurably(staging + "/state.json.0123456789abcdef.tmp", ""));
+  Reopen();
+  EXPECT_EQ(*ListDirectory(staging), std::vector<std::string>{"notes.txt"});
+  ASSERT_OK(Publish("alice"));
 }
 
 TEST_F(CatalogTest, OneDamagedFileCostsOneVersion) {
@@ -260,22 +270,20 @@ TEST_F(CatalogTest, AFirstPublicationThatFailsLeavesNoDirectory) {
   EXPECT_FALSE(Finish(**staging, false, "").ok());
   EXPECT_TRUE(Versions().empty());
   ASSERT_OK(RemoveTree(speaker));
-  // The state cannot be written: what was renamed is renamed back.
-  auto again = catalog_->Stage("alice");
-  ASSERT_OK(again);
-  ASSERT_OK(MakeDirectories(StatePath(dir_.File("data"), "alice") + ".tmp/x"));
-  EXPECT_FALSE(Finish(**again, false, "").ok());
-  EXPECT_TRUE(ListDirectory(SpeakersDir(dir_.File("data")))->empty());
 }
 
 TEST_F(CatalogTest, AStateThatCannotBeWrittenWithdrawsThePublication) {
   ASSERT_OK(Publish("alice"));
-  // A directory in place of the temporary file: the state cannot be replaced.
-  const std::string blocked = StatePath(dir_.File("data"), "alice") + ".tmp";
-  ASSERT_OK(MakeDirectories(blocked + "/x"));
+  // A directory in place of the state: it cannot be replaced.
+  const std::string path = StatePath(dir_.File("data"), "alice");
+  const std::string state = *ReadFile(path);
+  ASSERT_OK(RemoveTree(path));
+  ASSERT_OK(MakeDirectories(path + "/x"));
   EXPECT_FALSE(Publish("alice").ok());
   EXPECT_EQ(Versions(), std::vector<uint64_t>{1});
-  ASSERT_OK(RemoveTree(blocked));
+  EXPECT_EQ(ListDirectory(SpeakerDir(dir_.File("data"), "alice"))->size(), 2U);
+  ASSERT_OK(RemoveTree(path));
+  ASSERT_OK(WriteFileDurably(path, state));
   Reopen();
   EXPECT_EQ(Versions(), std::vector<uint64_t>{1});
   EXPECT_EQ(catalog_->GetSpeaker("alice")->active_version, 1U);

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import resource
 import subprocess
 
 import grpc
@@ -38,6 +39,57 @@ def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path):
     finally:
         server.stop()
         subprocess.run(["umount", "-l", mount], check=True)
+
+
+def limited(directory, what, most):
+    """A server of which `what` is limited."""
+    return Server(
+        directory,
+        popen={
+            "preexec_fn": lambda: resource.setrlimit(what, (most, most))
+        },
+    )
+
+
+def test_a_file_size_limit_ends_a_build_and_not_the_server(tmp_path):
+    server = limited(tmp_path, resource.RLIMIT_FSIZE, 1 << 20).start()
+    try:
+        process = server.process.pid
+        server.build("first", speech(1000, 64))
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as error:
+                server.build("second", speech(10_000, 64))
+            assert (
+                error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            ), error.value
+            assert details_of(error.value)["reason"] == "DISK_FULL"
+            assert "1048576 (RLIMIT_FSIZE)" in error.value.details()
+        wait_for(
+            lambda: not list((tmp_path / "data" / "staging").iterdir())
+        )
+        assert server.versions("second") == []
+        server.search("first", speech(3, 64))
+        server.build("third", speech(1000, 64))
+        assert server.process.pid == process
+    finally:
+        assert server.stop() == 0
+
+
+def test_open_voices_need_no_descriptors(tmp_path):
+    limit = 128
+    server = limited(tmp_path, resource.RLIMIT_NOFILE, limit).start()
+    try:
+        frames = speech(3, 64)
+        for i in range(limit + 20):
+            server.build(f"v{i}", frames)
+        descriptors = f"/proc/{server.process.pid}/fd"
+        assert len(os.listdir(descriptors)) < limit / 2
+        server.stop()
+        server.start()
+        for i in range(limit + 20):
+            server.search(f"v{i}", frames)
+    finally:
+        server.stop()
 
 
 def test_a_read_only_directory_is_explained(tmp_path):

@@ -21,6 +21,22 @@ def test_a_second_server_on_the_directory_says_so(new_server, tmp_path):
     assert "in use by another timbred" in second.stderr
 
 
+def test_a_strangers_directory_is_refused_and_left_as_it_is(tmp_path):
+    theirs = tmp_path / "releases"
+    (theirs / "staging").mkdir(parents=True)
+    (theirs / "staging/release.tar").write_text("precious")
+    run = subprocess.run(
+        [BIN / "timbred", f"--data_dir={theirs}", "--listen=127.0.0.1:0",
+         "--metrics_listen="],
+        capture_output=True, text=True,
+    )
+    assert run.returncode == 1
+    assert "neither empty nor a data directory of Timbre" in run.stderr
+    assert sorted(p.name for p in theirs.rglob("*")) == [
+        "release.tar", "staging",
+    ]
+
+
 def test_a_port_in_use_says_so(server, tmp_path):
     second = subprocess.run(
         [BIN / "timbred", f"--data_dir={tmp_path}", "--metrics_listen=",

@@ -1,11 +1,13 @@
 // frame_codec, message_codec, page_token, status_mapper.
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <random>
 
 #include "server/base/errors.h"
+#include "server/base/file_system.h"
 #include "server/base/half.h"
 #include "server/service/frame_codec.h"
 #include "server/service/message_codec.h"
@@ -220,6 +222,18 @@ TEST(StatusMapperTest, RetryHintsBecomeRetryInfo) {
   ASSERT_TRUE(retry.ParseFromString(status.details(1).value()));
   EXPECT_EQ(retry.retry_delay().seconds(), 1);
   EXPECT_EQ(retry.retry_delay().nanos(), 500'000'000);
+}
+
+TEST(StatusMapperTest, AnUnknownOutcomeSaysSoAndIsNotToBeRepeatedBlindly) {
+  const grpc::Status mapped =
+      ToGrpcStatus(OutcomeUnknown(FileError(EIO, "fsync", "x")));
+  EXPECT_EQ(mapped.error_code(), grpc::StatusCode::UNKNOWN);
+  rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(mapped.error_details()));
+  ASSERT_EQ(details.details_size(), 1);
+  rpc::ErrorInfo info;
+  ASSERT_TRUE(info.ParseFromString(details.details(0).value()));
+  EXPECT_EQ(info.reason(), "OUTCOME_UNKNOWN");
 }
 
 }  // namespace

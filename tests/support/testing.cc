@@ -68,12 +68,13 @@ absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
   const KernelTable& kernels = BestKernels();
   TIMBRE_ASSIGN_OR_RETURN(
       FrameWriter writer,
-      FrameWriter::Create(directory + "/received.npy", ElementType::kFloat32,
-                          frames.columns,
-                          request.storage == ElementType::kFloat16, kernels));
+      FrameWriter::Create(
+          directory + "/received.npy", ElementType::kFloat32, frames.columns,
+          request.storage == ElementType::kFloat16, kernels, *request.files));
   TIMBRE_RETURN_IF_ERROR(writer.Append(frames.data.data(), frames.rows));
   TIMBRE_RETURN_IF_ERROR(writer.Finish());
-  BuildPlan plan{.directory = directory,
+  BuildPlan plan{.files = request.files,
+                 .directory = directory,
                  .frames_path = writer.path(),
                  .rows = frames.rows,
                  .dimension = frames.columns,
@@ -82,6 +83,7 @@ absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
                  .spec = std::nullopt,
                  .storage = request.storage,
                  .reduce_to_centroids = request.reduce_to_centroids,
+                 .database_expansion_k = request.database_expansion_k,
                  .target_recall = request.target_recall,
                  .threads = request.threads};
   if (!request.factory.empty()) {

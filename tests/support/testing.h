@@ -59,6 +59,8 @@ struct BuildRequest {
   uint64_t reduce_to_centroids = 0;
   float target_recall = kDefaultTargetRecall;
   int threads = 1;
+  uint32_t database_expansion_k = 0;
+  FileSystem* files = &FileSystem::Posix();
 };
 absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
                                         const FrameMatrix& frames,
