@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <climits>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -14,7 +13,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "server/app/grpc_options.h"
 #include "server/app/metrics_endpoint.h"
 #include "server/app/port_file.h"
 #include "server/app/version.h"
@@ -32,6 +31,7 @@
 #include "server/service/reflection_rpc.h"
 #include "server/service/search_rpc.h"
 #include "server/service/service_context.h"
+#include "server/service/transport/acceptor.h"
 #include "server/service/transport/call_server.h"
 #include "server/service/voice_opener.h"
 
@@ -40,7 +40,6 @@ namespace {
 
 constexpr int kIoThreads = 4;
 constexpr int kPollers = 1;
-constexpr int kFrameBytes = 64 << 10;  // more than a window lets through
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr absl::Duration kLastWords = absl::Seconds(1);
 
@@ -59,11 +58,6 @@ void LogFromGrpc(gpr_log_func_args* args) {
 void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
                      const std::string& message) {
   Log(LogLevel::kDebug, "protobuf", {{"message", message}});
-}
-
-int MillisecondsOrMax(absl::Duration duration) {
-  const int64_t ms = absl::ToInt64Milliseconds(duration);
-  return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
 }
 
 Call::HandlerFactory Bind(NewHandler make, ServiceContext& context) {
@@ -89,6 +83,7 @@ class RunningApp : public App {
     TIMBRE_RETURN_IF_ERROR(ChooseKernels());
     TIMBRE_RETURN_IF_ERROR(OpenCatalog());
     StartMetrics();
+    MakeAcceptor();
     TIMBRE_RETURN_IF_ERROR(ExposeMetrics());
     StartPools();
     TIMBRE_RETURN_IF_ERROR(StartServer());
@@ -110,6 +105,7 @@ class RunningApp : public App {
     const absl::Time deadline = absl::Now() + config_.drain_timeout;
     health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
     calls_->Drain(config_.drain_timeout);
+    acceptor_->Stop();
     // Takes its time, so it goes beside what follows.
     std::thread endpoint_goes([this] { endpoint_.reset(); });
     // Clients that do not close their connections are cut off: none of them is
@@ -177,8 +173,20 @@ class RunningApp : public App {
           .resident_bytes = static_cast<double>(stats.bytes_resident),
           .queued_frames = static_cast<double>(admission_->frames()),
           .queued_bytes = static_cast<double>(admission_->bytes()),
+          .connections = static_cast<double>(acceptor_->open()),
           .log_lines_dropped = static_cast<double>(LogLinesLost())};
     });
+  }
+
+  // Before the endpoint of the metrics, which counts its connections.
+  void MakeAcceptor() {
+    acceptor_ = std::make_unique<Acceptor>(
+        Acceptor::Options{
+            .max_connections =
+                std::min(config_.max_connections, Acceptor::MostConnections()),
+            .max_message_bytes = MaxReceivedBytes(config_),
+            .user_timeout = kPeerSilence},
+        *metrics_);
   }
 
   absl::Status ExposeMetrics() {
@@ -237,49 +245,15 @@ class RunningApp : public App {
     info.mutable_start_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
   }
 
-  void SetOptions(grpc::ServerBuilder& builder) const {
-    // Twice what is accepted: ParseMessage refuses the rest with the details
-    // that gRPC's own refusal lacks.
-    builder.SetMaxReceiveMessageSize(static_cast<int>(
-        std::min<uint64_t>(INT_MAX, 2 * config_.max_message_bytes)));
-    builder.SetMaxSendMessageSize(-1);
-    // gRPC inflates a compressed message whole before it looks at its size.
-    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-    // Two servers on one port would share it without an error.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    // gRPC's probe would let a connection have many megabytes under way, which
-    // are read in one go: a build's frames would hold up live ones for that
-    // long.
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE,
-                               config_.adaptive_window ? 1 : 0);
-    // For a message that comes in several HTTP/2 frames gRPC sends a window
-    // update of its own before the message is answered, and wakes the client;
-    // for one that comes in one frame, below half a window (32 KB), the answer
-    // mostly carries it.
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
-    // A silent peer is pinged after 20 s and gone after 20 more.
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-    // Clients may ping every 10 s, with some slack for their clocks.
-    builder.AddChannelArgument(
-        GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-    if (config_.max_connection_age != absl::InfiniteDuration()) {
-      builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
-                                 MillisecondsOrMax(config_.max_connection_age));
-      builder.AddChannelArgument(
-          GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
-          MillisecondsOrMax(config_.max_connection_age_grace));
-    }
-  }
-
   void AddServices() {
     // With one processor a look would delay the client, or the search itself.
     const bool several = AvailableCpus() >= 2 && CpuQuota() >= 2;
     calls_ = std::make_unique<CallServer>(
-        kPollers, several ? config_.idle_poll : absl::ZeroDuration());
+        CallServer::Options{
+            .pollers = kPollers,
+            .idle_poll = several ? config_.idle_poll : absl::ZeroDuration(),
+            .max_calls = config_.max_calls},
+        acceptor_->connections(), acceptor_->beats());
     AddService("timbre.v1.Retrieval",
                {NewBuildHandler, NewSearchHandler, NewBlendHandler});
     AddService("timbre.v1.Catalog",
@@ -288,15 +262,17 @@ class RunningApp : public App {
                 NewDeleteSpeakerHandler, NewReadFramesHandler, NewExportHandler,
                 NewTuneHandler, NewGetServerInfoHandler});
     AddService("grpc.health.v1.Health",
-               {NewHealthCheckHandler, NewHealthWatchHandler});
+               {NewHealthCheckHandler, NewHealthWatchHandler},
+               CallServer::ServiceKind::kProbe);
     AddService("grpc.reflection.v1.ServerReflection", {NewReflectionHandler});
     AddService("grpc.reflection.v1alpha.ServerReflection",
                {NewReflectionHandler});
   }
 
   // One handler per method, in the order of the proto.
-  void AddService(const std::string& name,
-                  const std::vector<NewHandler>& handlers) {
+  void AddService(
+      const std::string& name, const std::vector<NewHandler>& handlers,
+      CallServer::ServiceKind kind = CallServer::ServiceKind::kWork) {
     std::vector<Call::HandlerFactory> factories;
     factories.reserve(handlers.size());
     for (const NewHandler make : handlers) {
@@ -305,36 +281,32 @@ class RunningApp : public App {
     calls_->AddService(
         google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
             name),
-        std::move(factories));
+        std::move(factories), kind);
     context_.services.push_back(name);
   }
 
   absl::Status StartServer() {
     grpc::ServerBuilder builder;
-    SetOptions(builder);
-    std::vector<int> ports(config_.listen.size(), -1);
-    for (size_t i = 0; i < ports.size(); ++i) {
-      builder.AddListeningPort(config_.listen[i],
-                               grpc::InsecureServerCredentials(), &ports[i]);
+    SetGrpcOptions(config_, builder);
+    for (const std::string& address : config_.listen) {
+      const absl::Status listens = acceptor_->Listen(address);
+      if (!listens.ok()) return Annotate(listens, "--listen");
     }
+    acceptor_->Register(builder);
     AddServices();
     calls_->Register(builder);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
-      return MakeError(
-          absl::StatusCode::kUnavailable, "ADDRESS_IN_USE",
-          absl::StrCat("--listen=", absl::StrJoin(config_.listen, ","),
-                       ": cannot listen; is another server there?"));
+      return MakeError(absl::StatusCode::kInternal, "INTERNAL",
+                       "gRPC's server did not start");
     }
-    for (size_t i = 0; i < ports.size(); ++i) {
-      const bool tcp = !absl::StartsWith(config_.listen[i], "unix:");
-      if (tcp && grpc_port_ == 0) grpc_port_ = ports[i];
-    }
+    grpc_port_ = acceptor_->port();
     for (const std::string& service : context_.services) {
       health_.Set(service, grpc::health::v1::HealthCheckResponse::SERVING);
     }
     health_.Set("", grpc::health::v1::HealthCheckResponse::SERVING);
     calls_->Start();
+    acceptor_->Start();
     return absl::OkStatus();
   }
 
@@ -344,6 +316,7 @@ class RunningApp : public App {
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<ServerMetrics> metrics_;
+  std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<MetricsEndpoint> endpoint_;
   std::unique_ptr<ProgressTicker> ticker_;
   std::unique_ptr<ThreadPool> workers_;

@@ -2,6 +2,7 @@
 #ifndef TIMBRE_SERVER_APP_CONFIG_H_
 #define TIMBRE_SERVER_APP_CONFIG_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ struct Config {
   int worker_threads = 0;  // 0: one per available CPU
   std::string simd_level;  // empty: the best that the CPU has
 
+  size_t max_connections = 0;
+  size_t max_calls = 0;
   uint64_t max_message_bytes = 0;
   uint64_t max_queued_frames = 0;                             // 0: unlimited
   uint64_t max_queued_bytes = 0;                              // 0: unlimited

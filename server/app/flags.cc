@@ -41,6 +41,14 @@ ABSL_FLAG(
     std::string, simd_level, "",
     "avx512vbmi, avx512vnni, avx512, avx2 or portable: use this instead of "
     "the best that the CPU has, to reproduce another machine's numbers.");
+ABSL_FLAG(
+    uint64_t, max_connections, 10'000,
+    "connections at the same time, 1..1000000; those beyond are closed as "
+    "they come. At most what the limit of descriptors leaves after those "
+    "of files.");
+ABSL_FLAG(uint64_t, max_calls, 16'384,
+          "calls that are open at the same time, 1..1000000; the newest beyond "
+          "are refused with RESOURCE_EXHAUSTED and a retry hint.");
 ABSL_FLAG(uint64_t, max_message_bytes, uint64_t{64} << 20,
           "largest request message in bytes, 4096..2147483647; a larger one "
           "ends its call with RESOURCE_EXHAUSTED. Memory per open stream can "
@@ -180,6 +188,10 @@ absl::Status Check(const Config& config) {
   TIMBRE_RETURN_IF_ERROR(
       InRange("max_concurrent_builds", config.max_concurrent_builds, 1, 64));
   TIMBRE_RETURN_IF_ERROR(InRange<uint64_t>(
+      "max_connections", config.max_connections, 1, 1'000'000));
+  TIMBRE_RETURN_IF_ERROR(
+      InRange<uint64_t>("max_calls", config.max_calls, 1, 1'000'000));
+  TIMBRE_RETURN_IF_ERROR(InRange<uint64_t>(
       "max_message_bytes", config.max_message_bytes, 4096, 2147483647));
   TIMBRE_RETURN_IF_ERROR(InRange("drain_timeout", config.drain_timeout,
                                  absl::ZeroDuration(), absl::Hours(1)));
@@ -214,6 +226,8 @@ absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
                           ParseLogLevel(absl::GetFlag(FLAGS_log_level)));
   config.worker_threads = absl::GetFlag(FLAGS_worker_threads);
   config.simd_level = absl::GetFlag(FLAGS_simd_level);
+  config.max_connections = absl::GetFlag(FLAGS_max_connections);
+  config.max_calls = absl::GetFlag(FLAGS_max_calls);
   config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
   config.max_queued_frames = absl::GetFlag(FLAGS_max_queued_frames);
   config.max_queued_bytes = absl::GetFlag(FLAGS_max_queued_bytes);

@@ -71,6 +71,8 @@ std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
       Single("timbre_queued_bytes",
              "Bytes of messages that wait for their answers.", gauge,
              now.queued_bytes),
+      Single("timbre_connections", "Connections that are open.", gauge,
+             now.connections),
       Single("timbre_log_lines_dropped_total",
              "Lines of the log that nobody read, or of which there were too "
              "many.",

@@ -30,6 +30,9 @@ constexpr std::array<const char*, kNprobeLabels> kNprobeNames = {
 constexpr std::array<const char*, 3> kBuildResults = {"ok", "cancelled",
                                                       "failed"};
 
+constexpr std::array<const char*, kConnectionFaults> kConnectionFaultNames = {
+    "limit", "shortage", "silence", "bytes", "resets", "cpu"};
+
 // 1, 2.5, 5 in every decade from `first` to `last`.
 Buckets Decades(double first, double last) {
   Buckets buckets;
@@ -61,6 +64,10 @@ std::string CodeName(size_t code) {
 
 }  // namespace
 
+absl::string_view NameOf(ConnectionFault fault) {
+  return kConnectionFaultNames[static_cast<size_t>(fault)];
+}
+
 size_t NprobeLabel(std::optional<uint32_t> nprobe) {
   if (!nprobe) return 0;
   size_t label = 1;
@@ -85,6 +92,7 @@ ServerMetrics::ServerMetrics(const BuildInfo& info)
   AddCounters();
   AddMessageHistograms();
   AddBuildSeries();
+  AddConnectionSeries();
 }
 
 ServerMetrics::~ServerMetrics() = default;
@@ -249,6 +257,26 @@ void ServerMetrics::CountBuild(absl::string_view result) {
   for (size_t i = 0; i < kBuildResults.size(); ++i) {
     if (result == kBuildResults[i]) builds_[i]->Increment();
   }
+}
+
+void ServerMetrics::AddConnectionSeries() {
+  auto& family =
+      prometheus::BuildCounter()
+          .Name("timbre_connection_faults_total")
+          .Help(
+              "Connections refused beyond --max_connections (limit), that "
+              "wait for descriptors or memory (shortage), or shut: no call "
+              "made and no room left (silence), bytes that became no "
+              "messages (bytes), calls taken back at once (resets), the "
+              "polling thread kept busy without an event (cpu).")
+          .Register(*registry_);
+  for (size_t i = 0; i < kConnectionFaults; ++i) {
+    connection_faults_[i] = &family.Add({{"reason", kConnectionFaultNames[i]}});
+  }
+}
+
+void ServerMetrics::CountConnectionFault(ConnectionFault fault) {
+  connection_faults_[static_cast<size_t>(fault)]->Increment();
 }
 
 }  // namespace timbre

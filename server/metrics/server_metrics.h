@@ -51,6 +51,18 @@ inline constexpr size_t kBuildStages = 7;  // BuildStage of the engine
 inline constexpr size_t kNprobeLabels = 10;
 inline constexpr size_t kStatusCodes = 17;
 
+// Why a connection was refused, could not be accepted, or was shut.
+enum class ConnectionFault : uint8_t {
+  kLimit,     // --max_connections are open
+  kShortage,  // of descriptors or memory: it waits
+  kSilence,   // it made no call, and there was no room left
+  kBytes,     // it sent much that became no message of a call
+  kResets,    // it took back calls as fast as it made them
+  kCpu,       // it kept a thread from everything else
+};
+inline constexpr size_t kConnectionFaults = 6;
+absl::string_view NameOf(ConnectionFault fault);  // as the label has it
+
 // Which label an effective nprobe gets: 1, 2, 4 ... 128 (rounded up), "other";
 // nullopt (no lists): "exact". An index into a fixed array, for hot paths.
 size_t NprobeLabel(std::optional<uint32_t> nprobe);
@@ -63,6 +75,7 @@ struct ScrapedValues {
   double resident_bytes = 0;
   double queued_frames = 0;
   double queued_bytes = 0;
+  double connections = 0;
   double log_lines_dropped = 0;
 };
 
@@ -96,6 +109,7 @@ class ServerMetrics {
   void ObserveBuildStage(size_t stage, absl::Duration duration);
   void CountBuild(absl::string_view result);  // "ok", "cancelled", "failed"
   void AddFrames(Rpc rpc, uint64_t frames);
+  void CountConnectionFault(ConnectionFault fault);
 
  private:
   struct PerRpc {
@@ -115,6 +129,7 @@ class ServerMetrics {
   void AddCounters();
   void AddMessageHistograms();
   void AddBuildSeries();
+  void AddConnectionSeries();
 
   std::shared_ptr<prometheus::Registry> registry_;
   std::shared_ptr<prometheus::Collectable> gauges_;
@@ -122,6 +137,7 @@ class ServerMetrics {
   std::array<PerRpc, kRpcs> rpcs_;
   std::array<prometheus::Histogram*, kBuildStages> build_stages_{};
   std::array<prometheus::Counter*, 3> builds_{};
+  std::array<prometheus::Counter*, kConnectionFaults> connection_faults_{};
 };
 
 }  // namespace timbre

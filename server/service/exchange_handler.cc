@@ -17,6 +17,10 @@ constexpr size_t kSmallBytes = (size_t{256} << 10) + 1024;
 // anew costs little beside their frames.
 constexpr size_t kMostKept = size_t{2} << 20;
 
+// Read before their turn, and one more message: several of what the clients
+// send at once.
+constexpr size_t kMostAhead = size_t{4} << 20;
+
 constexpr absl::Duration kInlineTime = absl::Microseconds(300);
 // After a longer pause the voice's frames may have left the page cache: nothing
 // for the thread that polls to wait for.
@@ -38,7 +42,19 @@ Interruption::Interruption() { interrupted = true; }
 Interruption::~Interruption() { interrupted = false; }
 bool Interruption::UnderWay() { return interrupted; }
 
+ExchangeHandler::ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc)
+    : RpcHandler(call, context, rpc), inbox_(kMostAhead) {}
+
+void ExchangeHandler::ReadOn() {
+  if (inbox_.StartReading()) call().Read();
+}
+
 void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
+  if (inbox_.Came(message)) return Take(std::move(message));
+  ReadOn();
+}
+
+void ExchangeHandler::Take(grpc::ByteBuffer message) {
   if (!turns_.Begin()) return call().Finish(DrainingError());
   const absl::Time now = MonotonicNow();
   const bool fresh = now - received_ < kFresh;
@@ -58,6 +74,10 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
        .work = urgent ? frames * frame_time : absl::ZeroDuration()});
   if (!ticket.ok()) return call().Finish(ticket.status());
   ticket_ = *std::move(ticket);
+  // The next one comes while this one is worked on. A small one is answered
+  // before: the read would cost a window update of its own, which the answer
+  // carries along.
+  if (!urgent) ReadOn();
   // A hand-over to a worker costs more than a few frames do.
   if (urgent && fresh && pin_.pinned() && !CallServer::MoreWaits() &&
       frames * frame_time_ < kInlineTime) {
@@ -174,6 +194,8 @@ void ExchangeHandler::Respond() {
   if (std::max(bytes_, answer->message.Length()) > kMostKept) Forget();
   ticket_ = {};
   call().Write(answer->message);
+  // The answer may have to wait for its client, but the client not for us.
+  ReadOn();
 }
 
 // Of small messages alone: large ones let others pass meanwhile.
@@ -211,10 +233,21 @@ LatencyBudget ExchangeHandler::BudgetOf(const ResolvedSearch& search,
 
 void ExchangeHandler::OnWritten() {
   turns_.End();
-  call().Read();
+  grpc::ByteBuffer message;
+  switch (inbox_.Answered(message)) {
+    case Inbox::Next::kMessage:
+      ReadOn();
+      return Take(std::move(message));
+    case Inbox::Next::kEnd:
+      return call().Finish(absl::OkStatus());
+    case Inbox::Next::kNothing:
+      return ReadOn();
+  }
 }
 
-void ExchangeHandler::OnRequestsEnd() { call().Finish(absl::OkStatus()); }
+void ExchangeHandler::OnRequestsEnd() {
+  if (inbox_.Ended()) call().Finish(absl::OkStatus());
+}
 
 void ExchangeHandler::OnDrain() {
   if (turns_.Drain()) call().Finish(DrainingError());

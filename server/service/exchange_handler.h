@@ -17,6 +17,7 @@
 #include "server/service/latency_budget.h"
 #include "server/service/pieces.h"
 #include "server/service/rpc_handler.h"
+#include "server/service/transport/inbox.h"
 #include "server/service/transport/turns.h"
 #include "server/service/voice_opener.h"
 #include "server/service/voice_pin.h"
@@ -64,12 +65,12 @@ class StageTimer {
   const absl::Time start_;
 };
 
-// Reads a message, has it answered on a worker, writes the answer, reads the
-// next one: a client that does not read its answers is not read from. The
-// voice of the first message is opened on an I/O thread if it is not open.
+// Has one message after the other answered on a worker; those that come
+// meanwhile are kept (see Inbox). The voice of the first message is opened on
+// an I/O thread if it is not open.
 class ExchangeHandler : public RpcHandler {
  public:
-  using RpcHandler::RpcHandler;
+  ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc);
 
   void OnRequest(grpc::ByteBuffer message) override;
   void OnRequestsEnd() override;
@@ -114,6 +115,10 @@ class ExchangeHandler : public RpcHandler {
                          const LoadedVersion& version, bool may_pass_through);
 
  private:
+  // Reads the next message if none is being read and there is room for it.
+  void ReadOn();
+  // It is the message's turn.
+  void Take(grpc::ByteBuffer message);
   void LetOthersPass();
   // Each is searched for every frame.
   uint64_t voices() const {
@@ -148,6 +153,7 @@ class ExchangeHandler : public RpcHandler {
   absl::Duration frame_time_ = absl::InfiniteDuration();
 
   Turns turns_;
+  Inbox inbox_;
 };
 
 }  // namespace timbre

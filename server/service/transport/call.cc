@@ -2,15 +2,23 @@
 
 #include <utility>
 
+#include "server/base/monotonic_clock.h"
 #include "server/service/status_mapper.h"
 
 namespace timbre {
+namespace {
+
+// A call that its client takes back sooner was made for nothing.
+constexpr absl::Duration kAtOnce = absl::Milliseconds(100);
+
+}  // namespace
 
 void Call::Post(RawService& service, int index,
                 grpc::ServerCompletionQueue& queue, HandlerFactory factory,
-                Listener listener) {
-  const std::shared_ptr<Call> call(
-      new Call(service, index, queue, std::move(factory), std::move(listener)));
+                Listener listener, Connections& connections) {
+  const std::shared_ptr<Call> call(new Call(service, index, queue,
+                                            std::move(factory),
+                                            std::move(listener), connections));
   call->context_.AsyncNotifyWhenDone(
       static_cast<CompletionTag*>(&call->ended_));
   service.RequestCall(index, &call->context_, &call->stream_, &queue,
@@ -18,12 +26,13 @@ void Call::Post(RawService& service, int index,
 }
 
 Call::Call(RawService& service, int index, grpc::ServerCompletionQueue& queue,
-           HandlerFactory factory, Listener listener)
+           HandlerFactory factory, Listener listener, Connections& connections)
     : service_(service),
       index_(index),
       queue_(queue),
       factory_(std::move(factory)),
-      listener_(std::move(listener)) {}
+      listener_(std::move(listener)),
+      connections_(connections) {}
 
 Call::~Call() {
   if (handler_ == nullptr) return;
@@ -33,8 +42,11 @@ Call::~Call() {
 
 void Call::OnAccepted(bool ok) {
   if (!ok) return;  // the server shuts down; `ended_` never comes
-  Post(service_, index_, queue_, factory_, listener_);
+  Post(service_, index_, queue_, factory_, listener_, connections_);
   ended_.Start();  // comes for every accepted call
+  connection_ = connections_.Find(context_.peer());
+  connection_->CallBegan();
+  accepted_at_ = MonotonicNow();
   handler_ = factory_(*this);
   stream_.SendInitialMetadata(started_.Start());
   handler_->OnStart();
@@ -88,11 +100,14 @@ void Call::OnReadDone(bool ok) {
   }
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
+  connection_->MessageCame(message.Length());
   handler_->OnRequest(message);
 }
 
 void Call::OnWriteDone(bool ok) {
-  if (ok) handler_->OnWritten();
+  if (!ok) return;
+  answered_.store(true, std::memory_order_relaxed);
+  handler_->OnWritten();
 }
 
 void Call::OnEnd(bool) {
@@ -105,6 +120,9 @@ void Call::OnEnd(bool) {
                                "the client is gone or its deadline has passed")
                          : status_;
   }
+  connection_->CallEnded(cancelled() &&
+                         !answered_.load(std::memory_order_relaxed) &&
+                         MonotonicNow() - accepted_at_ < kAtOnce);
   handler_->OnEnd(status);
 }
 

@@ -12,6 +12,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/service/transport/connections.h"
 #include "server/service/transport/raw_service.h"
 
 namespace timbre {
@@ -56,10 +58,11 @@ class Call : public std::enable_shared_from_this<Call> {
   // Told when the call was accepted (with true) and when it goes (false).
   using Listener = std::function<void(Call*, bool)>;
 
-  // Posts a call of method `index`: the first one that comes.
+  // Posts a call of method `index`: the first one that comes. What it brings is
+  // counted in `connections`.
   static void Post(RawService& service, int index,
                    grpc::ServerCompletionQueue& queue, HandlerFactory factory,
-                   Listener listener);
+                   Listener listener, Connections& connections);
   ~Call();
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -108,7 +111,7 @@ class Call : public std::enable_shared_from_this<Call> {
   };
 
   Call(RawService& service, int index, grpc::ServerCompletionQueue& queue,
-       HandlerFactory factory, Listener listener);
+       HandlerFactory factory, Listener listener, Connections& connections);
 
   void OnAccepted(bool ok);
   void OnReadDone(bool ok);
@@ -125,6 +128,7 @@ class Call : public std::enable_shared_from_this<Call> {
   grpc::ServerCompletionQueue& queue_;
   const HandlerFactory factory_;
   const Listener listener_;
+  Connections& connections_;
 
   grpc::ServerContext context_;
   RawStream stream_{&context_};
@@ -136,7 +140,12 @@ class Call : public std::enable_shared_from_this<Call> {
   Operation finished_{this, &Call::Ignore};
   Operation ended_{this, &Call::OnEnd};
 
+  // Set once, like the next, before the first event of the call.
+  std::shared_ptr<ConnectionUse> connection_;
+  absl::Time accepted_at_;
+
   std::atomic<bool> cancelled_{false};
+  std::atomic<bool> answered_{false};  // with a message at least
   std::mutex mutex_;
   bool finishing_ = false;  // guarded by mutex_
   absl::Status status_;     // the last word of the server; guarded by mutex_

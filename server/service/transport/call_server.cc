@@ -6,6 +6,8 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
 #include "server/base/monotonic_clock.h"
 #include "server/base/thread_priority.h"
 #include "server/service/transport/idle_poll.h"
@@ -21,13 +23,39 @@ constexpr int kPostedCalls = 32;
 // server drains, or a bit more.
 constexpr absl::Duration kRound = absl::Milliseconds(100);
 
+// Calls that are refused come back after it, which costs them more than the
+// server.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
 thread_local bool more_waits = false;
+
+// Answers a call that is one too many.
+class Refusal : public CallHandler {
+ public:
+  Refusal(Call& call, size_t max_calls) : call_(call), max_calls_(max_calls) {}
+
+  void OnStart() override {
+    call_.Finish(MakeRetryableError(absl::StatusCode::kResourceExhausted,
+                                    "TOO_MANY_CALLS",
+                                    absl::StrCat("the server has ", max_calls_,
+                                                 " calls open (--max_calls)"),
+                                    kRetryAfter));
+  }
+  void OnRequest(grpc::ByteBuffer) override {}
+  void OnRequestsEnd() override {}
+  void OnEnd(const absl::Status&) override {}
+
+ private:
+  Call& call_;
+  const size_t max_calls_;
+};
 
 // What one thread does.
 class Poller {
  public:
-  Poller(grpc::ServerCompletionQueue& queue, absl::Duration idle_poll)
-      : queue_(queue), idle_poll_(idle_poll) {}
+  Poller(grpc::ServerCompletionQueue& queue, absl::Duration idle_poll,
+         PollerBeats::Beat& beat)
+      : queue_(queue), idle_poll_(idle_poll), beat_(beat) {}
 
   // Looks for the next event before the one at hand is worked on: a handler may
   // do more itself where nobody waits for this thread.
@@ -37,6 +65,7 @@ class Poller {
     while (more) {
       Event next;
       more_waits = LookFor(next);
+      beat_.Count();
       static_cast<CompletionTag*>(event.tag)->Complete(event.ok);
       if (more_waits) {
         event = next;
@@ -72,22 +101,38 @@ class Poller {
 
   grpc::ServerCompletionQueue& queue_;
   IdlePoll idle_poll_;
+  PollerBeats::Beat& beat_;
 };
 
 }  // namespace
 
 void CallServer::AddService(
     const google::protobuf::ServiceDescriptor* descriptor,
-    std::vector<Call::HandlerFactory> factories) {
+    std::vector<Call::HandlerFactory> factories, ServiceKind kind) {
+  if (kind == ServiceKind::kWork) {
+    for (Call::HandlerFactory& factory : factories) {
+      factory = Bounded(std::move(factory));
+    }
+  }
   services_.push_back(
       {std::make_unique<RawService>(descriptor), std::move(factories)});
+}
+
+Call::HandlerFactory CallServer::Bounded(Call::HandlerFactory factory) {
+  return [this, factory = std::move(factory)](
+             Call& call) -> std::unique_ptr<CallHandler> {
+    if (in_flight_.load(std::memory_order_relaxed) < options_.max_calls) {
+      return factory(call);
+    }
+    return std::make_unique<Refusal>(call, options_.max_calls);
+  };
 }
 
 void CallServer::Register(grpc::ServerBuilder& builder) {
   for (const Service& service : services_) {
     builder.RegisterService(service.raw.get());
   }
-  for (int i = 0; i < pollers_; ++i) {
+  for (int i = 0; i < options_.pollers; ++i) {
     queues_.push_back(builder.AddCompletionQueue());
   }
 }
@@ -101,14 +146,14 @@ void CallServer::Start() {
       for (size_t i = 0; i < service.factories.size(); ++i) {
         for (int posted = 0; posted < kPostedCalls; ++posted) {
           Call::Post(*service.raw, static_cast<int>(i), *queue,
-                     service.factories[i], listener);
+                     service.factories[i], listener, connections_);
         }
       }
     }
-    threads_.emplace_back([queue = queue.get(), idle_poll = idle_poll_] {
+    threads_.emplace_back([this, queue = queue.get()] {
       pthread_setname_np(pthread_self(), "grpc-poll");
       SetThreadPriority(ThreadPriority::kUrgent);
-      Poller(*queue, idle_poll).Run();
+      Poller(*queue, options_.idle_poll, beats_.Join()).Run();
     });
   }
 }
@@ -121,9 +166,11 @@ void CallServer::OnCall(Call* call, bool accepted) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (accepted) {
       calls_.insert(call);
+      in_flight_.store(calls_.size(), std::memory_order_relaxed);
       drain = draining_;
     } else {
       calls_.erase(call);
+      in_flight_.store(calls_.size(), std::memory_order_relaxed);
       if (calls_.empty()) idle_.notify_all();
     }
   }

@@ -4,7 +4,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -14,6 +16,8 @@
 
 #include "absl/time/time.h"
 #include "server/service/transport/call.h"
+#include "server/service/transport/connections.h"
+#include "server/service/transport/poller_beats.h"
 #include "server/service/transport/raw_service.h"
 
 namespace timbre {
@@ -22,14 +26,24 @@ namespace timbre {
 // shut down), WaitUntilIdle, Stop.
 class CallServer {
  public:
-  // `pollers` threads, each with a queue of its own; `idle_poll` as IdlePoll
-  // has it.
-  CallServer(int pollers, absl::Duration idle_poll)
-      : pollers_(pollers), idle_poll_(idle_poll) {}
+  struct Options {
+    int pollers = 1;           // threads, each with a queue of its own
+    absl::Duration idle_poll;  // as IdlePoll has it
+    // Calls beyond are refused as they come, but for probes.
+    size_t max_calls = 0;
+  };
+  // What calls bring is counted in `connections`, that the threads come to
+  // their events in `beats`.
+  CallServer(const Options& options, Connections& connections,
+             PollerBeats& beats)
+      : options_(options), connections_(connections), beats_(beats) {}
 
+  // Probes are answered however many calls there are.
+  enum class ServiceKind { kWork, kProbe };
   // One factory per method of the descriptor, in its order.
   void AddService(const google::protobuf::ServiceDescriptor* descriptor,
-                  std::vector<Call::HandlerFactory> factories);
+                  std::vector<Call::HandlerFactory> factories,
+                  ServiceKind kind = ServiceKind::kWork);
   void Register(grpc::ServerBuilder& builder);
   void Start();
   // Tells every call, and those that still come, that the server drains: again
@@ -51,16 +65,21 @@ class CallServer {
   void OnCall(Call* call, bool accepted);
   void TellDraining();
 
-  const int pollers_;
-  const absl::Duration idle_poll_;
+  // Refuses calls beyond max_calls.
+  Call::HandlerFactory Bounded(Call::HandlerFactory factory);
+
+  const Options options_;
+  Connections& connections_;
+  PollerBeats& beats_;
   std::vector<Service> services_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::vector<std::thread> threads_;
 
   std::mutex mutex_;
   std::condition_variable idle_;
-  std::unordered_set<Call*> calls_;  // guarded by mutex_
-  bool draining_ = false;            // guarded by mutex_
+  std::unordered_set<Call*> calls_;   // guarded by mutex_
+  bool draining_ = false;             // guarded by mutex_
+  std::atomic<size_t> in_flight_{0};  // as many as calls_ has
 };
 
 }  // namespace timbre

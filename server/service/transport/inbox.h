@@ -1,0 +1,52 @@
+// The messages of a stream that came before their turn.
+#ifndef TIMBRE_SERVER_SERVICE_TRANSPORT_INBOX_H_
+#define TIMBRE_SERVER_SERVICE_TRANSPORT_INBOX_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstddef>
+#include <deque>
+#include <mutex>
+
+namespace timbre {
+
+// A stream answers its messages one by one, but it may not wait with reading
+// until an answer has been taken: behind a proxy that has one buffer for all
+// streams of a connection (HAProxy), what is not read holds up everything that
+// comes after it, the client's window updates among them, without which no
+// answer is taken. So messages are read on and kept, up to a bound: a client
+// that sends without end and takes no answer is not read from for ever.
+// Thread-safe.
+class Inbox {
+ public:
+  // Reads on while it holds less than `most_bytes`. A read is under way from
+  // the beginning.
+  explicit Inbox(size_t most_bytes) : most_bytes_(most_bytes) {}
+
+  // Whether a read is to be started; it then is under way.
+  [[nodiscard]] bool StartReading();
+  // The read has brought a message. True: its turn is now; otherwise it is
+  // kept.
+  [[nodiscard]] bool Came(const grpc::ByteBuffer& message);
+  // The read has brought the end. True: nothing is left to be answered;
+  // otherwise Answered will tell.
+  [[nodiscard]] bool Ended();
+
+  enum class Next { kNothing, kMessage, kEnd };
+  // The message whose turn it was has been answered. What its turn is now:
+  // `message` is set for kMessage.
+  [[nodiscard]] Next Answered(grpc::ByteBuffer& message);
+
+ private:
+  const size_t most_bytes_;
+  std::mutex mutex_;
+  std::deque<grpc::ByteBuffer> kept_;  // guarded by mutex_, like what follows
+  size_t kept_bytes_ = 0;
+  bool reading_ = true;
+  bool in_turn_ = false;  // a message is
+  bool ended_ = false;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_SERVICE_TRANSPORT_INBOX_H_
