@@ -35,7 +35,8 @@ class BytesReader : public faiss::IOReader {
  public:
   explicit BytesReader(absl::string_view bytes) : rest_(bytes) {}
   size_t operator()(void* to, size_t size, size_t count) override {
-    if (size == 0) return count;
+    // An empty array has no place to copy to.
+    if (size == 0 || count == 0) return count;
     const size_t given = std::min(count, rest_.size() / size);
     std::memcpy(to, rest_.data(), given * size);
     rest_.remove_prefix(given * size);
