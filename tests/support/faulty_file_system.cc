@@ -164,12 +164,13 @@ void FaultyFileSystem::SyncTree(Node& node) {
 void FaultyFileSystem::WriteTree(const Node& node, Names names,
                                  const std::string& to) {
   if (!node.directory) {
-    std::ofstream(to, std::ios::binary) << node.synced_bytes;
+    std::ofstream(to, std::ios::binary)
+        << (names == Names::kAsItIs ? node.bytes : node.synced_bytes);
     return;
   }
   fs::create_directories(to);
   for (const auto& [name, child] :
-       names == Names::kAll ? node.entries : node.synced_entries) {
+       names == Names::kSynced ? node.synced_entries : node.entries) {
     WriteTree(*child, names, absl::StrCat(to, "/", name));
   }
 }

@@ -43,8 +43,8 @@ class FaultyFileSystem : public FileSystem {
 
   // What is below `root` after a power cut now, into the directory `to`: with
   // none of the names that were not synced, or with all of them. Bytes that
-  // were not synced are lost.
-  enum class Names { kSynced, kAll };
+  // were not synced are lost; kAsItIs: nothing is, the power stays.
+  enum class Names { kSynced, kAll, kAsItIs };
   void CutPower(Names names, const std::string& to) const;
 
   absl::StatusOr<std::unique_ptr<ReadableFile>> Open(
