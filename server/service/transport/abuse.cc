@@ -22,7 +22,7 @@ constexpr double kFewResets = 50;
 constexpr double kFewResetsPerSecond = 2;
 // Any connection may waste some: thousands of calls that begin in one moment
 // are read before the first of them is known.
-constexpr double kWaste = 1 << 20;
+constexpr double kWaste = 512 << 10;
 constexpr double kWastePerSecond = 128 << 10;
 
 // Clients that time out, and the calls of one that went away behind a proxy,
@@ -30,10 +30,10 @@ constexpr double kWastePerSecond = 128 << 10;
 constexpr double kResets = 2'000;
 constexpr double kResetsPerSecond = 200;
 
-// A call takes 50 us to read, so that 4,000 that begin in one moment are fine;
+// A call takes 30 us to read, so that 4,000 that begin in one moment are fine;
 // frames that do nothing take about 1 us. Large messages come at more than a
 // gigabyte a second.
-constexpr absl::Duration kStuck = absl::Milliseconds(200);
+constexpr absl::Duration kStuck = absl::Milliseconds(120);
 constexpr double kFewBytes = 64 << 10;
 constexpr double kBulkPerSecond = 150 << 20;
 
