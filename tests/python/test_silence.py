@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import timbre
-from conftest import DIMENSION
+from conftest import DIMENSION, speech
 
 h2_config = pytest.importorskip("h2.config")
 h2_connection = pytest.importorskip("h2.connection")
@@ -106,6 +106,34 @@ def test_progress_is_the_sign_of_life_of_long_builds(server, alice):
 
         version = hasty.build("taking-time", slowly())
         assert version.frames == len(alice)
+
+
+def test_a_tuning_waits_for_a_build_longer_than_a_silent_server_may(
+    new_server, alice
+):
+    """The only builder is busy: nothing is said meanwhile."""
+    server = new_server("--build_threads=1")
+    training = threading.Event()
+
+    def hear(progress):
+        if progress.stage == "training":
+            training.set()
+
+    with timbre.Client(server.address, timeout_s=60) as patient:
+        patient.build("tuned", alice, index_factory="IVF16,PQ16x4fs,RFlat")
+        build = threading.Thread(
+            target=lambda: patient.build(
+                "slow", speech(60_000, DIMENSION), progress=hear,
+                index_factory="IVF12000,PQ16x4fs,RFlat",
+            )
+        )
+        build.start()
+        assert training.wait(60)
+        with timbre.Client(server.address, timeout_s=0.5) as hasty:
+            start = time.monotonic()
+            assert hasty.tune("tuned", alice[:50]).operating_points
+            assert time.monotonic() - start > 0.5
+        build.join()
 
 
 def test_stored_frames_and_exports_end_in_time(silent, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, Callable, Iterator, Optional
 
 import grpc
@@ -18,6 +19,9 @@ from timbre._wire import wrap
 from timbre.results import Progress, Tuning, Version
 
 Say = Callable[[Any], None]
+
+# A Tune waits for builds before it, and says nothing while it measures.
+_MEASURING_S = 600.0
 
 
 class _Upload:
@@ -37,6 +41,8 @@ class _Upload:
         self._call: Any = None
         self._watch: Any = None
         self._started = threading.Event()
+        self._measuring_s: Optional[float] = None
+        self._all_sent = False
         self.error: Optional[BaseException] = None
 
     def begin(self, call: Any, scope: Scope) -> Any:
@@ -51,7 +57,16 @@ class _Upload:
 
     def heard(self) -> None:
         """A sign of life."""
-        self._watchdog.arm(self._watch, self._patience.silence_ends())
+        ends = self._patience.silence_ends()
+        if self._all_sent and self._measuring_s is not None:
+            ends = max(ends, time.monotonic() + self._measuring_s)
+        self._watchdog.arm(self._watch, ends)
+
+    def accepted(self, measuring_s: float) -> None:
+        """The server has the call, and may take so long once it has all."""
+        self._measuring_s = measuring_s
+        if self._all_sent:
+            self.heard()
 
     def end(self, scope: Scope) -> None:
         """The call is over; nothing that the caller gets may keep it, see
@@ -80,6 +95,7 @@ class _Upload:
         try:
             message = next(self._messages)
         except (GeneratorExit, StopIteration):
+            self._all_sent = True
             self.heard()
             raise
         except BaseException as error:
@@ -186,7 +202,14 @@ def tune(
         patience = connection.patience(once=True, timeout_s=timeout_s)
         while True:
             try:
-                return _tune_once(connection, first, source, patience, scope)
+                return _tune_once(
+                    connection,
+                    first,
+                    source,
+                    patience,
+                    scope,
+                    _MEASURING_S if timeout_s is None else timeout_s,
+                )
             except Ended as how:
                 ended = how.anew()
             connection.check()
@@ -204,6 +227,7 @@ def _tune_once(
     source: FrameSource,
     patience: Patience,
     scope: Scope,
+    measuring_s: float,
 ) -> Tuning:
     connection.check()
     scope.check()
@@ -221,6 +245,8 @@ def _tune_once(
         scope,
     )
     try:
+        call.initial_metadata()  # sent by the server at once
+        upload.accepted(measuring_s)
         return Tuning._of(_contract.TuneResponse.FromString(call.result()))
     except grpc.FutureCancelledError:
         ended = Ended("CANCELLED", "the call was cancelled", ())

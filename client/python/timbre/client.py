@@ -233,8 +233,9 @@ class Client(Closing):
           target_recall: what the chosen setting must reach; 0: 0.95.
           apply: what was measured replaces the version's operating points and
             defaults, also after a restart of the server; k must be 8 or 0.
-          timeout_s: how long the measuring may take, during which the server
-            says nothing; None: the client's.
+          timeout_s: how long the server may say nothing; None: as long as the
+            client's, but ten minutes once it has the call and all frames, since
+            it waits for builds before it and measures in silence.
 
         Returns:
           The curve, and the cheapest point that reaches the target, or the
