@@ -17,6 +17,7 @@
 #include "server/app/metrics_endpoint.h"
 #include "server/app/port_file.h"
 #include "server/app/version.h"
+#include "server/base/background_pool.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
@@ -29,6 +30,7 @@
 #include "server/service/health.h"
 #include "server/service/health_rpcs.h"
 #include "server/service/reflection_rpc.h"
+#include "server/service/rpc_handler.h"
 #include "server/service/search_rpc.h"
 #include "server/service/service_context.h"
 #include "server/service/transport/acceptor.h"
@@ -104,7 +106,7 @@ class RunningApp : public App {
         {{"timeout_seconds", absl::ToDoubleSeconds(config_.drain_timeout)}});
     const absl::Time deadline = absl::Now() + config_.drain_timeout;
     health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
-    calls_->Drain(config_.drain_timeout);
+    calls_->Drain(config_.drain_timeout, DrainingError());
     acceptor_->Stop();
     // Takes its time, so it goes beside what follows.
     std::thread endpoint_goes([this] { endpoint_.reset(); });
@@ -210,8 +212,8 @@ class RunningApp : public App {
     opener_ = std::make_unique<VoiceOpener>(*catalog_, *io_);
     warmers_ =
         std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
-    builders_ = std::make_unique<ThreadPool>(
-        "build", config_.max_concurrent_builds, ThreadPriority::kBackground);
+    builders_ = std::make_unique<BackgroundPool>("build",
+                                                 config_.max_concurrent_builds);
     context_ = {.catalog = catalog_.get(),
                 .metrics = metrics_.get(),
                 .kernels = kernels_,
@@ -322,7 +324,7 @@ class RunningApp : public App {
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<ThreadPool> io_;
   std::unique_ptr<VoiceOpener> opener_;
-  std::unique_ptr<ThreadPool> builders_;
+  std::unique_ptr<BackgroundPool> builders_;
   std::unique_ptr<ThreadPool> warmers_;
   Health health_;
   ServiceContext context_;

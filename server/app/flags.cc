@@ -15,6 +15,7 @@
 #include "server/app/version.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
+#include "server/engine/index_spec.h"
 
 ABSL_FLAG(
     std::string, data_dir, "",
@@ -42,11 +43,11 @@ ABSL_FLAG(
     "avx512vbmi, avx512vnni, avx512, avx2 or portable: use this instead of "
     "the best that the CPU has, to reproduce another machine's numbers.");
 ABSL_FLAG(
-    uint64_t, max_connections, timbre::Config{}.max_connections,
+    uint64_t, max_connections, 10'000,
     "connections at the same time, 1..1000000; those beyond are closed as "
     "they come. At most what the limit of descriptors leaves after those "
     "of files.");
-ABSL_FLAG(uint64_t, max_calls, timbre::Config{}.max_calls,
+ABSL_FLAG(uint64_t, max_calls, 16'384,
           "calls that are open at the same time, 1..1000000; the newest beyond "
           "are refused with RESOURCE_EXHAUSTED and a retry hint.");
 ABSL_FLAG(uint64_t, max_message_bytes, uint64_t{64} << 20,
@@ -90,8 +91,8 @@ ABSL_FLAG(int, build_threads, 0,
           "threads of one build, 1..256; 0: one per CPU of the cgroup's quota. "
           "They run at low priority.");
 ABSL_FLAG(uint64_t, max_build_frames, 5'000'000,
-          "frames that a Build may have; more are RESOURCE_EXHAUSTED. 0: "
-          "4294967295.");
+          "frames that a Build may have, at most 2147483648, which is what an "
+          "index can hold; more are RESOURCE_EXHAUSTED. 0: that many.");
 ABSL_FLAG(uint64_t, min_free_disk, uint64_t{1} << 30,
           "bytes that a Build leaves free on the data directory's file system; "
           "below it is RESOURCE_EXHAUSTED.");
@@ -193,6 +194,8 @@ absl::Status Check(const Config& config) {
       InRange<uint64_t>("max_calls", config.max_calls, 1, 1'000'000));
   TIMBRE_RETURN_IF_ERROR(InRange<uint64_t>(
       "max_message_bytes", config.max_message_bytes, 4096, 2147483647));
+  TIMBRE_RETURN_IF_ERROR(InRange<uint64_t>(
+      "max_build_frames", config.max_build_frames, 0, kMaxRows));
   TIMBRE_RETURN_IF_ERROR(InRange("drain_timeout", config.drain_timeout,
                                  absl::ZeroDuration(), absl::Hours(1)));
   TIMBRE_RETURN_IF_ERROR(InRange("idle_poll", config.idle_poll,

@@ -1,6 +1,5 @@
 #include "server/base/errors.h"
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 
@@ -17,21 +16,70 @@ std::string PayloadOr(const absl::Status& status, absl::string_view url,
   return payload ? std::string(*payload) : std::string(fallback);
 }
 
+constexpr char32_t kNoCodePoint = 0xffffffff;
+
+struct CodePoint {
+  char32_t value = kNoCodePoint;
+  size_t bytes = 1;
+};
+
+// What `text`, which is not empty, begins with: a byte of no value where that
+// is no UTF-8.
+CodePoint FirstOf(absl::string_view text) {
+  const auto byte = [text](size_t i) {
+    return static_cast<unsigned char>(text[i]);
+  };
+  const unsigned char lead = byte(0);
+  if (lead < 0x80) return {.value = lead, .bytes = 1};
+  const size_t bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < bytes) return {};
+  char32_t value = lead & (0xffU >> (bytes + 1));
+  for (size_t i = 1; i < bytes; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return {};
+    value = value << 6 | (byte(i) & 0x3f);
+  }
+  const bool overlong =
+      (bytes == 3 && value < 0x800) || (bytes == 4 && value < 0x10000);
+  const bool surrogate = value >= 0xd800 && value <= 0xdfff;
+  if (overlong || surrogate || value > 0x10ffff) return {};
+  return {.value = value, .bytes = bytes};
+}
+
+bool IsShown(char32_t c) {
+  const auto within = [c](char32_t first, char32_t last) {
+    return c >= first && c <= last;
+  };
+  const bool control = c < 0x20 || within(0x7f, 0x9f);
+  // These turn the direction of the text around them, or end its line.
+  const bool turns = c == 0x61c || within(0x200e, 0x200f) ||
+                     within(0x202a, 0x202e) || within(0x2066, 0x2069);
+  const bool ends_line = within(0x2028, 0x2029);
+  return !control && !turns && !ends_line && c != '\\' && c != kNoCodePoint;
+}
+
+std::string Escaped(absl::string_view bytes) {
+  std::string escaped;
+  for (const char c : bytes) {
+    absl::StrAppend(&escaped, "\\x",
+                    absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+  }
+  return escaped;
+}
+
 }  // namespace
 
 std::string Printable(absl::string_view text, size_t limit) {
-  std::string escaped;
-  for (const char c : text.substr(0, limit + 1)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (absl::ascii_isprint(byte) && c != '\\') {
-      escaped.push_back(c);
-    } else {
-      absl::StrAppend(&escaped, "\\x", absl::Hex(byte, absl::kZeroPad2));
-    }
+  std::string shown;
+  while (!text.empty()) {
+    const CodePoint point = FirstOf(text);
+    const absl::string_view bytes = text.substr(0, point.bytes);
+    const std::string next =
+        IsShown(point.value) ? std::string(bytes) : Escaped(bytes);
+    if (shown.size() + next.size() > limit) return shown + "...";
+    shown += next;
+    text.remove_prefix(point.bytes);
   }
-  if (escaped.size() <= limit) return escaped;
-  escaped.resize(limit);
-  return escaped + "...";
+  return shown;
 }
 
 absl::Status MakeErrorWithDetails(absl::StatusCode code, absl::string_view text,

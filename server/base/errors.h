@@ -47,7 +47,10 @@ ErrorDetails DetailsOf(const absl::Status& status);
 // The same error with `context: ` before its text, details kept.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
-// `text` with everything but printable ASCII escaped, cut to `limit` bytes.
+// `text` for people to read, in UTF-8 and at most `limit` bytes and "...": what
+// would change how the rest is shown (control characters, those that turn the
+// direction of writing, ends of lines), backslashes and what is no UTF-8 are
+// escaped byte by byte (\xNN); nothing is cut in the middle.
 std::string Printable(absl::string_view text, size_t limit = 80);
 
 }  // namespace timbre

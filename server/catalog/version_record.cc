@@ -235,8 +235,7 @@ absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest) {
   const bool good =
       spec.ok() && ParseMetric(manifest.metric(), &record.metric) &&
       (half || manifest.storage() == "float32") && manifest.frames() >= 1 &&
-      manifest.frames() <= UINT32_MAX &&
-      manifest.dimension() >= kMinDimension &&
+      manifest.frames() <= kMaxRows && manifest.dimension() >= kMinDimension &&
       manifest.dimension() <= kMaxDimension &&
       CheckDimension(*spec, manifest.dimension()).ok() &&
       spec->nlist <= manifest.frames() && manifest.default_k() >= 1 &&

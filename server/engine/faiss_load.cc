@@ -257,7 +257,7 @@ absl::StatusOr<std::unique_ptr<IvfParts>> ParseCodedParts(
     const IndexDescription& description, absl::string_view data) {
   auto parts = std::make_unique<IvfParts>();
   // Each row has an id: memory is taken for what the bytes can hold.
-  const bool good = description.rows <= IvfParts::kShared &&
+  const bool good = description.rows <= kMaxRows &&
                     description.rows <= data.size() / sizeof(int64_t) &&
                     ReadParts(description, data, *parts);
   if (good) return parts;

@@ -14,6 +14,8 @@ namespace timbre {
 inline constexpr uint32_t kMinDimension = 2;
 inline constexpr uint32_t kMaxDimension = 4096;
 inline constexpr uint32_t kMaxLists = 1U << 20;
+// Ids have 31 bits in memory; the last one is IvfParts::kShared.
+inline constexpr uint64_t kMaxRows = uint64_t{1} << 31;
 
 enum class IndexKind : uint8_t {
   kFlat,     // "Flat": every frame, exactly

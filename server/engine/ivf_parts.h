@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/base/aligned_vector.h"
+#include "server/engine/index_spec.h"
 #include "server/kernels/layout.h"
 
 namespace timbre {
@@ -34,6 +35,7 @@ struct IvfParts {
   std::vector<uint32_t> code_begin;  // [nlist + 1], in codes
   // The row of each code, or, with kShared, which of `shared` its rows are.
   static constexpr uint32_t kShared = 0x80000000U;
+  static_assert(kMaxRows <= kShared);
   std::vector<uint32_t> code_rows;
   struct Range {
     uint32_t begin = 0;  // in `ids`

@@ -58,15 +58,16 @@ void BuildProgress::Raise(double fraction) {
   }
 }
 
-void BuildProgress::Set(BuildStage stage, double fraction) {
+void BuildProgress::Advance(BuildStage stage, double fraction) {
   const StageShare& share = ShareOf(stage);
   Raise(share.begin + (share.end - share.begin) * fraction);
-  if (stage == stage_.load()) return;
+}
+
+void BuildProgress::Begin(BuildStage stage, absl::Time now) {
+  Advance(stage, 0);
   const std::lock_guard<std::mutex> lock(mutex_);
-  const absl::Time now = MonotonicNow();
-  metrics_.ObserveBuildStage(static_cast<size_t>(stage_.load()),
-                             now - stage_start_);
-  stage_.store(stage);
+  metrics_.ObserveBuildStage(static_cast<size_t>(stage_), now - stage_start_);
+  stage_ = stage;
   stage_start_ = now;
   Send(Snapshot());
 }
@@ -74,7 +75,7 @@ void BuildProgress::Set(BuildStage stage, double fraction) {
 v1::BuildResponse BuildProgress::Snapshot() const {
   v1::BuildResponse message;
   v1::BuildProgress& progress = *message.mutable_progress();
-  progress.set_stage(ShareOf(stage_.load()).stage);
+  progress.set_stage(ShareOf(stage_).stage);
   progress.set_fraction(static_cast<float>(fraction_.load()));
   progress.set_frames(frames_);
   const int64_t nanos = absl::ToInt64Nanoseconds(MonotonicNow() - start_);
@@ -103,7 +104,7 @@ grpc::ByteBuffer BuildProgress::Counted(const v1::BuildResponse& message) {
 
 void BuildProgress::OnCancelled() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  written_cv_.notify_all();
+  ConfirmIfTaken();
 }
 
 void BuildProgress::Tick() {
@@ -116,7 +117,7 @@ void BuildProgress::OnWritten() {
   const std::lock_guard<std::mutex> lock(mutex_);
   writing_ = false;
   ++written_;
-  written_cv_.notify_all();
+  ConfirmIfTaken();
   if (!stages_.empty()) {
     v1::BuildResponse next = std::move(stages_.front());
     stages_.pop_front();
@@ -126,17 +127,28 @@ void BuildProgress::OnWritten() {
   }
 }
 
-bool BuildProgress::ConfirmAlive(absl::Duration patience) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  const uint64_t wanted = sent_ + stages_.size();
-  written_cv_.wait_for(lock, absl::ToChronoNanoseconds(patience),
-                       [&] { return written_ >= wanted || call_.cancelled(); });
-  return !call_.cancelled();
+void BuildProgress::Confirm() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  to_confirm_ = sent_ + stages_.size();
+  ConfirmIfTaken();
+}
+
+void BuildProgress::ConfirmIfTaken() {
+  if (to_confirm_ && (written_ >= *to_confirm_ || call_.cancelled())) {
+    to_confirm_.reset();
+    confirmed_.Post();
+  }
+}
+
+absl::Status BuildProgress::AwaitConfirmation(absl::Duration patience) {
+  confirmed_.WaitFor(patience);
+  if (!call_.cancelled()) return absl::OkStatus();
+  return absl::CancelledError("the build was cancelled");
 }
 
 void BuildProgress::Complete(const v1::BuildResponse& last) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  metrics_.ObserveBuildStage(static_cast<size_t>(stage_.load()),
+  metrics_.ObserveBuildStage(static_cast<size_t>(stage_),
                              MonotonicNow() - stage_start_);
   completing_ = true;
   last_ = last;

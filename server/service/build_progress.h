@@ -6,11 +6,14 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/base/monotonic_clock.h"
+#include "server/base/semaphore.h"
 #include "server/engine/build_observer.h"
 #include "server/metrics/server_metrics.h"
 #include "server/service/transport/call.h"
@@ -32,9 +35,11 @@ class BuildProgress {
 
   void SetExpectedFrames(uint64_t frames);
   void SetReceivedFrames(uint64_t frames);
-  // `fraction` is of the stage. Takes a lock where a stage begins, and nowhere
-  // else: who builds runs at the lowest priority, and others wait for locks.
-  void Set(BuildStage stage, double fraction);
+  // `fraction` is of the stage. Takes no lock: for the thread that builds,
+  // which runs at the lowest priority.
+  void Advance(BuildStage stage, double fraction);
+  // The client is told that this stage began at `now`.
+  void Begin(BuildStage stage, absl::Time now);
   void Tick();
   // The call's OnWritten.
   void OnWritten();
@@ -42,11 +47,13 @@ class BuildProgress {
   // The call is broken: nobody waits for what is not written yet.
   void OnCancelled();
 
+  // What was given until now must have been taken for AwaitConfirmation.
+  void Confirm();
   // Whether the client was there after it half-closed: a message that was
-  // written since has been taken by the connection. Waits for that, at most
-  // `patience`; a client that does not read for so long counts as there unless
-  // the call is cancelled.
-  bool ConfirmAlive(absl::Duration patience);
+  // written since has been taken by the connection. Waits for that without a
+  // lock, at most `patience`; a client that does not read for so long counts as
+  // there. CANCELLED if nobody waits any more.
+  absl::Status AwaitConfirmation(absl::Duration patience);
 
   // Sends the last message once nothing else is being written, and ends.
   void Complete(const v1::BuildResponse& last);
@@ -55,23 +62,26 @@ class BuildProgress {
   void Raise(double fraction);           // of the whole build
   v1::BuildResponse Snapshot() const;    // under mutex_
   void Send(v1::BuildResponse message);  // under mutex_
+  void ConfirmIfTaken();                 // under mutex_
   grpc::ByteBuffer Counted(const v1::BuildResponse& message);
 
   Call& call_;
   ServerMetrics& metrics_;
   const absl::Time start_;
 
-  std::atomic<BuildStage> stage_{BuildStage::kReceiving};
   std::atomic<double> fraction_{0};  // of the whole build, never falling
+  Semaphore confirmed_;
 
   std::mutex mutex_;
-  std::condition_variable written_cv_;
+  // Guarded by mutex_, like what follows.
+  BuildStage stage_ = BuildStage::kReceiving;
   absl::Time stage_start_;
   uint64_t frames_ = 0;
   uint64_t expected_frames_ = 0;
   bool writing_ = false;
   uint64_t written_ = 0;                  // messages taken
   uint64_t sent_ = 0;                     // messages given
+  std::optional<uint64_t> to_confirm_;    // so many are to be taken
   std::deque<v1::BuildResponse> stages_;  // first messages of stages, unsent
   bool completing_ = false;
   v1::BuildResponse last_;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "server/base/log.h"
+#include "server/base/monotonic_clock.h"
+#include "server/base/status_macros.h"
 #include "server/service/build_progress.h"
 #include "server/service/build_session.h"
 #include "server/service/message_codec.h"
@@ -34,14 +36,9 @@ class BuildHandler : public UploadHandler<BuildSession> {
 
   void OnEnd(const absl::Status& status) override {
     progress_.OnCancelled();
-    if (!counted_.exchange(true)) {
-      context().metrics->CountBuild(
-          status.code() == absl::StatusCode::kCancelled ? "cancelled"
-                                                        : "failed");
-      Log(LogLevel::kWarning, "build_ended",
-          {{"status", absl::StatusCodeToString(status.code())},
-           {"error", std::string(status.message())}});
-    }
+    // What has begun to be published counts as what comes of that, also where
+    // the client goes meanwhile.
+    if (!call().begun()) CountFailure(status);
     UploadHandler::OnEnd(status);
   }
 
@@ -63,27 +60,26 @@ class BuildHandler : public UploadHandler<BuildSession> {
     }
     // The first message that is written after the half-close: a connection
     // that was reset does not take it.
-    progress_.Set(BuildStage::kQueued, 0);
+    progress_.Begin(BuildStage::kQueued, MonotonicNow());
     QueueWork();
   }
 
-  void Work(const SessionPtr& session) override {
-    if (const auto status = session->Train(*this); !status.ok()) {
-      return call().Finish(status);
-    }
-    progress_.Set(BuildStage::kPublishing, 0);
-    if (!progress_.ConfirmAlive(kPatience)) return;
-    // Publishing takes locks that streams wait for: not on a background thread.
-    context().io->Submit([this, keep = call().shared_from_this(), session] {
-      Publish(*session);
+  absl::Status Work(BuildSession& session) override {
+    TIMBRE_RETURN_IF_ERROR(session.Train(*this));
+    HandOver([this, now = MonotonicNow()] {
+      progress_.Begin(BuildStage::kPublishing, now);
+      progress_.Confirm();
     });
+    return progress_.AwaitConfirmation(kPatience);
   }
 
-  void Publish(BuildSession& session) {
-    const auto published = session.Publish(*this);
-    if (!published.ok()) return call().Finish(published.status());
-    counted_.store(true);
-    context().metrics->CountBuild("ok");
+  void Conclude(BuildSession& session) override {
+    const auto published = session.Publish([this] { return !call().Begin(); });
+    if (!published.ok()) {
+      if (call().begun()) CountFailure(published.status());
+      return call().Finish(published.status());
+    }
+    if (Counts()) context().metrics->CountBuild("ok");
     Log(LogLevel::kInfo, "version_published",
         {{"speaker", session.options().speaker()},
          {"version", published->version},
@@ -92,17 +88,35 @@ class BuildHandler : public UploadHandler<BuildSession> {
     Complete(*published);
   }
 
+  // Whether this is the first outcome: each Build has one.
+  bool Counts() { return !counted_.exchange(true); }
+
+  void CountFailure(const absl::Status& status) {
+    if (!Counts()) return;
+    context().metrics->CountBuild(
+        status.code() == absl::StatusCode::kCancelled ? "cancelled" : "failed");
+    Log(LogLevel::kWarning, "build_ended",
+        {{"status", absl::StatusCodeToString(status.code())},
+         {"error", std::string(status.message())}});
+  }
+
   void Complete(const VersionInfo& version) {
     v1::BuildResponse last;
     FillVersion(version, *last.mutable_version());
     progress_.Complete(last);
   }
 
+  // On the build's own thread.
   void OnProgress(BuildStage stage, double fraction) override {
-    progress_.Set(stage, fraction);
+    progress_.Advance(stage, fraction);
+    if (stage == reached_) return;
+    reached_ = stage;
+    HandOver(
+        [this, stage, now = MonotonicNow()] { progress_.Begin(stage, now); });
   }
 
   BuildProgress progress_;
+  BuildStage reached_ = BuildStage::kQueued;
   std::atomic<bool> counted_{false};  // in timbre_builds_total
 };
 

@@ -16,7 +16,6 @@
 namespace timbre {
 namespace {
 
-constexpr uint64_t kMaxRows = UINT32_MAX;  // ids fit 32 bits in memory
 constexpr uint64_t kRowsPerCheck = 1024;
 
 }  // namespace
@@ -68,7 +67,7 @@ absl::Status BuildSession::OpenBase() {
                         absl::StrCat(store.dimension(), ", the base's"));
   }
   TIMBRE_RETURN_IF_ERROR(CheckBuildDimension(checked_, store.dimension()));
-  return CheckLimits(store.rows(), 0);
+  return CheckLimits(store.rows() + options_.expected_frames(), 0);
 }
 
 uint32_t BuildSession::dimension() const {
@@ -110,14 +109,16 @@ absl::Status BuildSession::AcceptFrames(const v1::Frames& frames) {
 
 absl::Status BuildSession::CheckLimits(uint64_t frames,
                                        uint64_t bytes_to_write) const {
-  const BuildLimits& limits = context_.build_limits;
-  const uint64_t most =
-      limits.max_frames != 0 ? std::min(limits.max_frames, kMaxRows) : kMaxRows;
-  if (frames > most) {
+  const uint64_t allowed = context_.build_limits.max_frames;
+  const bool flag_decides = allowed != 0 && allowed < kMaxRows;
+  if (frames > (flag_decides ? allowed : kMaxRows)) {
     return MakeError(
         absl::StatusCode::kResourceExhausted, "TOO_MANY_FRAMES",
-        absl::StrCat("frames: ", frames, " are more than the ", most,
-                     " that a build may have (--max_build_frames)"));
+        flag_decides
+            ? absl::StrCat("frames: ", frames, " are more than the ", allowed,
+                           " that a build may have (--max_build_frames)")
+            : absl::StrCat("frames: ", frames, " are more than the ", kMaxRows,
+                           " that an index can hold"));
   }
   return CheckFreeDisk(context_, bytes_to_write);
 }
@@ -168,6 +169,8 @@ absl::Status BuildSession::PrependBase(const BuildObserver& observer) {
   if (writer_) {
     TIMBRE_RETURN_IF_ERROR(RemoveTree(writer_->path(), staging_->files()));
   }
+  // Giving a lease back takes a lock, which a builder thread must not.
+  context_.builders->HandOver([base = std::move(base_)] {});
   base_ = nullptr;
   writer_ = std::move(all);
   return absl::OkStatus();
@@ -212,7 +215,7 @@ absl::Status BuildSession::Train(BuildObserver& observer) {
 }
 
 absl::StatusOr<VersionInfo> BuildSession::Publish(
-    const BuildObserver& observer) {
+    const std::function<bool()>& cancelled) {
   storage::Manifest manifest;
   manifest.set_frames(result_.rows);
   manifest.set_frames_received(writer_->rows());
@@ -236,9 +239,7 @@ absl::StatusOr<VersionInfo> BuildSession::Publish(
     manifest.set_database_expansion_alpha(ExpansionAlpha());
   }
   manifest.mutable_create_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
-  return context_.catalog->Publish(*staging_, std::move(manifest), [&observer] {
-    return observer.cancelled();
-  });
+  return context_.catalog->Publish(*staging_, std::move(manifest), cancelled);
 }
 
 }  // namespace timbre

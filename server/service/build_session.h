@@ -3,6 +3,7 @@
 #ifndef TIMBRE_SERVER_SERVICE_BUILD_SESSION_H_
 #define TIMBRE_SERVER_SERVICE_BUILD_SESSION_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,8 +45,8 @@ class BuildSession {
 
   // Trains; takes as long as it takes. CANCELLED when the observer says so.
   absl::Status Train(BuildObserver& observer);
-  // Publishes what Train made, unless the observer says that it was cancelled.
-  absl::StatusOr<VersionInfo> Publish(const BuildObserver& observer);
+  // Publishes what Train made, unless `cancelled` says no at the last moment.
+  absl::StatusOr<VersionInfo> Publish(const std::function<bool()>& cancelled);
 
  private:
   absl::Status AcceptOptions(const v1::BuildOptions& options,

@@ -80,6 +80,9 @@ class WatchHandler : public HealthHandler, private Health::Watcher {
   WatchHandler(Call& call, Health& health)
       : HealthHandler(call), health_(health) {}
 
+  // A request may come after the end, and only then begin to watch.
+  ~WatchHandler() override { health_.Leave(*this); }
+
   void OnWritten() override {
     const std::lock_guard<std::mutex> lock(mutex_);
     writing_ = false;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "server/base/background_pool.h"
 #include "server/base/thread_pool.h"
 #include "server/catalog/catalog.h"
 #include "server/kernels/kernels.h"
@@ -30,12 +31,12 @@ struct ServiceContext {
   Catalog* catalog = nullptr;
   ServerMetrics* metrics = nullptr;
   const KernelTable* kernels = nullptr;
-  Admission* admission = nullptr;  // to `workers`
-  ThreadPool* workers = nullptr;   // searches: never blocks
-  ThreadPool* io = nullptr;        // may wait for the disk
-  VoiceOpener* opener = nullptr;   // on `io`
-  ThreadPool* builders = nullptr;  // one build a thread
-  ThreadPool* warmers = nullptr;   // see warm_up.h
+  Admission* admission = nullptr;      // to `workers`
+  ThreadPool* workers = nullptr;       // searches: never blocks
+  ThreadPool* io = nullptr;            // may wait for the disk
+  VoiceOpener* opener = nullptr;       // on `io`
+  BackgroundPool* builders = nullptr;  // one build a thread
+  ThreadPool* warmers = nullptr;       // see warm_up.h
   ProgressTicker* ticker = nullptr;
   Health* health = nullptr;
   std::vector<std::string> services;  // full names of those that are served

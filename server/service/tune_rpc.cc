@@ -22,18 +22,13 @@ class TuneHandler : public UploadHandler<TuneSession> {
     QueueWork();
   }
 
-  void Work(const SessionPtr& session) override {
-    auto measured = session->Measure(*this);
-    if (!measured.ok()) return call().Finish(measured.status());
-    // Applying takes locks that streams wait for: not on a background thread.
-    context().io->Submit(
-        [this, keep = call().shared_from_this(), session,
-         measured = *std::move(measured)] { Answer(*session, measured); });
+  absl::Status Work(TuneSession& session) override {
+    return session.Measure(*this);
   }
 
-  void Answer(TuneSession& session, const Measured& measured) {
-    if (cancelled()) return;
-    const auto response = session.Apply(measured);
+  void Conclude(TuneSession& session) override {
+    if (!call().Begin()) return;
+    const auto response = session.Apply();
     if (!response.ok()) return call().Finish(response.status());
     const grpc::ByteBuffer bytes = SerializeMessage(*response);
     context().metrics->AddBytes(Rpc::kTune, 0, bytes.Length());

@@ -108,7 +108,7 @@ TuningGoal TuneSession::Goal() const {
   return goal;
 }
 
-absl::StatusOr<Measured> TuneSession::Measure(BuildObserver& observer) {
+absl::Status TuneSession::Measure(BuildObserver& observer) {
   batch_ = {};
   TIMBRE_RETURN_IF_ERROR(writer_->Finish());
   const SpeakerIndex& index = *lease_->index;
@@ -120,13 +120,15 @@ absl::StatusOr<Measured> TuneSession::Measure(BuildObserver& observer) {
   const std::vector<float> frames =
       EvenlySpread(queries, MostMeasured(Goal().k));
   TIMBRE_RETURN_IF_ERROR(queries.Check());
-  measured_ = frames.size() / index.dimension();
+  queries_ = frames.size() / index.dimension();
   BuildTeam team(context_.build_limits.threads, observer);
-  return MeasureCurve(index, {frames, {}}, Goal(), team);
+  TIMBRE_ASSIGN_OR_RETURN(measured_,
+                          MeasureCurve(index, {frames, {}}, Goal(), team));
+  return absl::OkStatus();
 }
 
-absl::StatusOr<v1::TuneResponse> TuneSession::Apply(const Measured& measured) {
-  const Tuning tuning = TuningFor(measured.curve, Goal().target_recall);
+absl::StatusOr<v1::TuneResponse> TuneSession::Apply() {
+  const Tuning tuning = TuningFor(measured_.curve, Goal().target_recall);
   if (first_.apply()) {
     TIMBRE_RETURN_IF_ERROR(context_.catalog->ApplyTuning(lease_, tuning));
     Log(LogLevel::kInfo, "version_tuned",
@@ -148,12 +150,12 @@ absl::StatusOr<v1::TuneResponse> TuneSession::Apply(const Measured& measured) {
   chosen.set_k_factor(tuning.k_factor);
   chosen.set_target_recall(
       ChoosePoint(tuning.curve, tuning.target_recall).recall);
-  FillPoint(measured.exact, *response.mutable_exact());
-  if (measured.one_list) {
-    FillPoint(*measured.one_list, *response.mutable_one_list());
+  FillPoint(measured_.exact, *response.mutable_exact());
+  if (measured_.one_list) {
+    FillPoint(*measured_.one_list, *response.mutable_one_list());
   }
   response.set_version(lease_->record->manifest.version());
-  response.set_frames(measured_);
+  response.set_frames(queries_);
   return response;
 }
 

@@ -37,11 +37,11 @@ class TuneSession {
   absl::Status CheckComplete() const;
 
   // Measures; takes as long as it takes. CANCELLED when the observer says so.
-  absl::StatusOr<Measured> Measure(BuildObserver& observer);
+  absl::Status Measure(BuildObserver& observer);
 
   // Makes what was measured the version's where the client asked for that, and
   // writes the answer. ABORTED if the version was deleted meanwhile.
-  absl::StatusOr<v1::TuneResponse> Apply(const Measured& measured);
+  absl::StatusOr<v1::TuneResponse> Apply();
 
  private:
   absl::Status AcceptFirst(absl::string_view speaker_metadata);
@@ -54,7 +54,8 @@ class TuneSession {
   std::unique_ptr<Staging> staging_;  // of writer_
   std::optional<FrameWriter> writer_;
   FrameBatch batch_;
-  uint64_t measured_ = 0;  // queries
+  Measured measured_;
+  uint64_t queries_ = 0;  // that it was measured with
 };
 
 }  // namespace timbre

@@ -71,14 +71,17 @@ std::unique_ptr<CallHandler> NewServerStreamHandler(Call& call,
       });
 }
 
-// The same for `answer`: Request -> StatusOr<Response>.
+// The same for `answer`: Request -> StatusOr<Response>, which may change
+// something: once it has begun the call is answered with what came of it, and a
+// call that was refused never begins.
 template <typename Request, typename Answer>
 std::unique_ptr<CallHandler> NewUnaryHandler(Call& call,
                                              ServiceContext& context, Rpc rpc,
                                              Answer answer) {
   return NewServerStreamHandler<Request>(
       call, context, rpc,
-      [answer](const Request& request) -> absl::StatusOr<MessageSource> {
+      [answer, &call](const Request& request) -> absl::StatusOr<MessageSource> {
+        if (!call.Begin()) return absl::CancelledError("");
         auto response = answer(request);
         if (!response.ok()) return response.status();
         std::optional<grpc::ByteBuffer> message = SerializeMessage(*response);

@@ -3,6 +3,7 @@
 #define TIMBRE_SERVER_SERVICE_UPLOAD_HANDLER_H_
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -69,13 +70,29 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
   // A message was accepted: asks for the next one.
   virtual void Accepted(Session&) { call().Read(); }
   virtual void FinishReceiving(Session& session) = 0;
-  // On a builder thread.
-  virtual void Work(const SessionPtr& session) = 0;
+  // The long part, on a builder thread: takes no locks (background_pool.h).
+  virtual absl::Status Work(Session& session) = 0;
+  // After Work went well, on an I/O thread: makes what came of it last, and
+  // answers.
+  virtual void Conclude(Session& session) = 0;
 
   void QueueWork() {
-    context().builders->Submit([this, keep = call().shared_from_this()] {
-      if (const SessionPtr session = StartWork()) Work(session);
-    });
+    context().builders->Submit(
+        [this, keep = call().shared_from_this()]() -> BackgroundPool::Work {
+          SessionPtr session = StartWork();
+          if (session == nullptr) return nullptr;
+          return [this, keep, session = std::move(session)] {
+            HandOver([this, session, status = Work(*session)] {
+              EndWork(session, status);
+            });
+          };
+        });
+  }
+
+  // From Work: what takes locks, or talks to the client.
+  void HandOver(std::function<void()> task) {
+    context().builders->HandOver(
+        [keep = call().shared_from_this(), task = std::move(task)] { task(); });
   }
 
   // BuildObserver
@@ -119,6 +136,13 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
     if (draining_ || call().cancelled()) return nullptr;
     working_ = true;
     return session_;
+  }
+
+  void EndWork(const SessionPtr& session, const absl::Status& status) {
+    if (!status.ok()) return call().Finish(status);
+    context().io->Submit([this, keep = call().shared_from_this(), session] {
+      Conclude(*session);
+    });
   }
 
   void DropSession() {

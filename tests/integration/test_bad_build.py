@@ -110,6 +110,40 @@ def test_limits_of_a_build(new_server):
     assert server.versions("big") == [1]
 
 
+def test_more_frames_than_an_index_can_hold_are_refused_when_announced(
+    new_server,
+):
+    server = new_server("--max_build_frames=0")
+    most = 2**31
+    error = refused(
+        server.retrieval.Build(
+            build_requests("vast", FRAMES, expected_frames=most + 1)
+        ),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+    assert details_of(error)["reason"] == "TOO_MANY_FRAMES"
+    assert f"{most} that an index can hold" in error.details()
+    # So many are right, if they only came.
+    refused(
+        server.retrieval.Build(
+            build_requests("vast", FRAMES, expected_frames=most)
+        ),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "options.expected_frames",
+    )
+    # With those of its base.
+    server.build("vast", FRAMES)
+    error = refused(
+        server.retrieval.Build(
+            build_requests(
+                "vast", FRAMES, expected_frames=most, base_version=1
+            )
+        ),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+    assert details_of(error)["reason"] == "TOO_MANY_FRAMES"
+
+
 def test_too_little_free_disk(new_server):
     server = new_server("--min_free_disk=1000000000000000")
     error = refused(

@@ -54,29 +54,51 @@ void Call::OnAccepted(bool ok) {
   listener_(this, true);
 }
 
-bool Call::MayStart() { return !finishing_ && !cancelled_.load(); }
-
 void Call::Read() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (MayStart()) stream_.Read(&incoming_, read_.Start());
+  if (!over_) stream_.Read(&incoming_, read_.Start());
 }
 
 void Call::Write(const grpc::ByteBuffer& message) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (MayStart()) stream_.Write(message, written_.Start());
+  if (!over_) stream_.Write(message, written_.Start());
+}
+
+bool Call::Begin() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!over_) begun_ = true;
+  return !over_;
+}
+
+bool Call::begun() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return begun_;
 }
 
 bool Call::StartFinishing(const absl::Status& status) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (finishing_) return false;
-  finishing_ = true;
+  if (over_) return false;
+  over_ = true;
   status_ = status;
-  return !cancelled();
+  return true;
+}
+
+void Call::SendStatus(const absl::Status& status) {
+  stream_.Finish(ToGrpcStatus(status), finished_.Start());
 }
 
 void Call::Finish(const absl::Status& status) {
-  if (!StartFinishing(status)) return;
-  stream_.Finish(ToGrpcStatus(status), finished_.Start());
+  if (StartFinishing(status)) SendStatus(status);
+}
+
+void Call::Refuse(const absl::Status& status) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (over_ || begun_) return;
+    over_ = true;
+    status_ = status;
+  }
+  SendStatus(status);
 }
 
 void Call::WriteAndFinish(const grpc::ByteBuffer& message) {
@@ -101,7 +123,8 @@ void Call::OnReadDone(bool ok) {
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
   connection_->MessageCame(message.Length());
-  handler_->OnRequest(message);
+  // What was refused before it was read is not done.
+  if (!over_) handler_->OnRequest(message);
 }
 
 void Call::OnWriteDone(bool ok) {
@@ -111,17 +134,16 @@ void Call::OnWriteDone(bool ok) {
 }
 
 void Call::OnEnd(bool) {
+  const bool gone = context_.IsCancelled();
   absl::Status status;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    cancelled_.store(context_.IsCancelled());
-    finishing_ = true;
-    status = cancelled() ? absl::CancelledError(
-                               "the client is gone or its deadline has passed")
-                         : status_;
+    over_ = true;
+    status = gone ? absl::CancelledError(
+                        "the client is gone or its deadline has passed")
+                  : status_;
   }
-  connection_->CallEnded(cancelled() &&
-                         !answered_.load(std::memory_order_relaxed) &&
+  connection_->CallEnded(gone && !answered_.load(std::memory_order_relaxed) &&
                          MonotonicNow() - accepted_at_ < kAtOnce);
   handler_->OnEnd(status);
 }

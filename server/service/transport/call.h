@@ -28,7 +28,8 @@ class CallHandler {
   virtual ~CallHandler() = default;
   // The call was accepted.
   virtual void OnStart() = 0;
-  // A message that Read() asked for.
+  // A message that Read() asked for. Does not come any more after the end of
+  // the call, but may be under way as it ends: see Call::Begin.
   virtual void OnRequest(grpc::ByteBuffer message) = 0;
   // There are no more: the client has half-closed, or the call is broken,
   // which Call::cancelled() may tell a little later.
@@ -75,11 +76,20 @@ class Call : public std::enable_shared_from_this<Call> {
   void Write(const grpc::ByteBuffer& message);
   // Ends the call.
   void Finish(const absl::Status& status);
+  // What changes something is either done and then answered, or refused and
+  // never done; which of the two functions comes first decides. Begin: whether
+  // it is to be done now, which it is not where the call has ended already.
+  [[nodiscard]] bool Begin();
+  // Ends the call unless its work has begun.
+  void Refuse(const absl::Status& status);
   // Sends the last message and ends the call well.
   void WriteAndFinish(const grpc::ByteBuffer& message);
 
-  // Whether nobody waits for an answer any more.
-  bool cancelled() const { return cancelled_.load(); }
+  // Whether nobody waits for an answer any more: the client is gone, or the
+  // call was ended.
+  bool cancelled() const { return over_.load(); }
+  // Whether Begin said so.
+  bool begun() const;
   // What the client sent as initial metadata under `key`, or empty.
   absl::string_view Metadata(const std::string& key) const;
   void Drain();
@@ -118,9 +128,9 @@ class Call : public std::enable_shared_from_this<Call> {
   void OnWriteDone(bool ok);
   void OnEnd(bool ok);
   void Ignore(bool) {}
-  bool MayStart();  // under mutex_
-  // Whether the status is still to be sent.
+  // Whether the status is to be sent: nobody was faster.
   bool StartFinishing(const absl::Status& status);
+  void SendStatus(const absl::Status& status);
 
   // Constant after construction.
   RawService& service_;
@@ -144,11 +154,11 @@ class Call : public std::enable_shared_from_this<Call> {
   std::shared_ptr<ConnectionUse> connection_;
   absl::Time accepted_at_;
 
-  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> over_{false};      // written under mutex_
   std::atomic<bool> answered_{false};  // with a message at least
-  std::mutex mutex_;
-  bool finishing_ = false;  // guarded by mutex_
-  absl::Status status_;     // the last word of the server; guarded by mutex_
+  mutable std::mutex mutex_;
+  bool begun_ = false;   // guarded by mutex_
+  absl::Status status_;  // the last word of the server; guarded by mutex_
   // Set once, before the first event reaches it.
   std::unique_ptr<CallHandler> handler_;
 };

@@ -27,6 +27,9 @@ constexpr absl::Duration kRound = absl::Milliseconds(100);
 // server.
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
+// What a change that has begun may take to be answered, at the end of a drain.
+constexpr absl::Duration kLastWords = absl::Seconds(1);
+
 thread_local bool more_waits = false;
 
 // Answers a call that is one too many.
@@ -177,27 +180,35 @@ void CallServer::OnCall(Call* call, bool accepted) {
   if (drain) call->Drain();
 }
 
-void CallServer::Drain(absl::Duration timeout) {
+void CallServer::Drain(absl::Duration timeout, const absl::Status& refusal) {
   const absl::Time end = MonotonicNow() + timeout;
+  const absl::Time last_words = end - std::min(kLastWords, timeout / 4);
   do {
     TellDraining();
-  } while (!WaitUntilIdle(std::min(kRound, end - MonotonicNow())) &&
-           MonotonicNow() < end);
+  } while (!WaitUntilIdle(std::min(kRound, last_words - MonotonicNow())) &&
+           MonotonicNow() < last_words);
+  for (const auto& call : Calls()) call->Refuse(refusal);
+  WaitUntilIdle(std::min(kLastWords, end - MonotonicNow()));
+}
+
+std::vector<std::shared_ptr<Call>> CallServer::Calls() {
+  std::vector<std::shared_ptr<Call>> calls;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (Call* const call : calls_) {
+    // Null where the call is on its way out.
+    if (auto held = call->weak_from_this().lock()) {
+      calls.push_back(std::move(held));
+    }
+  }
+  return calls;
 }
 
 void CallServer::TellDraining() {
-  std::vector<std::shared_ptr<Call>> calls;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     draining_ = true;
-    for (Call* const call : calls_) {
-      // Null where the call is on its way out.
-      if (auto held = call->weak_from_this().lock()) {
-        calls.push_back(std::move(held));
-      }
-    }
   }
-  for (const auto& call : calls) call->Drain();
+  for (const auto& call : Calls()) call->Drain();
 }
 
 bool CallServer::WaitUntilIdle(absl::Duration timeout) {

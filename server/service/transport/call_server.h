@@ -47,8 +47,10 @@ class CallServer {
   void Register(grpc::ServerBuilder& builder);
   void Start();
   // Tells every call, and those that still come, that the server drains: again
-  // and again until all have ended, or `timeout` is over.
-  void Drain(absl::Duration timeout);
+  // and again until all have ended. Shortly before `timeout` is over it ends
+  // with `refusal` what has not begun by then, so that what has begun can be
+  // answered, and nothing begins that could not.
+  void Drain(absl::Duration timeout, const absl::Status& refusal);
   // Whether all calls ended before `timeout`.
   bool WaitUntilIdle(absl::Duration timeout);
   void Stop();
@@ -63,6 +65,8 @@ class CallServer {
   };
 
   void OnCall(Call* call, bool accepted);
+  // Those that live now.
+  std::vector<std::shared_ptr<Call>> Calls();
   void TellDraining();
 
   // Refuses calls beyond max_calls.
