@@ -7,6 +7,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 
+#include <climits>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -104,18 +105,25 @@ class Call {
     return !over_;
   }
 
+  // As many messages as one likes before the first answer.
+  static constexpr int kAnyAhead = INT_MAX;
+
   // Writes what `next` fills in, `bool(Request&)`, until it says that there is
-  // no more; meanwhile and afterwards passes each answer to `heard`,
-  // `void(Response&)`. Returns when the server has ended the call.
+  // no more, at most `most_ahead` of them before they are answered; meanwhile
+  // and afterwards passes each answer to `heard`, `void(Response&)`. Returns
+  // when the server has ended the call.
   template <typename NextRequest, typename Heard>
-  absl::Status Run(NextRequest next, Heard heard) {
+  absl::Status Run(NextRequest next, Heard heard, int most_ahead = kAnyAhead) {
     Request request;
     Response response;
     bool more = true;
+    int ahead = 0;
     call_->Read(&response, events_.Begin(CallEvents::kRead));
     while (events_.Pending(CallEvents::kRead)) {
-      if (more && !events_.Pending(CallEvents::kWritten)) {
+      if (more && ahead < most_ahead &&
+          !events_.Pending(CallEvents::kWritten)) {
         more = next(request);
+        ++ahead;
         void* const tag = events_.Begin(CallEvents::kWritten);
         more ? call_->Write(request, tag) : call_->WritesDone(tag);
       }
@@ -123,6 +131,7 @@ class Call {
       if (done.event == CallEvents::kWritten) more = more && done.ok;
       if (done.event != CallEvents::kRead || !done.ok) continue;
       heard(response);
+      --ahead;
       call_->Read(&response, events_.Begin(CallEvents::kRead));
     }
     Finish();

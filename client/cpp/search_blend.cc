@@ -14,6 +14,10 @@ namespace {
 
 constexpr uint64_t kMaxResults = 1 << 20;  // rows * k of a Search
 constexpr uint32_t kDefaultK = 8;
+// Of 1 MiB each. Some, so that the server never waits for the next one; no
+// more, since behind a proxy what waits to be read can stand before the window
+// updates without which no answer comes. The server reads 4 MiB ahead.
+constexpr int kMostAhead = 3;
 constexpr char kSearch[] = "/timbre.v1.Retrieval/Search";
 constexpr char kBlend[] = "/timbre.v1.Retrieval/Blend";
 
@@ -79,7 +83,8 @@ absl::StatusOr<SearchResult> Client::Search(const VoiceRef& voice,
         if (response.has_effective()) result.effective = response.effective();
         result.version = response.version();
         result.ids.columns = response.neighbors().k();
-      }));
+      },
+      kMostAhead));
   result.ids.rows = frames.rows;
   result.distances.rows = frames.rows;
   result.distances.columns = result.ids.columns;
@@ -123,7 +128,8 @@ absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
         }
         return true;
       },
-      [&](const v1::BlendResponse& response) { collector.Add(response); }));
+      [&](const v1::BlendResponse& response) { collector.Add(response); },
+      kMostAhead));
   return collector.Finish(frames.rows);
 }
 

@@ -22,8 +22,8 @@ struct Config {
   int worker_threads = 0;  // 0: one per available CPU
   std::string simd_level;  // empty: the best that the CPU has
 
-  size_t max_connections = 0;
-  size_t max_calls = 0;
+  size_t max_connections = 10'000;
+  size_t max_calls = 16'384;
   uint64_t max_message_bytes = 0;
   uint64_t max_queued_frames = 0;                             // 0: unlimited
   uint64_t max_queued_bytes = 0;                              // 0: unlimited

@@ -43,11 +43,11 @@ ABSL_FLAG(
     "avx512vbmi, avx512vnni, avx512, avx2 or portable: use this instead of "
     "the best that the CPU has, to reproduce another machine's numbers.");
 ABSL_FLAG(
-    uint64_t, max_connections, 10'000,
+    uint64_t, max_connections, timbre::Config{}.max_connections,
     "connections at the same time, 1..1000000; those beyond are closed as "
     "they come. At most what the limit of descriptors leaves after those "
     "of files.");
-ABSL_FLAG(uint64_t, max_calls, 16'384,
+ABSL_FLAG(uint64_t, max_calls, timbre::Config{}.max_calls,
           "calls that are open at the same time, 1..1000000; the newest beyond "
           "are refused with RESOURCE_EXHAUSTED and a retry hint.");
 ABSL_FLAG(uint64_t, max_message_bytes, uint64_t{64} << 20,

@@ -6,9 +6,10 @@ import socket
 import subprocess
 
 import grpc
+import numpy as np
 import pytest
 
-from conftest import pb, rpc, speech, to_frames, wait_for
+from conftest import BIN, pb, rpc, speech, to_frames, wait_for
 
 
 def free_port():
@@ -99,3 +100,18 @@ def test_streams_of_one_connection_do_not_wait_for_each_other(
         for answers in pool.map(run, range(streams)):
             assert answers == [expected.frames.data] * 4
     channel.close()
+
+
+def test_a_long_file_gets_through_from_the_command_line(
+    server, proxied, tmp_path
+):
+    frames = speech(15_000, 768)  # 44 MiB, in one stream
+    server.build("long-file", frames[:500])
+    np.save(tmp_path / "long.npy", frames)
+    run = subprocess.run(
+        [BIN / "timbre", "blend", "long-file", tmp_path / "long.npy",
+         tmp_path / "out.npy", "--server", proxied, "--timeout=10s"],
+        capture_output=True, text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert np.load(tmp_path / "out.npy").shape == frames.shape
