@@ -87,9 +87,16 @@ def test_calls_beyond_the_limit_are_refused_but_probes_are_not(new_server):
     server = new_server("--max_calls=5")
     server.build("called", speech(20))
     idle = queue.Queue()  # nobody puts anything
-    streams = [server.retrieval.Search(iter(idle.get, 0)) for _ in range(5)]
-    wait_for(lambda: 'timbre_streams_in_flight{rpc="Search"} 5'
-             in scrape(server))
+    streams = []
+
+    def five_are_open():
+        # The Build may still be on its way out, and one of them refused.
+        if 'timbre_streams_in_flight{rpc="Search"} 5' in scrape(server):
+            return True
+        streams.append(server.retrieval.Search(iter(idle.get, 0)))
+        return False
+
+    wait_for(five_are_open)
     channel = grpc.insecure_channel(server.address, options=[
         ("grpc.use_local_subchannel_pool", 1)])
     info = channel.unary_unary("/timbre.v1.Catalog/GetServerInfo")
