@@ -137,9 +137,11 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
   if (fstat(fd.get(), &info) != 0) return FileError(errno, "stat", path);
   const auto size = static_cast<uint64_t>(info.st_size);
   if (size != expected_bytes || size == 0) {
-    return MakeError(
-        absl::StatusCode::kDataLoss, "FILE_SIZE_MISMATCH",
-        absl::StrCat(path, " has ", size, " bytes; expected ", expected_bytes));
+    return MakeError(absl::StatusCode::kDataLoss, "FILE_SIZE_MISMATCH",
+                     size == 0
+                         ? absl::StrCat(path, " is empty")
+                         : absl::StrCat(path, " has ", size,
+                                        " bytes; expected ", expected_bytes));
   }
   TIMBRE_ASSIGN_OR_RETURN(const Mark mark, MarkOf(fd.get(), path, size));
   void* const data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);

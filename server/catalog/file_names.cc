@@ -54,7 +54,9 @@ bool IsStagingName(absl::string_view name) {
 std::optional<uint64_t> ParseVersion(absl::string_view name) {
   uint64_t version = 0;
   if (!absl::SimpleAtoi(name, &version) || version == 0) return std::nullopt;
-  if (absl::StrCat(version) != name) return std::nullopt;
+  if (version > kMaxVersion || absl::StrCat(version) != name) {
+    return std::nullopt;
+  }
   return version;
 }
 

@@ -31,8 +31,11 @@ std::string StagedDir(absl::string_view data_dir, absl::string_view speaker,
 // StagedDir, and what is to take the place of a state.json or tuning.json.
 bool IsStagingName(absl::string_view name);
 
+// No version has a larger number, so that there is always a next one.
+inline constexpr uint64_t kMaxVersion = UINT64_MAX / 2;
+
 // The version that a directory's name stands for: a decimal number without
-// leading zeros, from 1.
+// leading zeros, 1..kMaxVersion.
 std::optional<uint64_t> ParseVersion(absl::string_view name);
 
 }  // namespace timbre

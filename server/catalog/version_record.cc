@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -91,6 +92,18 @@ const storage::StoredFile* FindFile(const storage::Manifest& manifest,
   return nullptr;
 }
 
+// Of a state that is not, the next version's number would be one that is used
+// already, or garbage for the next start.
+bool IsPossible(const storage::SpeakerState& state) {
+  return state.last_version() <= kMaxVersion &&
+         state.active_version() <= state.last_version() &&
+         state.deleted_through() <= state.last_version();
+}
+
+// What a JSON text calls "NaN" and "Infinity" is no measurement.
+bool IsAmount(float x) { return x >= 0 && std::isfinite(x); }
+bool IsShare(float x) { return x >= 0 && x <= 1; }
+
 // The fields that Manifest and Tuning have in common. False if they are nothing
 // that tuning makes; written so that NaN is not.
 template <typename Message>
@@ -105,8 +118,9 @@ bool ReadTuning(const Message& message, const IndexSpec& spec, Tuning& tuning) {
             .target_recall = message.target_recall(),
             .curve = {}};
   for (const auto& point : message.operating_points()) {
-    if (!good(point.nprobe(), point.k_factor()) ||
-        !(point.recall() >= 0 && point.recall() <= 1)) {
+    if (!good(point.nprobe(), point.k_factor()) || !IsShare(point.recall()) ||
+        !IsAmount(point.blend_error()) ||
+        !IsAmount(point.microseconds_per_frame())) {
       return false;
     }
     tuning.curve.push_back(
@@ -116,7 +130,7 @@ bool ReadTuning(const Message& message, const IndexSpec& spec, Tuning& tuning) {
          .blend_error = point.blend_error(),
          .microseconds_per_frame = point.microseconds_per_frame()});
   }
-  return good(tuning.nprobe, tuning.k_factor);
+  return good(tuning.nprobe, tuning.k_factor) && IsShare(tuning.target_recall);
 }
 
 template <typename Message>
@@ -187,7 +201,10 @@ absl::StatusOr<storage::Manifest> ParseManifest(absl::string_view json,
 
 absl::StatusOr<storage::SpeakerState> ParseSpeakerState(
     absl::string_view json, absl::string_view path) {
-  return ParseJson<storage::SpeakerState>(json, path);
+  TIMBRE_ASSIGN_OR_RETURN(storage::SpeakerState state,
+                          ParseJson<storage::SpeakerState>(json, path));
+  if (IsPossible(state)) return state;
+  return Damaged(path, "counts versions as Timbre never does");
 }
 
 absl::StatusOr<Tuning> ParseTuning(absl::string_view json,

@@ -236,7 +236,8 @@ bool ReadParts(const IndexDescription& description, absl::string_view data,
   ExpectHeader(description, description.rows, reader);
   ReadCentroids(description, reader, parts);
   ReadQuantizer(description, reader, parts);
-  return reader.ok() && ReadLists(description, reader, parts);
+  return reader.ok() && ReadLists(description, reader, parts) &&
+         parts.IsSound(description.rows);
 }
 
 }  // namespace

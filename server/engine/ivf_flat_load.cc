@@ -100,6 +100,10 @@ absl::Status ReadParts(const IndexDescription& description,
   if (parts.ids.size() != description.rows) {
     return absl::OutOfRangeError("holds fewer ids than frames");
   }
+  if (!parts.IsSound(description.rows)) {
+    return absl::OutOfRangeError(
+        "holds a row twice, or centroids that no frames have");
+  }
   return absl::OkStatus();
 }
 

@@ -55,6 +55,11 @@ struct IvfParts {
     return {ids.data() + list_begin[list], ids.data() + list_begin[list + 1]};
   }
 
+  // Whether the numbers are such as training makes, and each of `rows` rows is
+  // in one list. Of what a file holds: digests say that nothing has changed,
+  // not that it was right.
+  bool IsSound(uint64_t rows) const;
+
   size_t block_bytes() const { return OctetsOf(pq_m) * kOctetBytes; }
 
   // What was reserved for codes but never written is not resident.

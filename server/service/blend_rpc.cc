@@ -3,7 +3,6 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
@@ -42,8 +41,9 @@ class BlendHandler : public ExchangeHandler {
     TIMBRE_RETURN_IF_ERROR(Decode(request_.frames(), scratch.frames));
     TIMBRE_RETURN_IF_ERROR(blend_.Begin(pin(), params_));
     const ResolvedBlend& leading = blend_.leading();
-    TIMBRE_RETURN_IF_ERROR(
-        FillRates(leading.index_rate, frames.rows, scratch.rates));
+    TIMBRE_RETURN_IF_ERROR(DecodeRates(request_.frame_index_rates(),
+                                       frames.rows, leading.index_rate,
+                                       scratch.rates));
     scratch.out.resize(frames.data.size());
     const BlendMessage message{.frames = frames.data.data(),
                                .rates = scratch.rates.data(),
@@ -84,25 +84,6 @@ class BlendHandler : public ExchangeHandler {
                           "empty where `voices` are given");
     }
     return pin().AcceptVoices(header, request_.voices());
-  }
-
-  absl::Status FillRates(float index_rate, uint64_t rows,
-                         std::vector<float>& rates) const {
-    const std::string& sent = request_.frame_index_rates();
-    rates.assign(rows, index_rate);
-    if (sent.empty()) return absl::OkStatus();
-    if (sent.size() != rows * sizeof(float)) {
-      return InvalidField(
-          "frame_index_rates", absl::StrCat(sent.size(), " bytes"),
-          absl::StrCat(rows * sizeof(float), " bytes, one float32 a frame"));
-    }
-    std::memcpy(rates.data(), sent.data(), sent.size());
-    for (size_t i = 0; i < rows; ++i) {
-      if (rates[i] >= 0 && rates[i] <= 1) continue;
-      return InvalidField("frame_index_rates",
-                          absl::StrCat(rates[i], " at frame ", i), "0..1");
-    }
-    return absl::OkStatus();
   }
 
   void FillResponse(const LatencyBudget& budget, const WorkerScratch& scratch) {

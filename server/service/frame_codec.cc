@@ -96,6 +96,24 @@ absl::Status DecodeFrames(const v1::Frames& frames, uint32_t dimension,
   return absl::OkStatus();
 }
 
+absl::Status DecodeRates(absl::string_view sent, uint64_t rows, float rate,
+                         std::vector<float>& rates) {
+  rates.assign(rows, rate);
+  if (sent.empty()) return absl::OkStatus();
+  if (sent.size() != rows * sizeof(float)) {
+    return InvalidField(
+        "frame_index_rates", absl::StrCat(sent.size(), " bytes"),
+        absl::StrCat(rows * sizeof(float), " bytes, one float32 a frame"));
+  }
+  std::memcpy(rates.data(), sent.data(), sent.size());
+  for (size_t i = 0; i < rows; ++i) {
+    if (rates[i] >= 0 && rates[i] <= 1) continue;
+    return InvalidField("frame_index_rates",
+                        absl::StrCat(rates[i], " at frame ", i), "0..1");
+  }
+  return absl::OkStatus();
+}
+
 void EncodeFrames(const float* data, uint64_t rows, uint32_t dimension,
                   ElementType type, const KernelTable& kernels,
                   v1::Frames& frames) {

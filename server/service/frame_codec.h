@@ -38,6 +38,12 @@ v1::ElementType EncodeElementType(ElementType type);
 absl::Status DecodeFrames(const v1::Frames& frames, uint32_t dimension,
                           const KernelTable& kernels, FrameBatch& batch);
 
+// What each of `rows` frames is blended with: `rate` where `sent`, the field
+// frame_index_rates, is empty. INVALID_ARGUMENT for another number of rates
+// than rows, or one outside of 0..1.
+absl::Status DecodeRates(absl::string_view sent, uint64_t rows, float rate,
+                         std::vector<float>& rates);
+
 // `data` is [rows, dimension]; values beyond float16 saturate.
 void EncodeFrames(const float* data, uint64_t rows, uint32_t dimension,
                   ElementType type, const KernelTable& kernels,

@@ -6,47 +6,13 @@
 #include "server/base/errors.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
-#include "server/catalog/speaker_name.h"
 #include "server/engine/tuning_queries.h"
 #include "server/service/disk_limit.h"
-#include "server/service/search_params.h"
+#include "server/service/tune_request.h"
 #include "server/service/version_message.h"
 #include "server/service/voice_pin.h"
 
 namespace timbre {
-namespace {
-
-// Whether `later` says nothing that `first` does not.
-bool Repeats(const v1::TuneRequest& later, const v1::TuneRequest& first) {
-  return (later.speaker().empty() || later.speaker() == first.speaker()) &&
-         (later.version() == 0 || later.version() == first.version()) &&
-         (later.k() == 0 || later.k() == first.k()) &&
-         (later.target_recall() == 0 ||
-          later.target_recall() == first.target_recall()) &&
-         (!later.apply() || first.apply());
-}
-
-absl::Status CheckGoal(const v1::TuneRequest& request) {
-  if (request.k() > kMaxK) {
-    return InvalidField("k", absl::StrCat(request.k()),
-                        absl::StrCat("0 (", kMeasuredK, ") or 1..", kMaxK));
-  }
-  if (request.apply() && request.k() != 0 && request.k() != kMeasuredK) {
-    return InvalidField("k", absl::StrCat(request.k()),
-                        absl::StrCat("0 or ", kMeasuredK,
-                                     " where apply is set: what a version "
-                                     "keeps is measured at that"));
-  }
-  const float recall = request.target_recall();
-  if (!(recall >= 0 && recall <= 1)) {
-    return InvalidField("target_recall", absl::StrCat(recall),
-                        absl::StrCat("0 (", kDefaultTargetRecall,
-                                     ") or above 0 and at most 1"));
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 absl::Status TuneSession::Accept(const v1::TuneRequest& request,
                                  absl::string_view speaker_metadata) {
@@ -54,19 +20,16 @@ absl::Status TuneSession::Accept(const v1::TuneRequest& request,
     first_ = request;
     first_.clear_frames();
     TIMBRE_RETURN_IF_ERROR(AcceptFirst(speaker_metadata));
-  } else if (!Repeats(request, first_)) {
-    return InvalidField("speaker", request.speaker(),
-                        "like version, k, target_recall and apply given in the "
-                        "first request; later ones repeat or leave them out");
+  } else {
+    TIMBRE_RETURN_IF_ERROR(CheckLaterTuneRequest(request, first_));
   }
   return AcceptFrames(request.frames());
 }
 
 absl::Status TuneSession::AcceptFirst(absl::string_view speaker_metadata) {
-  TIMBRE_RETURN_IF_ERROR(CheckSpeakerName(first_.speaker()));
+  TIMBRE_RETURN_IF_ERROR(CheckFirstTuneRequest(first_));
   TIMBRE_RETURN_IF_ERROR(
       CheckSpeakerMetadata(speaker_metadata, first_.speaker()));
-  TIMBRE_RETURN_IF_ERROR(CheckGoal(first_));
   TIMBRE_ASSIGN_OR_RETURN(
       lease_, context_.catalog->Acquire(first_.speaker(), first_.version()));
   TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(first_.speaker()));

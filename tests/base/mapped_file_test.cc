@@ -43,6 +43,9 @@ TEST(MappedFileTest, AnotherSizeIsDataLoss) {
   MapOnes(dir.File("f"));
   EXPECT_EQ(MappedFile::Open(dir.File("f"), kBytes + 1).status().code(),
             absl::StatusCode::kDataLoss);
+  ASSERT_OK(WriteFileDurably(dir.File("empty"), ""));
+  EXPECT_EQ(MappedFile::Open(dir.File("empty"), 0).status().message(),
+            dir.File("empty") + " is empty");
   EXPECT_EQ(MappedFile::Open(dir.File("none"), 1).status().code(),
             absl::StatusCode::kDataLoss);
 }

@@ -34,7 +34,8 @@ TEST(SpeakerNameTest, HostileNamesAreRefusedByTheirField) {
 TEST(FileNamesTest, VersionsAreDecimalNumbersFromOne) {
   EXPECT_EQ(ParseVersion("12"), 12U);
   for (const char* const name :
-       {"", "0", "01", "-1", "1a", "x", "18446744073709551616", " 1"}) {
+       {"", "0", "01", "-1", "1a", "x", "18446744073709551616",
+        "9223372036854775808", " 1"}) {
     EXPECT_EQ(ParseVersion(name), std::nullopt) << name;
   }
   EXPECT_EQ(VersionDir("/d", "alice", 3), "/d/speakers/alice/3");

@@ -6,69 +6,36 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <iostream>
 #include <numeric>
 #include <vector>
 
 #include "server/kernels/kernels.h"
+#include "tests/fuzz/fuzzing.h"
 
 namespace timbre {
 namespace {
 
-// Numbers from the input; zeros once it is used up.
-class Bytes {
- public:
-  Bytes(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+using fuzz::Bytes;
 
-  size_t Number(size_t low, size_t high) {
-    return low + Take<uint16_t>() % (high - low + 1);
+// Finite, of magnitudes that frames may have.
+std::vector<float> Floats(Bytes& bytes, size_t count) {
+  auto values = bytes.Many<float>(count);
+  for (float& x : values) {
+    if (!(std::fabs(x) <= 1e15F)) x = std::ldexp(1.0F, x > 0 ? 3 : -3);
   }
-
-  template <typename T>
-  T Take() {
-    T value{};
-    const size_t bytes = std::min(sizeof(T), size_);
-    std::memcpy(&value, data_, bytes);
-    data_ += bytes;
-    size_ -= bytes;
-    return value;
-  }
-
-  template <typename T>
-  std::vector<T> Many(size_t count) {
-    std::vector<T> values(count);
-    for (T& x : values) x = Take<T>();
-    return values;
-  }
-
-  // Finite, of magnitudes that frames may have.
-  std::vector<float> Floats(size_t count) {
-    auto values = Many<float>(count);
-    for (float& x : values) {
-      if (!(std::fabs(x) <= 1e15F)) x = std::ldexp(1.0F, x > 0 ? 3 : -3);
-    }
-    return values;
-  }
-
- private:
-  const uint8_t* data_;
-  size_t size_;
-};
+  return values;
+}
 
 void Require(bool good, const KernelTable& level, const char* what) {
-  if (good) return;
-  std::cerr << level.name << ": " << what << " differs\n";
-  std::abort();
+  fuzz::Require(good, what, level.name);
 }
 
 const KernelTable& Portable() { return *SupportedKernels().back(); }
 
 void Quantized(Bytes& bytes) {
   const size_t n = bytes.Number(0, 300);
-  const auto frame = bytes.Floats(n);
-  const auto center = bytes.Floats(n);
+  const auto frame = Floats(bytes, n);
+  const auto center = Floats(bytes, n);
   const size_t padded = (n + 3) / 4 * 4;
   std::vector<int8_t> expected(padded);
   const auto reference = Portable().quantize(frame.data(), center.data(), n,
@@ -90,8 +57,8 @@ void Scores(Bytes& bytes) {
   const size_t count = bytes.Number(1, kFramesPerTile);
   const auto values = bytes.Many<uint8_t>(blocks * groups * 64);
   auto frames = bytes.Many<int8_t>(count * groups * 4);
-  const auto steps = bytes.Floats(blocks * 16);
-  const auto biases = bytes.Floats(blocks * 16);
+  const auto steps = Floats(bytes, blocks * 16);
+  const auto biases = Floats(bytes, blocks * 16);
   std::vector<uint16_t> expected;
   for (size_t i = SupportedKernels().size(); i-- > 0;) {
     const KernelTable& level = *SupportedKernels()[i];
@@ -121,7 +88,7 @@ void Coordinates(Bytes& bytes) {
   const size_t count = bytes.Number(1, kFramesPerTile);
   const auto values = bytes.Many<uint8_t>(blocks * groups * 64);
   const auto frames = bytes.Many<int8_t>(count * groups * 4);
-  const auto steps = bytes.Floats(blocks * 16);
+  const auto steps = Floats(bytes, blocks * 16);
   std::vector<float> expected;
   for (size_t i = SupportedKernels().size(); i-- > 0;) {
     const KernelTable& level = *SupportedKernels()[i];
@@ -167,9 +134,9 @@ void Codes(Bytes& bytes) {
   const size_t count = bytes.Number(1, 7);
   CodebookGroups book{nullptr, GroupsOf(m), width,
                       m,       2,           bytes.Number(0, 1) == 1};
-  const auto values = bytes.Floats(book.groups * kEntries * (1 + width) * 16);
+  const auto values = Floats(bytes, book.groups * kEntries * (1 + width) * 16);
   book.values = values.data();
-  const auto frame = bytes.Floats(m * width);
+  const auto frame = Floats(bytes, m * width);
   const float* const frames[] = {frame.data()};
   const auto blocks = bytes.Many<uint8_t>(count * OctetsOf(m) * kOctetBytes);
   std::vector<uint8_t> expected_tables;
@@ -198,8 +165,8 @@ void Digits(Bytes& bytes) {
   const size_t count = 16 * bytes.Number(0, 3);
   const size_t stride = count + bytes.Number(0, 5);
   const size_t width = bytes.Number(1, 9);
-  const auto points = bytes.Floats(width * stride);
-  const auto entries = bytes.Floats(width * kEntries);
+  const auto points = Floats(bytes, width * stride);
+  const auto entries = Floats(bytes, width * kEntries);
   std::vector<uint8_t> expected(count);
   Portable().nearest_entries(points.data(), stride, count, width,
                              entries.data(), expected.data());
@@ -213,8 +180,8 @@ void Digits(Bytes& bytes) {
 
 void Rows(Bytes& bytes) {
   const size_t n = bytes.Number(0, 200);
-  const auto a = bytes.Floats(n);
-  const auto b = bytes.Floats(n);
+  const auto a = Floats(bytes, n);
+  const auto b = Floats(bytes, n);
   double magnitude = 0;
   for (size_t i = 0; i < n; ++i) {
     magnitude += std::fabs(double{a[i]}) * std::fabs(double{b[i]});
@@ -236,8 +203,7 @@ void Rows(Bytes& bytes) {
 }  // namespace timbre
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using timbre::Bytes;
-  Bytes bytes(data, size);
+  timbre::fuzz::Bytes bytes(data, size);
   switch (bytes.Number(0, 6)) {
     case 0:
       timbre::Quantized(bytes);

@@ -59,6 +59,24 @@ TEST(FrameCodecTest, HalvesAreReadAndRepliesSaturate) {
   EXPECT_EQ(batch.element_type, ElementType::kFloat16);
 }
 
+TEST(FrameCodecTest, RatesAreOnePerFrameAndShares) {
+  std::vector<float> rates;
+  ASSERT_TRUE(DecodeRates("", 2, 0.75F, rates).ok());
+  EXPECT_EQ(rates, (std::vector<float>{0.75F, 0.75F}));
+  const auto decode = [&rates](std::vector<float> sent) {
+    return DecodeRates({reinterpret_cast<const char*>(sent.data()),
+                        sent.size() * sizeof(float)},
+                       2, 0.75F, rates);
+  };
+  ASSERT_TRUE(decode({0, 1}).ok());
+  EXPECT_EQ(rates, (std::vector<float>{0, 1}));
+  for (const std::vector<float>& bad :
+       {std::vector<float>{0.5F}, std::vector<float>{0, 0, 0},
+        std::vector<float>{0, 1.5F}, std::vector<float>{NAN, 0}}) {
+    EXPECT_EQ(DetailsOf(decode(bad)).field, "frame_index_rates");
+  }
+}
+
 TEST(FrameCodecTest, NoDataAreNoRowsOfAnyDimension) {
   FrameBatch batch;
   EXPECT_TRUE(DecodeFrames(v1::Frames(), 256, BestKernels(), batch).ok());
