@@ -3,8 +3,10 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
+#include <malloc.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -20,6 +22,7 @@
 #include "server/base/background_pool.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/errors.h"
+#include "server/base/large_work.h"
 #include "server/base/status_macros.h"
 #include "server/engine/faiss_version.h"
 #include "server/service/admission.h"
@@ -27,6 +30,7 @@
 #include "server/service/build_progress.h"
 #include "server/service/build_rpc.h"
 #include "server/service/catalog_rpcs.h"
+#include "server/service/exchange_handler.h"
 #include "server/service/health.h"
 #include "server/service/health_rpcs.h"
 #include "server/service/reflection_rpc.h"
@@ -41,6 +45,8 @@ namespace timbre {
 namespace {
 
 constexpr int kIoThreads = 4;
+// After the last large message, until its memory is given back.
+constexpr absl::Duration kLargePause = absl::Seconds(2);
 constexpr int kPollers = 1;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr absl::Duration kLastWords = absl::Seconds(1);
@@ -214,6 +220,8 @@ class RunningApp : public App {
         std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
     builders_ = std::make_unique<BackgroundPool>("build",
                                                  config_.max_concurrent_builds);
+    large_work_ =
+        std::make_unique<LargeWork>(kLargePause, [this] { GiveMemoryBack(); });
     context_ = {.catalog = catalog_.get(),
                 .metrics = metrics_.get(),
                 .kernels = kernels_,
@@ -224,6 +232,7 @@ class RunningApp : public App {
                 .builders = builders_.get(),
                 .warmers = warmers_.get(),
                 .ticker = ticker_.get(),
+                .large_work = large_work_.get(),
                 .health = &health_,
                 .services = {},
                 .build_limits = {.max_frames = config_.max_build_frames,
@@ -234,6 +243,16 @@ class RunningApp : public App {
                                  .cpu_quota = CpuQuota()},
                 .server_info = {}};
     FillServerInfo();
+  }
+
+  // Working memory of the workers, and then what the allocator keeps.
+  void GiveMemoryBack() {
+    const auto left =
+        std::make_shared<std::atomic<size_t>>(workers_->threads());
+    workers_->SubmitToEach([this, left] {
+      FreeThisWorkersScratch();
+      if (left->fetch_sub(1) == 1) io_->Submit([] { ::malloc_trim(0); });
+    });
   }
 
   void FillServerInfo() {
@@ -326,6 +345,7 @@ class RunningApp : public App {
   std::unique_ptr<VoiceOpener> opener_;
   std::unique_ptr<BackgroundPool> builders_;
   std::unique_ptr<ThreadPool> warmers_;
+  std::unique_ptr<LargeWork> large_work_;
   Health health_;
   ServiceContext context_;
   std::unique_ptr<CallServer> calls_;

@@ -35,6 +35,16 @@ bool ThreadPool::SubmitIfIdle(Task task) {
   return true;
 }
 
+void ThreadPool::SubmitToEach(const Task& task) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) return;
+    each_ = task;
+    ++generation_;
+  }
+  wake_.notify_all();
+}
+
 bool ThreadPool::TasksWait() {
   const std::lock_guard<std::mutex> lock(mutex_);
   return urgent_.size() + bulk_.size() > idle_;
@@ -81,17 +91,19 @@ void ThreadPool::Stop() {
 void ThreadPool::Run(const std::string& name, ThreadPriority priority) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   SetThreadPriority(priority);
+  uint64_t generation = 0;  // of the last task of all threads
   while (true) {
     Task task;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       ++idle_;
-      wake_.wait(lock, [this] {
+      wake_.wait(lock, [&] {
         return stopping_ || !urgent_.empty() || !bulk_.empty() ||
-               !extra_.empty();
+               !extra_.empty() || generation != generation_;
       });
       --idle_;
-      task = TakeNext();
+      const bool mine = std::exchange(generation, generation_) != generation_;
+      task = mine ? each_ : TakeNext();
     }
     if (task == nullptr) return;
     task();

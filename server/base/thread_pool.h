@@ -3,6 +3,7 @@
 #define TIMBRE_SERVER_BASE_THREAD_POOL_H_
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -36,6 +37,9 @@ class ThreadPool {
   // Has a thread that has nothing to do run it, if there is one; else drops it:
   // false. Any other task goes first.
   bool SubmitIfIdle(Task task);
+  // Has every thread run `task` once, between two others; instead of an
+  // earlier one of these that it has not begun.
+  void SubmitToEach(const Task& task);
   // Whether there are other tasks than those, and no idle threads for them.
   bool TasksWait();
   // Runs urgent tasks that wait, at most kUrgentInARow, on the calling thread,
@@ -54,6 +58,9 @@ class ThreadPool {
   // The next urgent one. Takes mutex_.
   Task TakeUrgent();
 
+  // What every thread is to run, the `generation_`th of its kind.
+  Task each_;                // guarded by mutex_
+  uint64_t generation_ = 0;  // guarded by mutex_
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Task> urgent_;  // guarded by mutex_

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "server/base/large_work.h"
 #include "server/service/transport/call_server.h"
 #include "server/service/warm_up.h"
 
@@ -30,13 +31,13 @@ constexpr absl::Duration kFresh = absl::Seconds(5);
 constexpr absl::Duration kMostUnknown = absl::Milliseconds(1);
 
 thread_local bool interrupted = false;
+thread_local std::array<WorkerScratch, 2> scratch;
 
 }  // namespace
 
-WorkerScratch& ThisWorkersScratch() {
-  thread_local std::array<WorkerScratch, 2> scratch;
-  return scratch[interrupted ? 1 : 0];
-}
+WorkerScratch& ThisWorkersScratch() { return scratch[interrupted ? 1 : 0]; }
+
+void FreeThisWorkersScratch() { scratch = {}; }
 
 Interruption::Interruption() { interrupted = true; }
 Interruption::~Interruption() { interrupted = false; }
@@ -191,6 +192,7 @@ void ExchangeHandler::Respond() {
         rpc(), answer->degradation == v1::DEGRADATION_PASSED_THROUGH);
   }
   context().metrics->AddBytes(rpc(), 0, answer->message.Length());
+  context().large_work->Saw(std::max(bytes_, answer->message.Length()));
   if (std::max(bytes_, answer->message.Length()) > kMostKept) Forget();
   ticket_ = {};
   call().Write(answer->message);

@@ -35,6 +35,8 @@ struct WorkerScratch {
   std::vector<BlendTotals> totals;  // of a piece, per voice
 };
 WorkerScratch& ThisWorkersScratch();
+// Frees all of it; between two messages.
+void FreeThisWorkersScratch();
 
 // While it lives, this worker is in the middle of a message and answers another
 // one: with other working memory. At most one at a time.

@@ -17,6 +17,7 @@ namespace timbre {
 
 class Admission;
 class Health;
+class LargeWork;
 class ProgressTicker;
 class VoiceOpener;
 
@@ -38,6 +39,7 @@ struct ServiceContext {
   BackgroundPool* builders = nullptr;  // one build a thread
   ThreadPool* warmers = nullptr;       // see warm_up.h
   ProgressTicker* ticker = nullptr;
+  LargeWork* large_work = nullptr;  // messages large enough to count
   Health* health = nullptr;
   std::vector<std::string> services;  // full names of those that are served
   BuildLimits build_limits;

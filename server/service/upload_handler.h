@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "server/base/large_work.h"
 #include "server/base/monotonic_clock.h"
 #include "server/engine/build_observer.h"
 #include "server/service/admission.h"
@@ -31,6 +32,7 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
 
   void OnRequest(grpc::ByteBuffer message) override {
     context().metrics->AddBytes(rpc(), message.Length(), 0);
+    context().large_work->Saw(message.Length());
     context().io->Submit(
         [this, keep = call().shared_from_this(), message]() mutable {
           if (const SessionPtr session = Held()) Receive(*session, message);

@@ -3,6 +3,9 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "server/base/checksum.h"
@@ -77,6 +80,25 @@ class BusyPool {
   std::promise<void> go_;
   ThreadPool pool_{"test", 1};
 };
+
+TEST(ThreadPoolTest, WhatIsForEachThreadRunsOnceOnEach) {
+  ThreadPool pool("test", 3);
+  for (int round = 0; round < 100; ++round) {
+    std::mutex mutex;
+    std::set<std::thread::id> threads;
+    std::atomic<int> runs = 0;
+    const auto all = std::make_shared<std::promise<void>>();
+    pool.SubmitToEach([&, all] {
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        threads.insert(std::this_thread::get_id());
+      }
+      if (++runs == 3) all->set_value();
+    });
+    all->get_future().get();
+    EXPECT_EQ(threads.size(), 3U);
+  }
+}
 
 TEST(ThreadPoolTest, UrgentTasksGoFirstButNotForever) {
   BusyPool pool;

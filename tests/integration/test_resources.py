@@ -1,9 +1,12 @@
 """Disk, memory and builders: what there is too little of."""
 
+import concurrent.futures
 import os
 import queue
 import resource
 import subprocess
+import threading
+import time
 
 import grpc
 import pytest
@@ -173,6 +176,37 @@ def test_streams_that_wait_keep_no_large_messages(new_server):
     for requests, stream in waiting:
         requests.put(None)
         assert list(stream) == []
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_memory_of_large_messages_is_given_back(new_server, busy):
+    server = new_server(
+        "--worker_threads=3", "--max_queued_frames=0", "--max_queued_bytes=0"
+    )
+    server.build("large", speech(20, 64))
+    frames = speech(230_000, 64)  # 59 MB
+    server.blend("large", frames[:2000])
+    before = rss(server.process.pid)
+    done = threading.Event()
+
+    def live():  # the workers are never idle for long
+        while not done.is_set():
+            server.blend("large", frames[:16])
+
+    other = threading.Thread(target=live)
+    if busy:
+        other.start()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: server.blend("large", frames), range(2)))
+    last = time.monotonic()
+    wait_for(lambda: rss(server.process.pid) - before < 64 << 20)
+    assert time.monotonic() - last < 5
+    done.set()
+    if busy:
+        other.join()
+    # And a build's, which other threads receive.
+    server.build("larger", frames, chunk=len(frames), index_factory="Flat")
+    wait_for(lambda: rss(server.process.pid) - before < 64 << 20)
 
 
 @pytest.mark.parametrize(
