@@ -28,9 +28,9 @@ void SetGrpcOptions(const Config& config, grpc::ServerBuilder& builder) {
   // lacks.
   builder.SetMaxReceiveMessageSize(-1);
   builder.SetMaxSendMessageSize(-1);
-  // gRPC inflates a compressed message whole before it looks at its size.
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  // gRPC inflates a compressed message whole before it looks at its size:
+  // ParseMessage does it.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   // What gRPC holds before calls_ sees it.
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              static_cast<int>(config.max_calls));

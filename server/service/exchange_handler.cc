@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "server/base/large_work.h"
+#include "server/base/status_macros.h"
+#include "server/service/inflate.h"
 #include "server/service/transport/call_server.h"
 #include "server/service/warm_up.h"
 
@@ -60,28 +62,18 @@ void ExchangeHandler::Take(grpc::ByteBuffer message) {
   const absl::Time now = MonotonicNow();
   const bool fresh = now - received_ < kFresh;
   received_ = now;
-  bytes_ = message.Length();
+  compressed_ = IsCompressed(message);
+  const absl::Status admitted = Admit(message);
   context().metrics->AddBytes(rpc(), bytes_, 0);
-  const uint64_t frames = FramesIn(message);
-  const bool known = frame_time_ != absl::InfiniteDuration();
-  const absl::Duration frame_time =
-      known ? frame_time_
-            : std::min(kMostUnknown, context().admission->usual_frame_time());
-  // Large messages may wait longer; small ones do not wait for them.
+  if (!admitted.ok()) return call().Finish(admitted);
   const bool urgent = urgency() == ThreadPool::Urgency::kUrgent;
-  auto ticket = context().admission->Enter(
-      {.frames = frames,
-       .bytes = bytes_,
-       .work = urgent ? frames * frame_time : absl::ZeroDuration()});
-  if (!ticket.ok()) return call().Finish(ticket.status());
-  ticket_ = *std::move(ticket);
   // The next one comes while this one is worked on. A small one is answered
   // before: the read would cost a window update of its own, which the answer
   // carries along.
   if (!urgent) ReadOn();
   // A hand-over to a worker costs more than a few frames do.
   if (urgent && fresh && pin_.pinned() && !CallServer::MoreWaits() &&
-      frames * frame_time_ < kInlineTime) {
+      FramesIn(message) * frame_time_ < kInlineTime) {
     polling_ = true;
     return Process(message);
   }
@@ -91,9 +83,39 @@ void ExchangeHandler::Take(grpc::ByteBuffer message) {
                             urgency());
 }
 
+absl::Status ExchangeHandler::Admit(const grpc::ByteBuffer& message) {
+  bytes_ = message.Length();
+  const uint64_t frames = FramesIn(message);
+  const bool known = frame_time_ != absl::InfiniteDuration();
+  const absl::Duration frame_time =
+      known ? frame_time_
+            : std::min(kMostUnknown, context().admission->usual_frame_time());
+  // Large messages may wait longer; small ones do not wait for them.
+  const bool urgent = urgency() == ThreadPool::Urgency::kUrgent;
+  ticket_ = {};
+  TIMBRE_ASSIGN_OR_RETURN(
+      ticket_,
+      context().admission->Enter(
+          {.frames = frames,
+           .bytes = bytes_,
+           .work = urgent ? frames * frame_time : absl::ZeroDuration()}));
+  return absl::OkStatus();
+}
+
+// A few compressed bytes may be many frames.
+absl::Status ExchangeHandler::InflateAndAdmit(grpc::ByteBuffer& message) {
+  const uint64_t most = context().server_info.max_message_bytes();
+  const absl::Status inflated = Inflate(message, most);
+  // Where it was refused, up to all of that had been inflated.
+  context().large_work->Saw(inflated.ok() ? message.Length() : most);
+  return inflated.ok() ? Admit(message) : inflated;
+}
+
+// What is in a compressed message shows later: it is nothing for the thread
+// that polls.
 ThreadPool::Urgency ExchangeHandler::urgency() const {
-  return bytes_ <= kSmallBytes ? ThreadPool::Urgency::kUrgent
-                               : ThreadPool::Urgency::kBulk;
+  return bytes_ <= kSmallBytes && !compressed_ ? ThreadPool::Urgency::kUrgent
+                                               : ThreadPool::Urgency::kBulk;
 }
 
 // About: what is in a message shows when it is parsed, which is work too.
@@ -130,7 +152,9 @@ void ExchangeHandler::LetOthersPass() {
 void ExchangeHandler::Process(grpc::ByteBuffer& message) {
   if (call().cancelled()) return;
   const absl::Time start = MonotonicNow();
-  const absl::Status status = Parse(message);
+  absl::Status status;
+  if (compressed_) status = InflateAndAdmit(message);
+  if (status.ok()) status = Parse(message);
   parsing_time_ = MonotonicNow() - start;
   if (!status.ok()) return call().Finish(status);
   if (!pin_.pinned()) {

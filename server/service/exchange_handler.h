@@ -129,6 +129,9 @@ class ExchangeHandler : public RpcHandler {
                       [](float weight) { return weight > 0; });
     return std::max<uint64_t>(1, static_cast<uint64_t>(heard));
   }
+  // Lets the message in, which is to be the one in work; or says why not.
+  absl::Status Admit(const grpc::ByteBuffer& message);
+  absl::Status InflateAndAdmit(grpc::ByteBuffer& message);
   // Of the message in work.
   ThreadPool::Urgency urgency() const;
   uint64_t FramesIn(const grpc::ByteBuffer& message) const;
@@ -143,6 +146,7 @@ class ExchangeHandler : public RpcHandler {
   VoicePin pin_;              // used by one task at a time
   Admission::Ticket ticket_;  // of the message in work
   size_t bytes_ = 0;          // of the message in work
+  bool compressed_ = false;   // it came so
   FrameCost frame_cost_;
   absl::Time received_;  // the message in work; or the one before, or never
   absl::Duration parsing_time_;  // of the message in work, like the next two

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
+#include "server/service/inflate.h"
 
 namespace timbre {
 namespace {
@@ -112,6 +113,7 @@ absl::Status NotAMessage(size_t bytes, const Descriptor& descriptor) {
 absl::Status ParseMessage(grpc::ByteBuffer& bytes,
                           google::protobuf::Message& message,
                           size_t max_bytes) {
+  TIMBRE_RETURN_IF_ERROR(Inflate(bytes, max_bytes));
   const size_t size = bytes.Length();
   const Descriptor& descriptor = *message.GetDescriptor();
   if (size > max_bytes) {

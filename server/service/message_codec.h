@@ -12,11 +12,11 @@
 
 namespace timbre {
 
-// Parses `bytes`, which are consumed. INVALID_ARGUMENT, naming the field where
-// a string is not UTF-8, if they are not a message of this type.
-// RESOURCE_EXHAUSTED if they are more than `max_bytes`, or hold more fields
-// than a message of the contract has use for: parsed, such a message would
-// grow to many times its size. Thread-safe.
+// Parses `bytes`, compressed or not, which are consumed. INVALID_ARGUMENT,
+// naming the field where a string is not UTF-8, if they are not a message of
+// this type. RESOURCE_EXHAUSTED if they are more than `max_bytes`, or hold more
+// fields than a message of the contract has use for: parsed, such a message
+// would grow to many times its size. Thread-safe.
 absl::Status ParseMessage(grpc::ByteBuffer& bytes,
                           google::protobuf::Message& message,
                           size_t max_bytes = SIZE_MAX);

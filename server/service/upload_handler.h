@@ -13,6 +13,7 @@
 #include "server/base/monotonic_clock.h"
 #include "server/engine/build_observer.h"
 #include "server/service/admission.h"
+#include "server/service/inflate.h"
 #include "server/service/message_codec.h"
 #include "server/service/rpc_handler.h"
 
@@ -32,7 +33,6 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
 
   void OnRequest(grpc::ByteBuffer message) override {
     context().metrics->AddBytes(rpc(), message.Length(), 0);
-    context().large_work->Saw(message.Length());
     context().io->Submit(
         [this, keep = call().shared_from_this(), message]() mutable {
           if (const SessionPtr session = Held()) Receive(*session, message);
@@ -117,8 +117,11 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
  private:
   void Receive(Session& session, grpc::ByteBuffer& message) {
     typename Session::Request request;
-    absl::Status status = ParseMessage(
-        message, request, context().server_info.max_message_bytes());
+    const uint64_t most = context().server_info.max_message_bytes();
+    absl::Status status = Inflate(message, most);
+    // Where it was refused, up to all of that had been inflated.
+    context().large_work->Saw(status.ok() ? message.Length() : most);
+    if (status.ok()) status = ParseMessage(message, request, most);
     message.Clear();
     if (status.ok()) {
       status = session.Accept(request, call().Metadata("timbre-speaker"));

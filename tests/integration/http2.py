@@ -13,7 +13,9 @@ class RawCall:
     """A call by hand over HTTP/2: to break where no client library can, and
     to see what no client library shows."""
 
-    def __init__(self, port, method="Retrieval/Build"):
+    def __init__(
+        self, port, method="Retrieval/Build", package="timbre.v1", headers=()
+    ):
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.connection = h2.connection.H2Connection(
             h2.config.H2Configuration(header_encoding="utf-8")
@@ -24,10 +26,11 @@ class RawCall:
             [
                 (":method", "POST"),
                 (":scheme", "http"),
-                (":path", f"/timbre.v1.{method}"),
+                (":path", f"/{package}.{method}"),
                 (":authority", "localhost"),
                 ("content-type", "application/grpc"),
                 ("te", "trailers"),
+                *headers,
             ],
         )
         self.flush()

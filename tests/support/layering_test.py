@@ -48,6 +48,7 @@ ONLY = {
     r"prometheus/": {"server/metrics", "server/app"},
     r"spdlog/": {"server/base"},
     r"CLI/": {"client/cli"},
+    r"zlib": {"server/service"},
 }
 
 
