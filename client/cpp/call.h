@@ -127,13 +127,24 @@ class Call {
         void* const tag = events_.Begin(CallEvents::kWritten);
         more ? call_->Write(request, tag) : call_->WritesDone(tag);
       }
-      const CallEvents::Done done = events_.Next();
+      const CallEvents::Done done = Hear(response, heard);
       if (done.event == CallEvents::kWritten) more = more && done.ok;
-      if (done.event != CallEvents::kRead || !done.ok) continue;
-      heard(response);
-      --ahead;
-      call_->Read(&response, events_.Begin(CallEvents::kRead));
+      if (done.event == CallEvents::kRead) --ahead;
     }
+    Finish();
+    return status_;
+  }
+
+  // The same with one message, which the half-close comes with: HAProxy resets
+  // a stream that is answered before, and the reset can win over the answer's
+  // status, as CANCELLED.
+  template <typename Heard>
+  absl::Status RunOne(const Request& request, Heard heard) {
+    Response response;
+    call_->Read(&response, events_.Begin(CallEvents::kRead));
+    call_->WriteLast(request, grpc::WriteOptions(),
+                     events_.Begin(CallEvents::kWritten));
+    while (events_.Pending(CallEvents::kRead)) Hear(response, heard);
     Finish();
     return status_;
   }
@@ -150,6 +161,17 @@ class Call {
  private:
   void WaitFor(CallEvents::Event event) {
     while (events_.Pending(event)) events_.Next();
+  }
+
+  // The next event. An answer is passed on, and the next one asked for.
+  template <typename Heard>
+  CallEvents::Done Hear(Response& response, Heard& heard) {
+    const CallEvents::Done done = events_.Next();
+    if (done.event == CallEvents::kRead && done.ok) {
+      heard(response);
+      call_->Read(&response, events_.Begin(CallEvents::kRead));
+    }
+    return done;
   }
 
   void Finish() {
@@ -178,18 +200,11 @@ absl::StatusOr<Response> CallUnary(const Connection& connection,
   TIMBRE_RETURN_IF_ERROR(connection.Await());
   Call<Request, Response> call(connection, method, speaker);
   Response answer;
-  bool asked = false;
   bool answered = false;
-  TIMBRE_RETURN_IF_ERROR(call.Run(
-      [&](Request& message) {
-        if (asked) return false;
-        message = request;
-        return asked = true;
-      },
-      [&](Response& response) {
-        answer = std::move(response);
-        answered = true;
-      }));
+  TIMBRE_RETURN_IF_ERROR(call.RunOne(request, [&](Response& response) {
+    answer = std::move(response);
+    answered = true;
+  }));
   if (!answered) return absl::InternalError("the call ended without an answer");
   return answer;
 }

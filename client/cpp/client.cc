@@ -17,16 +17,6 @@ std::string CatalogMethod(const char* name) {
   return std::string("/timbre.v1.Catalog/") + name;
 }
 
-// A request that is a stream's only one.
-template <typename Message>
-auto Once(const Message& message) {
-  return [&message, asked = false](Message& request) mutable {
-    if (asked) return false;
-    request = message;
-    return asked = true;
-  };
-}
-
 // The messages of a build. What could not be read must not look finished, which
 // a half-close would: options in the middle of a build are refused.
 class BuildMessages {
@@ -222,7 +212,7 @@ absl::StatusOr<FrameMatrix> Client::Receive(
       *connection_, CatalogMethod("ReadFrames"), request.speaker());
   FrameMatrix frames;
   TIMBRE_RETURN_IF_ERROR(
-      call.Run(Once(request), [&](const v1::ReadFramesResponse& response) {
+      call.RunOne(request, [&](const v1::ReadFramesResponse& response) {
         AppendFrames(response.frames(), frames.data);
         frames.columns = response.frames().dimension();
       }));
@@ -241,7 +231,7 @@ absl::Status Client::Export(const VoiceRef& voice, v1::ExportFormat format,
       *connection_, CatalogMethod("Export"), voice.speaker);
   absl::Status written;
   const absl::Status status =
-      call.Run(Once(request), [&](const v1::ExportResponse& response) {
+      call.RunOne(request, [&](const v1::ExportResponse& response) {
         if (!written.ok()) return;
         written = chunk(response.chunk());
         if (!written.ok()) call.Cancel();

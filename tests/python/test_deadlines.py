@@ -98,3 +98,18 @@ def test_a_tiny_budget_passes_through_or_raises(voice, queries):
     assert info.late or info.degradation in ("reduced", "passed_through")
     with pytest.raises(timbre.Late):
         voice.blend(many, latency_budget_s=2e-4, on_late="raise")
+
+
+def test_silence_is_explained_by_what_was_in_the_way_before():
+    """As behind HAProxy, which waits for 3 s before it says 503 again."""
+    from timbre._exchange import Ended
+    from timbre._patience import Patience
+
+    patience = Patience(30)
+    away = "Received http2 header with status: 503"
+    patience.after(Ended("UNAVAILABLE", away, ()), was_idle=False)
+    with pytest.raises(timbre.Unavailable, match="reaches no server"):
+        patience.after(
+            Ended("DEADLINE_EXCEEDED", "Deadline Exceeded", ()),
+            was_idle=False,
+        )

@@ -84,7 +84,9 @@ class Patience:
         too_large = error.reason == "BODY_TOO_LARGE" and was_idle
         if not (may_retry(error) or silent or too_large):
             raise error from None
-        if left <= 0 or silent:
+        if silent:  # what was in the way before says more than that
+            raise self.late(self._last or error) from None
+        if left <= 0:
             raise self.late(error) from None
         if self._once:
             left = min(left, self._left_for(ended))
