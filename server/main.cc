@@ -39,7 +39,10 @@ int main(int argc, char** argv) {
 
   const auto config = timbre::ParseFlags(argc, argv);
   if (!config.ok()) return Fail(config.status());
-  auto app = timbre::App::Start(*config);
+  auto app = [&] {
+    const timbre::Signals::EndAtOnce end_at_once(signals);
+    return timbre::App::Start(*config);
+  }();
   if (!app.ok()) return Fail(app.status());
   signals.WaitForEnd();
   const timbre::ExitLimit limit(config->drain_timeout + kBeyondDrain, CutOff);

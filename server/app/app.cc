@@ -39,6 +39,7 @@
 #include "server/service/service_context.h"
 #include "server/service/transport/acceptor.h"
 #include "server/service/transport/call_server.h"
+#include "server/service/transport/inbox.h"
 #include "server/service/voice_opener.h"
 
 namespace timbre {
@@ -180,7 +181,8 @@ class RunningApp : public App {
           .versions_damaged = static_cast<double>(stats.versions_damaged),
           .resident_bytes = static_cast<double>(stats.bytes_resident),
           .queued_frames = static_cast<double>(admission_->frames()),
-          .queued_bytes = static_cast<double>(admission_->bytes()),
+          .queued_bytes = static_cast<double>(admission_->bytes() +
+                                              read_ahead_.bytes.load()),
           .connections = static_cast<double>(acceptor_->open()),
           .log_lines_dropped = static_cast<double>(LogLinesLost())};
     });
@@ -220,6 +222,9 @@ class RunningApp : public App {
         std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
     builders_ = std::make_unique<BackgroundPool>("build",
                                                  config_.max_concurrent_builds);
+    if (config_.max_queued_bytes != 0) {
+      read_ahead_.most_bytes = config_.max_queued_bytes;
+    }
     large_work_ =
         std::make_unique<LargeWork>(kLargePause, [this] { GiveMemoryBack(); });
     context_ = {.catalog = catalog_.get(),
@@ -232,6 +237,7 @@ class RunningApp : public App {
                 .builders = builders_.get(),
                 .warmers = warmers_.get(),
                 .ticker = ticker_.get(),
+                .read_ahead = &read_ahead_,
                 .large_work = large_work_.get(),
                 .health = &health_,
                 .services = {},
@@ -346,6 +352,7 @@ class RunningApp : public App {
   std::unique_ptr<BackgroundPool> builders_;
   std::unique_ptr<ThreadPool> warmers_;
   std::unique_ptr<LargeWork> large_work_;
+  ReadAhead read_ahead_;
   Health health_;
   ServiceContext context_;
   std::unique_ptr<CallServer> calls_;

@@ -3,6 +3,7 @@
 #define TIMBRE_SERVER_APP_SIGNALS_H_
 
 #include <csignal>
+#include <thread>
 
 namespace timbre {
 
@@ -19,6 +20,19 @@ class Signals {
   Signals();
   // Waits for one that ends the server.
   int WaitForEnd() const;
+
+  // While it lives, such a signal ends the process at once: for the start, in
+  // which a disk may keep it waiting for long and nothing is promised yet.
+  class EndAtOnce {
+   public:
+    explicit EndAtOnce(const Signals& signals);
+    ~EndAtOnce();
+    EndAtOnce(const EndAtOnce&) = delete;
+    EndAtOnce& operator=(const EndAtOnce&) = delete;
+
+   private:
+    std::thread thread_;
+  };
 
  private:
   sigset_t ending_;

@@ -193,6 +193,9 @@ class Catalog {
   const CatalogOptions options_;
   const DirLock lock_;
   std::mutex recover_mutex_;  // one at a time reads a voice again (disk)
+  // What a server before this one had written is on the disk; constant after
+  // Open.
+  bool synced_ = true;
   std::mutex mutex_;
   // Voices whose directory could not be read yet; guarded by mutex_.
   std::set<std::string> unreadable_;

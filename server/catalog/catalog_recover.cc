@@ -28,7 +28,9 @@ absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(CatalogOptions options) {
 absl::Status Catalog::Recover() {
   // What a server that was killed had changed and not synced would be said to
   // be there, and be gone after a power cut.
+  Log(LogLevel::kInfo, "syncing", {{"data_dir", options_.data_dir}});
   if (const auto status = files().SyncAll(options_.data_dir); !status.ok()) {
+    synced_ = false;
     Log(LogLevel::kError, "data_dir_not_synced",
         {{"error", std::string(status.message())}});
   }
@@ -95,6 +97,7 @@ void Catalog::ReadWhatFailed(const Speaker& speaker) {
 
 absl::Status Catalog::RecoverSpeaker(const std::string& name) {
   auto speaker = std::make_shared<Speaker>();
+  speaker->settled = synced_;
   speaker->name = name;
   const std::string directory = SpeakerDir(options_.data_dir, name);
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> entries,

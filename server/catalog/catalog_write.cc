@@ -47,6 +47,7 @@ absl::StatusOr<SpeakerInfo> Catalog::DeleteVersion(const std::string& speaker,
                        "or delete the speaker"));
     }
   }
+  TIMBRE_RETURN_IF_ERROR(Settle(*entry));
   TIMBRE_RETURN_IF_ERROR(RemoveVersion(*entry, version));
   const std::lock_guard<std::mutex> lock(mutex_);
   if (entry->versions.empty()) {
@@ -176,7 +177,8 @@ absl::Status Catalog::TrashVersionDir(Speaker& speaker, uint64_t version) {
       files().SyncDirectory(SpeakerDir(options_.data_dir, speaker.name));
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    speaker.settled = synced.ok();
+    // An fsync that is good after one that failed says nothing of that one.
+    speaker.settled = speaker.settled && synced.ok();
   }
   if (!synced.ok()) {
     // After a power cut the version may be back, and then it is to be whole:

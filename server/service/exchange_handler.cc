@@ -46,7 +46,7 @@ Interruption::~Interruption() { interrupted = false; }
 bool Interruption::UnderWay() { return interrupted; }
 
 ExchangeHandler::ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc)
-    : RpcHandler(call, context, rpc), inbox_(kMostAhead) {}
+    : RpcHandler(call, context, rpc), inbox_(kMostAhead, *context.read_ahead) {}
 
 void ExchangeHandler::ReadOn() {
   if (inbox_.StartReading()) call().Read();

@@ -19,6 +19,7 @@ class Admission;
 class Health;
 class LargeWork;
 class ProgressTicker;
+struct ReadAhead;
 class VoiceOpener;
 
 struct BuildLimits {
@@ -39,6 +40,7 @@ struct ServiceContext {
   BackgroundPool* builders = nullptr;  // one build a thread
   ThreadPool* warmers = nullptr;       // see warm_up.h
   ProgressTicker* ticker = nullptr;
+  ReadAhead* read_ahead = nullptr;  // messages before their turn
   LargeWork* large_work = nullptr;  // messages large enough to count
   Health* health = nullptr;
   std::vector<std::string> services;  // full names of those that are served

@@ -70,6 +70,25 @@ def test_a_terminal_that_closes_drains_the_server(tmp_path):
     assert not ready.exists()
 
 
+def test_a_start_that_waits_for_the_disk_can_be_ended(tmp_path):
+    data = tmp_path / "data"
+    voice = data / "speakers" / "a" / "1"
+    voice.mkdir(parents=True)
+    (data / "FORMAT").write_text("timbre 1\n")
+    os.mkfifo(voice / "manifest.json")  # a file that never answers
+    process = subprocess.Popen(
+        [BIN / "timbred", f"--data_dir={data}", "--listen=127.0.0.1:0",
+         "--metrics_listen="],
+        stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        assert json.loads(process.stderr.readline())["event"] == "syncing"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+
+
 def test_what_nohup_ignores_stays_ignored(tmp_path):
     server = Server(
         tmp_path,

@@ -39,6 +39,9 @@ class AbuseMeter {
                             absl::Duration stuck);
 
   double unexplained_bytes() const { return bytes_; }
+  // Read while no thread came to an event: of those that are found to keep them
+  // busy the one that brought most is to blame.
+  double stuck_bytes() const { return stuck_bytes_; }
 
  private:
   bool KeepsThreadBusy(double received, absl::Duration stuck);

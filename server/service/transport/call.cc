@@ -143,7 +143,10 @@ void Call::OnEnd(bool) {
                         "the client is gone or its deadline has passed")
                   : status_;
   }
+  // A deadline that has passed is no call that was taken back.
   connection_->CallEnded(gone && !answered_.load(std::memory_order_relaxed) &&
+                         context_.deadline() >
+                             std::chrono::system_clock::now() &&
                          MonotonicNow() - accepted_at_ < kAtOnce);
   handler_->OnEnd(status);
 }

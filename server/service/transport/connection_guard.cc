@@ -61,7 +61,10 @@ AbuseMeter::Sample SampleOf(int fd) {
   int unread = 0;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
       ::ioctl(fd, SIOCINQ, &unread) == 0) {
-    sample.received = info.tcpi_bytes_received - static_cast<uint64_t>(unread);
+    // More may have come between the two questions.
+    const auto waiting = static_cast<uint64_t>(unread);
+    sample.received = info.tcpi_bytes_received -
+                      std::min<uint64_t>(info.tcpi_bytes_received, waiting);
     sample.sent = info.tcpi_bytes_acked;
   }
   return sample;
@@ -95,6 +98,7 @@ bool ConnectionGuard::Enter(int fd, const sockaddr_storage& peer,
   if (const auto old = by_descriptor_.find(fd); old != by_descriptor_.end()) {
     Forget(old);
   }
+  if (connections_.Has(key)) ForgetGone(key);
   if (by_descriptor_.empty()) last_look_ = now;
   by_descriptor_.emplace(fd,
                          Connection{.cookie = cookie,
@@ -107,6 +111,14 @@ bool ConnectionGuard::Enter(int fd, const sockaddr_storage& peer,
   return true;
 }
 
+void ConnectionGuard::ForgetGone(const std::string& key) {
+  for (auto it = by_descriptor_.begin(); it != by_descriptor_.end();) {
+    const bool gone = it->second.key == key && it->second.tcp &&
+                      CookieOf(it->first) != it->second.cookie;
+    it = gone ? Forget(it) : std::next(it);
+  }
+}
+
 ConnectionGuard::Entry ConnectionGuard::Forget(Entry entry) {
   connections_.Remove(entry->second.key, entry->second.use.get());
   return by_descriptor_.erase(entry);
@@ -115,17 +127,24 @@ ConnectionGuard::Entry ConnectionGuard::Forget(Entry entry) {
 void ConnectionGuard::LookAround(absl::Time now) {
   const absl::Duration elapsed = now - std::exchange(last_look_, now);
   const absl::Duration stuck = beats_.Stuck();
+  auto busiest = by_descriptor_.end();  // of those that keep a thread busy
   for (auto it = by_descriptor_.begin(); it != by_descriptor_.end();) {
-    const int fd = it->first;
     Connection& connection = it->second;
-    const bool gone = CookieOf(fd) != connection.cookie;
-    const Abuse abuse =
-        gone ? Abuse::kNone : LookAt(fd, connection, elapsed, stuck);
-    if (abuse != Abuse::kNone) {
-      Shut(fd, connection, FaultOf(abuse));
-      trim_at_ = now + kFreeing;
+    if (CookieOf(it->first) != connection.cookie) {
+      it = Forget(it);
+      continue;
     }
-    it = gone || abuse != Abuse::kNone ? Forget(it) : std::next(it);
+    const Abuse abuse = LookAt(it->first, connection, elapsed, stuck);
+    if (abuse == Abuse::kCpu && (busiest == by_descriptor_.end() ||
+                                 connection.meter.stuck_bytes() >
+                                     busiest->second.meter.stuck_bytes())) {
+      busiest = it;
+    }
+    const bool shut = abuse == Abuse::kBytes || abuse == Abuse::kResets;
+    it = shut ? ShutAndForget(it, abuse, now) : std::next(it);
+  }
+  if (busiest != by_descriptor_.end()) {
+    ShutAndForget(busiest, Abuse::kCpu, now);
   }
   CountOpen();
   if (now > trim_at_) {
@@ -134,11 +153,18 @@ void ConnectionGuard::LookAround(absl::Time now) {
   }
 }
 
+ConnectionGuard::Entry ConnectionGuard::ShutAndForget(Entry entry, Abuse abuse,
+                                                      absl::Time now) {
+  Shut(entry->first, entry->second, FaultOf(abuse));
+  trim_at_ = now + kFreeing;
+  return Forget(entry);
+}
+
 // Who uses a socket of the file system is no stranger, and shares an entry
 // with all of these; the kernel does not count what they send, either.
 Abuse ConnectionGuard::LookAt(int fd, Connection& connection,
                               absl::Duration elapsed, absl::Duration stuck) {
-  if (!connection.tcp) return Abuse::kNone;
+  if (!connection.tcp || connection.use->shared()) return Abuse::kNone;
   // Before the sample: what comes in between is then unexplained for a moment
   // less, not more.
   AbuseMeter::Sample sample = SampleOf(fd);

@@ -58,6 +58,9 @@ class ConnectionGuard {
   using Entry = std::unordered_map<int, Connection>::iterator;
 
   Entry Forget(Entry entry);  // the next one
+  Entry ShutAndForget(Entry entry, Abuse abuse, absl::Time now);
+  // Those with that key whose sockets have gone.
+  void ForgetGone(const std::string& key);
   // What it is found guilty of.
   Abuse LookAt(int fd, Connection& connection, absl::Duration elapsed,
                absl::Duration stuck);

@@ -39,8 +39,17 @@ std::string Connections::KeyOf(absl::string_view peer) {
 std::shared_ptr<ConnectionUse> Connections::Add(const std::string& key) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::shared_ptr<ConnectionUse>& use = uses_[key];
-  if (use == nullptr || key != "unix") use = std::make_shared<ConnectionUse>();
+  if (use == nullptr) {
+    use = std::make_shared<ConnectionUse>();
+  } else {
+    use->Share();
+  }
   return use;
+}
+
+bool Connections::Has(const std::string& key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return key != "unix" && uses_.contains(key);
 }
 
 void Connections::Remove(const std::string& key, const ConnectionUse* use) {

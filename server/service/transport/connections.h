@@ -37,6 +37,10 @@ class ConnectionUse {
   }
   Counts counts() const;
 
+  // Two connections have this key: what belongs to which cannot be told.
+  void Share() { shared_.store(true, std::memory_order_relaxed); }
+  bool shared() const { return shared_.load(std::memory_order_relaxed); }
+
  private:
   static void Add(std::atomic<uint64_t>& counter, uint64_t value) {
     counter.fetch_add(value, std::memory_order_relaxed);
@@ -47,6 +51,7 @@ class ConnectionUse {
   std::atomic<uint64_t> calls_begun_{0};
   std::atomic<uint64_t> calls_ended_{0};
   std::atomic<uint64_t> calls_cut_short_{0};
+  std::atomic<bool> shared_{false};
 };
 
 // Finds a call's connection by what gRPC calls its peer, which is all that gRPC
@@ -57,8 +62,10 @@ class Connections {
   // The key of a connection from `peer`, as ServerContext::peer has it.
   static std::string KeyOf(absl::string_view peer);
 
-  // A new connection; in place of an earlier one with that key.
+  // A new connection. If there is one with that key, which a client may have
+  // to two addresses of the server, they share a use.
   std::shared_ptr<ConnectionUse> Add(const std::string& key);
+  bool Has(const std::string& key);
   // It has gone, unless another one is in its place.
   void Remove(const std::string& key, const ConnectionUse* use);
   // Never null: a connection that has just gone has a use too.

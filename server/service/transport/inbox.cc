@@ -7,6 +7,7 @@ namespace timbre {
 bool Inbox::StartReading() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (reading_ || ended_ || kept_bytes_ >= most_bytes_) return false;
+  if (kept_bytes_ > 0 && total_.bytes.load() >= total_.most_bytes) return false;
   reading_ = true;
   return true;
 }
@@ -17,6 +18,7 @@ bool Inbox::Came(const grpc::ByteBuffer& message) {
   if (!std::exchange(in_turn_, true)) return true;
   kept_.push_back(message);
   kept_bytes_ += message.Length();
+  total_.bytes.fetch_add(message.Length());
   return false;
 }
 
@@ -36,6 +38,7 @@ Inbox::Next Inbox::Answered(grpc::ByteBuffer& message) {
   message.Swap(&kept_.front());
   kept_.pop_front();
   kept_bytes_ -= message.Length();
+  total_.bytes.fetch_sub(message.Length());
   return Next::kMessage;
 }
 

@@ -4,11 +4,19 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 
 namespace timbre {
+
+// What all inboxes keep together. Thread-safe.
+struct ReadAhead {
+  size_t most_bytes = SIZE_MAX;
+  std::atomic<size_t> bytes{0};
+};
 
 // A stream answers its messages one by one, but it may not wait with reading
 // until an answer has been taken: behind a proxy that has one buffer for all
@@ -19,9 +27,14 @@ namespace timbre {
 // Thread-safe.
 class Inbox {
  public:
-  // Reads on while it holds less than `most_bytes`. A read is under way from
+  // Reads on while it holds less than `most_bytes`; while all together hold as
+  // much as `total` allows, only if it holds nothing. A read is under way from
   // the beginning.
-  explicit Inbox(size_t most_bytes) : most_bytes_(most_bytes) {}
+  Inbox(size_t most_bytes, ReadAhead& total)
+      : most_bytes_(most_bytes), total_(total) {}
+  ~Inbox() { total_.bytes.fetch_sub(kept_bytes_); }
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
 
   // Whether a read is to be started; it then is under way.
   [[nodiscard]] bool StartReading();
@@ -39,6 +52,7 @@ class Inbox {
 
  private:
   const size_t most_bytes_;
+  ReadAhead& total_;
   std::mutex mutex_;
   std::deque<grpc::ByteBuffer> kept_;  // guarded by mutex_, like what follows
   size_t kept_bytes_ = 0;

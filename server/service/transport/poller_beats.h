@@ -32,17 +32,20 @@ class PollerBeats {
     clockid_t cpu_clock_ = 0;  // of the thread
     uint64_t seen_ = 0;        // of events_, when Stuck found it changed
     absl::Duration cpu_then_;
+    absl::Duration cpu_last_;  // at the last look
   };
 
   // For the calling thread, which polls from now on.
   Beat& Join();
   // How much CPU time the thread that is worst off has used since its last
-  // event, as far as calls of this function show. For one caller.
+  // event, or since it slept, as far as calls of this function show. For one
+  // caller.
   absl::Duration Stuck();
 
  private:
   std::mutex mutex_;
   std::deque<Beat> beats_;  // guarded by mutex_, but for events_
+  absl::Time last_look_ = absl::InfinitePast();  // guarded by mutex_
 };
 
 }  // namespace timbre

@@ -25,14 +25,26 @@ TEST(ConnectionsTest, CallsFindTheConnectionOfTheirPeer) {
 TEST(ConnectionsTest, AConnectionThatHasGoneTakesNothingOfTheNextOne) {
   Connections connections;
   const auto old = connections.Add("ipv4:127.0.0.1:1");
+  connections.Remove("ipv4:127.0.0.1:1", old.get());
+  EXPECT_FALSE(connections.Has("ipv4:127.0.0.1:1"));
   const auto next = connections.Add("ipv4:127.0.0.1:1");
   EXPECT_NE(old, next);
+  EXPECT_FALSE(next->shared());
   connections.Remove("ipv4:127.0.0.1:1", old.get());
   EXPECT_EQ(connections.Find("ipv4:127.0.0.1:1"), next);
   connections.Remove("ipv4:127.0.0.1:1", next.get());
   const auto late = connections.Find("ipv4:127.0.0.1:1");
   ASSERT_NE(late, nullptr);
   EXPECT_NE(late, next);
+}
+
+TEST(ConnectionsTest, OnePortOfAClientToTwoAddressesOfTheServerIsShared) {
+  Connections connections;
+  const auto one = connections.Add("ipv4:127.0.0.1:1");
+  EXPECT_FALSE(one->shared());
+  EXPECT_TRUE(connections.Has("ipv4:127.0.0.1:1"));
+  EXPECT_EQ(connections.Add("ipv4:127.0.0.1:1"), one);
+  EXPECT_TRUE(one->shared());
 }
 
 TEST(ConnectionsTest, ClientsOfUnixSocketsShareAnEntry) {

@@ -15,7 +15,8 @@ grpc::ByteBuffer Message(size_t bytes) {
 }
 
 TEST(InboxTest, AMessageThatComesAloneHasItsTurnAtOnce) {
-  Inbox inbox(kMost);
+  ReadAhead total;
+  Inbox inbox(kMost, total);
   grpc::ByteBuffer next;
   EXPECT_TRUE(inbox.Came(Message(10)));
   EXPECT_EQ(inbox.Answered(next), Inbox::Next::kNothing);
@@ -24,7 +25,8 @@ TEST(InboxTest, AMessageThatComesAloneHasItsTurnAtOnce) {
 }
 
 TEST(InboxTest, OneReadIsUnderWayAtATime) {
-  Inbox inbox(kMost);
+  ReadAhead total;
+  Inbox inbox(kMost, total);
   EXPECT_FALSE(inbox.StartReading());
   EXPECT_TRUE(inbox.Came(Message(10)));
   EXPECT_TRUE(inbox.StartReading());
@@ -32,7 +34,8 @@ TEST(InboxTest, OneReadIsUnderWayAtATime) {
 }
 
 TEST(InboxTest, ThoseThatComeMeanwhileAreKeptInOrder) {
-  Inbox inbox(kMost);
+  ReadAhead total;
+  Inbox inbox(kMost, total);
   EXPECT_TRUE(inbox.Came(Message(1)));
   EXPECT_FALSE(inbox.Came(Message(2)));
   EXPECT_FALSE(inbox.Came(Message(3)));
@@ -45,7 +48,8 @@ TEST(InboxTest, ThoseThatComeMeanwhileAreKeptInOrder) {
 }
 
 TEST(InboxTest, ReadsOnUntilItHoldsEnoughAndAgainWhenItHasRoom) {
-  Inbox inbox(kMost);
+  ReadAhead total;
+  Inbox inbox(kMost, total);
   EXPECT_TRUE(inbox.Came(Message(kMost)));  // in its turn, not held
   EXPECT_TRUE(inbox.StartReading());
   EXPECT_FALSE(inbox.Came(Message(kMost - 1)));
@@ -60,7 +64,8 @@ TEST(InboxTest, ReadsOnUntilItHoldsEnoughAndAgainWhenItHasRoom) {
 }
 
 TEST(InboxTest, TheEndComesAfterTheLastAnswer) {
-  Inbox inbox(kMost);
+  ReadAhead total;
+  Inbox inbox(kMost, total);
   EXPECT_TRUE(inbox.Came(Message(1)));
   EXPECT_FALSE(inbox.Came(Message(2)));
   EXPECT_FALSE(inbox.Ended());
@@ -71,8 +76,28 @@ TEST(InboxTest, TheEndComesAfterTheLastAnswer) {
 }
 
 TEST(InboxTest, TheEndOfAStreamThatWaitsIsItsEnd) {
-  Inbox inbox(kMost);
+  ReadAhead total;
+  Inbox inbox(kMost, total);
   EXPECT_TRUE(inbox.Ended());
+}
+
+TEST(InboxTest, AllTogetherKeepNoMoreThanIsAllowedButOneMessageEach) {
+  ReadAhead total{.most_bytes = 10, .bytes = 0};
+  Inbox one(100, total);
+  {
+    Inbox other(100, total);
+    ASSERT_TRUE(other.Came(Message(1)));  // in turn: not kept
+    EXPECT_TRUE(other.StartReading());
+    EXPECT_FALSE(other.Came(Message(20)));
+    EXPECT_EQ(total.bytes, 20U);
+    EXPECT_FALSE(other.StartReading());
+    ASSERT_TRUE(one.Came(Message(1)));
+    EXPECT_TRUE(one.StartReading());  // it keeps nothing so far
+    EXPECT_FALSE(one.Came(Message(5)));
+    EXPECT_FALSE(one.StartReading());
+  }
+  EXPECT_EQ(total.bytes, 5U);
+  EXPECT_TRUE(one.StartReading());
 }
 
 }  // namespace
