@@ -1,6 +1,7 @@
 """Signal handlers that raise in the middle of a call."""
 
 import contextlib
+import gc
 import signal
 
 
@@ -13,18 +14,24 @@ KINDS = [KeyboardInterrupt, SystemExit, Timeout]
 
 @contextlib.contextmanager
 def raising(kind, fired):
-    """SIGALRM raises `kind` within; `fired` gets it."""
+    """SIGALRM raises `kind` within; `fired` gets it. No garbage is collected
+    meanwhile: Python drops what a handler raises in a finalizer, here in that
+    of a channel which a test before had left."""
 
     def handler(*_):
         fired.append(kind())
         raise fired[-1]
 
+    collects = gc.isenabled()
+    gc.disable()
     before = signal.signal(signal.SIGALRM, handler)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if collects:
+            gc.enable()
 
 
 def outcome(call, seconds, kind):
