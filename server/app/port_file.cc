@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -37,10 +39,15 @@ bool IsPortFile(const std::string& path, const struct stat& info) {
 }  // namespace
 
 absl::Status PortFile::Check() const {
-  const auto found = Look(path_);
-  if (path_.empty() || !found || IsPortFile(path_, *found)) {
-    return absl::OkStatus();
+  if (path_.empty()) return absl::OkStatus();
+  const std::filesystem::path parent =
+      std::filesystem::absolute(path_).parent_path();
+  std::error_code error;
+  if (!std::filesystem::is_directory(parent, error)) {
+    return InvalidField("--port_file", path_, "in a directory that exists");
   }
+  const auto found = Look(path_);
+  if (!found || IsPortFile(path_, *found)) return absl::OkStatus();
   return InvalidField("--port_file", path_,
                       "a new file, or one that timbred has written: what is "
                       "there now is neither, and is left as it is");

@@ -22,10 +22,10 @@ class PortFile {
   PortFile& operator=(const PortFile&) = delete;
 
   // Whether Write may replace what lies there now: nothing, an empty file, or
-  // what a server has left. INVALID_ARGUMENT for anything else.
+  // what a server has left. INVALID_ARGUMENT for anything else, and without
+  // its directory.
   absl::Status Check() const;
-  // Renamed into place whole. As Check; RESOURCE_EXHAUSTED, NOT_FOUND (the
-  // directory), INTERNAL.
+  // Renamed into place whole. As Check; RESOURCE_EXHAUSTED, INTERNAL.
   absl::Status Write(int grpc_port, int metrics_port);
 
  private:

@@ -83,7 +83,8 @@ TEST(PortFileTest, AMissingDirectoryIsNamed) {
   const TempDir dir;
   PortFile file(dir.File("no/ports"));
   const absl::Status status = file.Write(1, 2);
-  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(DetailsOf(file.Check()).field, "--port_file");
   EXPECT_NE(status.message().find("no/ports"), absl::string_view::npos);
 }
 

@@ -1,7 +1,6 @@
 """Files that the command line is given: numpy's, and indices."""
 
 import os
-import resource
 import subprocess
 import time
 
@@ -17,11 +16,9 @@ ROWS = speech(1000, 64)
 def run(server, tmp_path):
     def call(*arguments, code=0):
         done = subprocess.run(
-            [BIN / "timbre", *map(str, arguments)],
+            ["prlimit", f"--as={4 << 30}", BIN / "timbre",
+             *map(str, arguments)],
             capture_output=True, text=True, cwd=tmp_path, timeout=60,
-            preexec_fn=lambda: resource.setrlimit(
-                resource.RLIMIT_AS, (4 << 30, 4 << 30)
-            ),
             env={
                 "PATH": os.environ["PATH"],
                 "OMP_NUM_THREADS": "1",

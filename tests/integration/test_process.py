@@ -92,11 +92,7 @@ def test_a_start_that_waits_for_the_disk_can_be_ended(tmp_path):
 def test_what_nohup_ignores_stays_ignored(tmp_path):
     server = Server(
         tmp_path,
-        popen={
-            "preexec_fn": lambda: signal.signal(
-                signal.SIGHUP, signal.SIG_IGN
-            )
-        },
+        within=("sh", "-c", """trap '' HUP; exec "$@" """, "sh"),
     ).start()
     try:
         server.process.send_signal(signal.SIGHUP)
@@ -107,12 +103,9 @@ def test_what_nohup_ignores_stays_ignored(tmp_path):
 
 @pytest.mark.parametrize("closed", [[2], [0, 1, 2]])
 def test_a_closed_standard_error_gets_no_file_of_the_server(tmp_path, closed):
-    def close():
-        for fd in closed:
-            os.close(fd)
-
+    close = " ".join(f"{fd}>&-" for fd in closed)
     server = Server(
-        tmp_path, popen={"preexec_fn": close, "close_fds": False}
+        tmp_path, within=("sh", "-c", f'exec "$@" {close}', "sh")
     ).start()
     try:
         server.build("quiet", speech(5))
@@ -165,11 +158,7 @@ def test_refused_builds_do_not_fill_the_log(tmp_path):
 def test_the_limit_of_descriptors_is_raised_to_the_hard_one(tmp_path):
     server = Server(
         tmp_path,
-        popen={
-            "preexec_fn": lambda: resource.setrlimit(
-                resource.RLIMIT_NOFILE, (256, 1024)
-            )
-        },
+        within=("prlimit", "--nofile=256:1024"),
     ).start()
     try:
         limits = resource.prlimit(

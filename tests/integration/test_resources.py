@@ -3,7 +3,6 @@
 import concurrent.futures
 import os
 import queue
-import resource
 import subprocess
 import threading
 import time
@@ -45,17 +44,12 @@ def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path):
 
 
 def limited(directory, what, most):
-    """A server of which `what` is limited."""
-    return Server(
-        directory,
-        popen={
-            "preexec_fn": lambda: resource.setrlimit(what, (most, most))
-        },
-    )
+    """A server of which `what` (prlimit's word for it) is limited."""
+    return Server(directory, within=("prlimit", f"--{what}={most}"))
 
 
 def test_a_file_size_limit_ends_a_build_and_not_the_server(tmp_path):
-    server = limited(tmp_path, resource.RLIMIT_FSIZE, 1 << 20).start()
+    server = limited(tmp_path, "fsize", 1 << 20).start()
     try:
         process = server.process.pid
         server.build("first", speech(1000, 64))
@@ -80,7 +74,7 @@ def test_a_file_size_limit_ends_a_build_and_not_the_server(tmp_path):
 
 def test_open_voices_need_no_descriptors(tmp_path):
     limit = 128
-    server = limited(tmp_path, resource.RLIMIT_NOFILE, limit).start()
+    server = limited(tmp_path, "nofile", limit).start()
     try:
         frames = speech(3, 64)
         for i in range(limit + 20):

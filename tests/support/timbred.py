@@ -14,13 +14,17 @@ class Timbred:
     """Restartable on the same data directory."""
 
     def __init__(
-        self, directory, *flags, env=None, listen="127.0.0.1:0", popen=None
+        self, directory, *flags, env=None, listen="127.0.0.1:0", within=(),
+        popen=None,
     ):
-        """`popen`: more arguments of subprocess.Popen."""
+        """`within`: a command that becomes what follows it, as prlimit does:
+        a preexec_fn would run Python in the fork of a process with threads,
+        which can hang. `popen`: more arguments of subprocess.Popen."""
         self.directory = pathlib.Path(directory)
         self.flags = flags
         self.env = env
         self.listen = listen
+        self.within = within
         self.popen = popen or {}
         self.process = None
 
@@ -30,6 +34,7 @@ class Timbred:
         self.log = open(self.directory / "log", "ab")
         self.process = subprocess.Popen(
             [
+                *self.within,
                 BIN / "timbred",
                 f"--data_dir={self.directory / 'data'}",
                 f"--listen={self.listen}",
