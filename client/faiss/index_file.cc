@@ -2,6 +2,7 @@
 
 #include <faiss/Index.h>
 #include <faiss/IndexIVF.h>
+#include <faiss/IndexIVFPQFastScan.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/impl/io.h>
@@ -65,6 +66,26 @@ faiss::IndexIVF* ListsOf(faiss::Index* index) {
   return dynamic_cast<faiss::IndexIVF*>(index);
 }
 
+// faiss 1.11 reads such an index without what decodes its rows, and follows the
+// null pointer when they are asked for; 1.7 has no such pointer.
+template <typename FastScan>
+void RestoreDecoder(FastScan& index) {
+  if constexpr (requires { index.fine_quantizer; }) {
+    if (index.fine_quantizer == nullptr) index.fine_quantizer = &index.pq;
+  }
+}
+
+void RestoreDecoders(faiss::Index* index) {
+  if (auto* refine = dynamic_cast<faiss::IndexRefine*>(index)) {
+    RestoreDecoders(refine->base_index);
+    RestoreDecoders(refine->refine_index);
+  } else if (auto* chain = dynamic_cast<faiss::IndexPreTransform*>(index)) {
+    RestoreDecoders(chain->index);
+  } else if (auto* lists = dynamic_cast<faiss::IndexIVFPQFastScan*>(index)) {
+    RestoreDecoder(*lists);
+  }
+}
+
 const char* KindOf(const faiss::Index& index) {
   if (dynamic_cast<const faiss::IndexRefine*>(&index)) return "refine index";
   if (dynamic_cast<const faiss::IndexPreTransform*>(&index)) {
@@ -119,6 +140,7 @@ absl::StatusOr<IndexFile> IndexFile::FromBytes(const std::string& name,
     return Refused(name, "NOT_A_FAISS_INDEX",
                    absl::StrCat("faiss cannot read it: ", TextOf(error)));
   }
+  RestoreDecoders(index.get());
   if (index->ntotal == 0) {
     return Refused(name, "NO_FRAMES_IN_INDEX",
                    "holds no frames: it was trained, but nothing was added "
