@@ -148,6 +148,10 @@ class Connection:
 
     def bury(self) -> None:
         """Ends the streams that were forgotten."""
+        # Whoever is interrupted with one in hand would forget it for good.
+        _threads.aside(lambda *_: self._bury())
+
+    def _bury(self) -> None:
         while self.forgotten:
             try:
                 grave = self.forgotten.popleft()
