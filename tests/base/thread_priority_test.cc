@@ -30,6 +30,7 @@ TEST(ThreadPriorityTest, ForemostComesBeforeUrgentWhereThatIsAllowed) {
 }
 
 TEST(ThreadPriorityTest, DeferredAndBackgroundComeAfterUrgent) {
+  if (Niceness() > 19 - 10) GTEST_SKIP() << "no room below this niceness";
   EXPECT_GT(NicenessAt(ThreadPriority::kDeferred),
             NicenessAt(ThreadPriority::kUrgent));
   EXPECT_GT(NicenessAt(ThreadPriority::kBackground),
