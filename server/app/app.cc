@@ -333,8 +333,7 @@ class RunningApp : public App {
     }
     health_.Set("", grpc::health::v1::HealthCheckResponse::SERVING);
     calls_->Start();
-    acceptor_->Start();
-    return absl::OkStatus();
+    return acceptor_->Start();
   }
 
   const Config config_;

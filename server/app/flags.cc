@@ -168,7 +168,12 @@ void ExitWellAfterHelp(int argc, char** argv) {
 
 absl::Status Check(const Config& config) {
   if (config.data_dir.empty()) {
-    return BadFlag("data_dir", "nothing", "the directory of the voices");
+    return MakeErrorWithDetails(absl::StatusCode::kInvalidArgument,
+                                "--data_dir is required: the directory of the "
+                                "voices; see timbred --help",
+                                {.reason = "INVALID_FIELD",
+                                 .field = "--data_dir",
+                                 .retry_after = std::nullopt});
   }
   for (const std::string& address : config.listen) {
     if (!absl::StrContains(address, ':')) {

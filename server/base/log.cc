@@ -1,5 +1,6 @@
 #include "server/base/log.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
@@ -58,6 +59,10 @@ void WriteLine(std::string line) {
   while (!rest.empty()) {
     const ssize_t written = ::write(STDERR_FILENO, rest.data(), rest.size());
     if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EAGAIN) {  // somebody made it non-blocking
+      pollfd ready{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+      if (::poll(&ready, 1, -1) > 0) continue;
+    }
     if (written <= 0) return;
     rest.remove_prefix(static_cast<size_t>(written));
   }

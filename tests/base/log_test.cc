@@ -93,6 +93,16 @@ TEST_F(LogTest, ALogThatNobodyReadsDelaysNothingAndSaysWhatIsMissing) {
   EXPECT_TRUE(FlushLog(absl::Seconds(10)));
 }
 
+TEST_F(LogTest, NoLineIsTornWhereStandardErrorDoesNotBlock) {
+  ASSERT_EQ(fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK), 0);
+  constexpr int kLines = 500;  // some ten times what the pipe holds
+  for (int i = 0; i < kLines; ++i) {
+    Log(LogLevel::kInfo, absl::StrCat("line_", i));
+  }
+  const auto lines = ReadUntil(absl::StrCat("line_", kLines - 1));
+  EXPECT_EQ(lines.size(), static_cast<size_t>(kLines));
+}
+
 TEST_F(LogTest, OneEventCannotFillTheLog) {
   for (int i = 0; i < 1000; ++i) Log(LogLevel::kWarning, "refused");
   Log(LogLevel::kWarning, "last");

@@ -74,19 +74,30 @@ absl::Status Acceptor::Listen(const std::string& address) {
   return absl::OkStatus();
 }
 
-void Acceptor::Start() {
+absl::Status Acceptor::Watch(int fd) {
+  epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0
+             ? absl::OkStatus()
+             : FileError(errno, "watch", "the sockets that listen");
+}
+
+absl::Status Acceptor::Start() {
   epoll_ = FileDescriptor(::epoll_create1(EPOLL_CLOEXEC));
-  stop_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  epoll_event event{.events = EPOLLIN, .data = {.fd = stop_.get()}};
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event);
+  if (epoll_.valid()) {
+    stop_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  }
+  if (!stop_.valid()) {
+    return FileError(errno, "watch", "the sockets that listen");
+  }
+  TIMBRE_RETURN_IF_ERROR(Watch(stop_.get()));
   for (const ListeningSocket& socket : sockets_) {
-    event.data.fd = socket.fd();
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd(), &event);
+    TIMBRE_RETURN_IF_ERROR(Watch(socket.fd()));
   }
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "accept");
     Run();
   });
+  return absl::OkStatus();
 }
 
 void Acceptor::Stop() {

@@ -41,7 +41,8 @@ class Acceptor {
   void Register(grpc::ServerBuilder& builder);
   // Connections wait until Start. Errors are those of ListenOn.
   absl::Status Listen(const std::string& address);
-  void Start();
+  // RESOURCE_EXHAUSTED, INTERNAL: no descriptors are left.
+  absl::Status Start();
   // No longer listens; connections live on, unguarded.
   void Stop();
 
@@ -56,6 +57,7 @@ class Acceptor {
   size_t open() const { return guard_.open(); }
 
  private:
+  absl::Status Watch(int fd);
   void Run();
   void AcceptFrom(int listening);
   // Closes `fd` where there is no room.
