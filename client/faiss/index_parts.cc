@@ -276,7 +276,8 @@ Transform CheckTransform(ByteCursor& file) {
     matrix = file.ReadArray<float>();
     bias = file.ReadArray<float>();
   } else if (kind == Letters("VNrm")) {
-    file.Take(1, sizeof(float));
+    // faiss throws at any other, and forgets the memory that it had taken.
+    file.Need(file.Read<float>() == 2, "its transform has a norm other than 2");
   } else if (kind == Letters("VCnt")) {
     mean = file.ReadArray<float>();
   } else {

@@ -10,6 +10,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -173,6 +174,15 @@ TEST(IndexFileTest, OtherKindsAreRefusedByName) {
   map.add_with_ids(kRows, Rows().data.data(), ids.data());
   EXPECT_EQ(DetailsOf(IndexFile::FromBytes("x", BytesOf(map)).status()).reason,
             "OWN_IDS");
+}
+
+// faiss throws when such a transform is first used, and leaks what it wrote to.
+TEST(IndexFileTest, NormsThatFaissDoesNotMakeAreRefused) {
+  std::string bytes = Made("L2norm,Flat");
+  const float other = 3;
+  std::memcpy(&bytes[bytes.find("VNrm") + 4], &other, sizeof(other));
+  EXPECT_THAT(std::string(IndexFile::FromBytes("x", bytes).status().message()),
+              HasSubstr("its transform has a norm other than 2"));
 }
 
 // Under ASan, and with a limit of memory under no sanitizer, as good as a
