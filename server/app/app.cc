@@ -26,16 +26,11 @@
 #include "server/base/status_macros.h"
 #include "server/engine/faiss_version.h"
 #include "server/service/admission.h"
-#include "server/service/blend_rpc.h"
 #include "server/service/build_progress.h"
-#include "server/service/build_rpc.h"
-#include "server/service/catalog_rpcs.h"
 #include "server/service/exchange_handler.h"
 #include "server/service/health.h"
-#include "server/service/health_rpcs.h"
-#include "server/service/reflection_rpc.h"
+#include "server/service/methods.h"
 #include "server/service/rpc_handler.h"
-#include "server/service/search_rpc.h"
 #include "server/service/service_context.h"
 #include "server/service/transport/acceptor.h"
 #include "server/service/transport/call_server.h"
@@ -67,10 +62,6 @@ void LogFromGrpc(gpr_log_func_args* args) {
 void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
                      const std::string& message) {
   Log(LogLevel::kDebug, "protobuf", {{"message", message}});
-}
-
-Call::HandlerFactory Bind(NewHandler make, ServiceContext& context) {
-  return [make, &context](Call& call) { return make(call, context); };
 }
 
 // In the order of the members: each uses those above it, so they go from the
@@ -217,7 +208,12 @@ class RunningApp : public App {
                                             ThreadPriority::kUrgent);
     io_ = std::make_unique<ThreadPool>("io", kIoThreads,
                                        ThreadPriority::kDeferred);
-    opener_ = std::make_unique<VoiceOpener>(*catalog_, *io_);
+    opener_ = std::make_unique<VoiceOpener>(
+        [catalog = catalog_.get()](const std::string& speaker,
+                                   uint64_t version) {
+          return catalog->Acquire(speaker, version);
+        },
+        *io_);
     warmers_ =
         std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
     builders_ = std::make_unique<BackgroundPool>("build",
@@ -236,10 +232,8 @@ class RunningApp : public App {
                 .opener = opener_.get(),
                 .builders = builders_.get(),
                 .warmers = warmers_.get(),
-                .ticker = ticker_.get(),
                 .read_ahead = &read_ahead_,
                 .large_work = large_work_.get(),
-                .health = &health_,
                 .services = {},
                 .build_limits = {.max_frames = config_.max_build_frames,
                                  .min_free_bytes = config_.min_free_disk,
@@ -272,7 +266,7 @@ class RunningApp : public App {
     info.mutable_start_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
   }
 
-  void AddServices() {
+  absl::Status AddServices() {
     // With one processor a look would delay the client, or the search itself.
     const bool several = AvailableCpus() >= 2 && CpuQuota() >= 2;
     calls_ = std::make_unique<CallServer>(
@@ -281,35 +275,14 @@ class RunningApp : public App {
             .idle_poll = several ? config_.idle_poll : absl::ZeroDuration(),
             .max_calls = config_.max_calls},
         acceptor_->connections(), acceptor_->beats());
-    AddService("timbre.v1.Retrieval",
-               {NewBuildHandler, NewSearchHandler, NewBlendHandler});
-    AddService("timbre.v1.Catalog",
-               {NewListSpeakersHandler, NewGetSpeakerHandler,
-                NewActivateVersionHandler, NewDeleteVersionHandler,
-                NewDeleteSpeakerHandler, NewReadFramesHandler, NewExportHandler,
-                NewTuneHandler, NewGetServerInfoHandler});
-    AddService("grpc.health.v1.Health",
-               {NewHealthCheckHandler, NewHealthWatchHandler},
-               CallServer::ServiceKind::kProbe);
-    AddService("grpc.reflection.v1.ServerReflection", {NewReflectionHandler});
-    AddService("grpc.reflection.v1alpha.ServerReflection",
-               {NewReflectionHandler});
-  }
-
-  // One handler per method, in the order of the proto.
-  void AddService(
-      const std::string& name, const std::vector<NewHandler>& handlers,
-      CallServer::ServiceKind kind = CallServer::ServiceKind::kWork) {
-    std::vector<Call::HandlerFactory> factories;
-    factories.reserve(handlers.size());
-    for (const NewHandler make : handlers) {
-      factories.push_back(Bind(make, context_));
+    TIMBRE_ASSIGN_OR_RETURN(std::vector<ServedService> services,
+                            ServicesOf(context_, *ticker_, health_));
+    for (ServedService& service : services) {
+      calls_->AddService(service.descriptor, std::move(service.factories),
+                         service.kind);
+      context_.services.push_back(service.descriptor->full_name());
     }
-    calls_->AddService(
-        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
-            name),
-        std::move(factories), kind);
-    context_.services.push_back(name);
+    return absl::OkStatus();
   }
 
   absl::Status StartServer() {
@@ -320,7 +293,7 @@ class RunningApp : public App {
       if (!listens.ok()) return Annotate(listens, "--listen");
     }
     acceptor_->Register(builder);
-    AddServices();
+    TIMBRE_RETURN_IF_ERROR(AddServices());
     calls_->Register(builder);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {

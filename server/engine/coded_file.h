@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "server/base/file_system.h"
+#include "server/engine/ivf_parts.h"
 #include "server/engine/metric.h"
-#include "server/engine/training.h"
 
 namespace timbre {
 

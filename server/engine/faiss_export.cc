@@ -246,22 +246,22 @@ ByteSource IvfFlatFile(const FrameStore& store, Metric metric,
   return source;
 }
 
-ByteSource ExportAsBuilt(const SpeakerIndex& index, const StoredIndex& stored,
+ByteSource ExportAsBuilt(const ExportInput& input, const StoredIndex& stored,
                          const ExportDefaults& defaults) {
-  const FrameStore& store = index.store();
-  const Shape shape = ShapeOf(store, index.metric());
-  const bool cosine = index.metric() == Metric::kCosine;
+  const FrameStore& store = input.store;
+  const Shape shape = ShapeOf(store, input.metric);
+  const bool cosine = input.metric == Metric::kCosine;
   ByteSource source;
   if (cosine) source.AddBytes(faiss_format::NormalizingHeader(shape));
-  if (index.spec().kind == IndexKind::kFlat) {
-    AddFlat(store, index.metric(), index.kernels(), source);
+  if (input.spec.kind == IndexKind::kFlat) {
+    AddFlat(store, input.metric, input.kernels, source);
     return source;
   }
-  if (index.spec().kind == IndexKind::kIvfFlat) {
+  if (input.spec.kind == IndexKind::kIvfFlat) {
     AddFile(stored, defaults.nprobe, source);
     return source;
   }
-  const bool half = index.spec().refine == RefineKind::kHalf;
+  const bool half = input.spec.refine == RefineKind::kHalf;
   source.AddBytes(faiss_format::RefineHeader(shape));
   AddFile(stored, defaults.nprobe, source);
   source.AddBytes(half ? faiss_format::HalfHeader(shape)
@@ -269,21 +269,21 @@ ByteSource ExportAsBuilt(const SpeakerIndex& index, const StoredIndex& stored,
   AddAllRows(store,
              {.normalize = cosine,
               .type = half ? ElementType::kFloat16 : ElementType::kFloat32},
-             index.kernels(), source);
+             input.kernels, source);
   source.AddBytes(faiss_format::RefineTrailer(defaults.k_factor));
   return source;
 }
 
-ByteSource ExportIvfFlat(const SpeakerIndex& index,
+ByteSource ExportIvfFlat(const ExportInput& input,
                          const ExportDefaults& defaults) {
   ByteSource source;
-  if (index.metric() == Metric::kCosine) {
-    source.AddBytes(faiss_format::NormalizingHeader(
-        ShapeOf(index.store(), index.metric())));
+  if (input.metric == Metric::kCosine) {
+    source.AddBytes(
+        faiss_format::NormalizingHeader(ShapeOf(input.store, input.metric)));
   }
-  auto file = std::make_shared<ByteSource>(IvfFlatFile(
-      index.store(), index.metric(), index.parts(),
-      index.parts() != nullptr ? defaults.nprobe : 1, index.kernels()));
+  auto file = std::make_shared<ByteSource>(
+      IvfFlatFile(input.store, input.metric, input.parts,
+                  input.parts != nullptr ? defaults.nprobe : 1, input.kernels));
   source.AddProducer([file](std::string* piece) { return file->Next(piece); });
   return source;
 }

@@ -7,8 +7,10 @@
 
 #include "server/engine/byte_source.h"
 #include "server/engine/frame_store.h"
+#include "server/engine/index_spec.h"
 #include "server/engine/ivf_parts.h"
-#include "server/engine/speaker_index.h"
+#include "server/engine/metric.h"
+#include "server/kernels/kernels.h"
 
 namespace timbre {
 
@@ -18,7 +20,14 @@ struct ExportDefaults {
   float k_factor = 1;
 };
 
-// The sources refer to `store` and `parts`, which must outlive them.
+// What files are composed of; the sources refer to it, so it must outlive them.
+struct ExportInput {
+  const FrameStore& store;
+  const IndexSpec& spec;
+  Metric metric = Metric::kL2;
+  const IvfParts* parts = nullptr;  // null for IndexKind::kFlat
+  const KernelTable& kernels;
+};
 
 // An IndexFlat over the frames (kCosine: normalised).
 ByteSource FlatFile(const FrameStore& store, Metric metric,
@@ -47,11 +56,11 @@ struct StoredIndex {
 // a normalisation before it. The source ends with DATA_LOSS if the file is gone
 // or not what it was, with other errors of file_error.h if it cannot be read
 // for now.
-ByteSource ExportAsBuilt(const SpeakerIndex& index, const StoredIndex& stored,
+ByteSource ExportAsBuilt(const ExportInput& input, const StoredIndex& stored,
                          const ExportDefaults& defaults);
 
 // IVF<nlist>,Flat over the same centroids: what RVC, Applio and w-okada load.
-ByteSource ExportIvfFlat(const SpeakerIndex& index,
+ByteSource ExportIvfFlat(const ExportInput& input,
                          const ExportDefaults& defaults);
 
 // total_fea.npy.

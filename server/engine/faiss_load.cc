@@ -22,7 +22,6 @@
 #include "server/base/thread_priority.h"
 #include "server/engine/code_packer.h"
 #include "server/engine/faiss_format.h"
-#include "server/engine/speaker_index.h"
 
 namespace timbre {
 namespace {

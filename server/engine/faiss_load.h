@@ -6,12 +6,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/engine/index_description.h"
 #include "server/engine/ivf_parts.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {
-
-struct IndexDescription;
 
 // DATA_LOSS: "<path of the index>: <what>".
 absl::Status IndexDamaged(const IndexDescription& description,

@@ -11,7 +11,6 @@
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
 #include "server/engine/faiss_load.h"
-#include "server/engine/speaker_index.h"
 
 namespace timbre {
 namespace {

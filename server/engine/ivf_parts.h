@@ -72,6 +72,12 @@ struct IvfParts {
   }
 };
 
+// Lists whose codes are not packed yet.
+struct CodedLists {
+  IvfParts parts;               // without codes
+  std::vector<uint32_t> words;  // [rows, OctetsOf(pq_m)], kernels/layout.h
+};
+
 }  // namespace timbre
 
 #endif  // TIMBRE_SERVER_ENGINE_IVF_PARTS_H_

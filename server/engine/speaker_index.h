@@ -19,30 +19,18 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
-#include "server/base/file_system.h"
 #include "server/engine/coarse_quantizer.h"
 #include "server/engine/code_scanner.h"
 #include "server/engine/exact_scorer.h"
+#include "server/engine/faiss_export.h"
 #include "server/engine/frame_store.h"
+#include "server/engine/index_description.h"
 #include "server/engine/index_spec.h"
 #include "server/engine/ivf_parts.h"
 #include "server/engine/metric.h"
 #include "server/engine/top_k.h"
 
 namespace timbre {
-
-// What must be known of a version to open its files.
-struct IndexDescription {
-  IndexSpec spec;
-  Metric metric = Metric::kL2;
-  ElementType storage = ElementType::kFloat32;
-  uint64_t rows = 0;
-  uint32_t dimension = 0;
-  std::string frames_path;   // total_fea.npy
-  std::string index_path;    // added.index; not read for IndexKind::kFlat
-  std::string index_digest;  // of the index file
-  FileSystem* files = &FileSystem::Posix();
-};
 
 // What a search does; Resolve in service/ makes it from SearchParams.
 struct SearchSettings {
@@ -109,6 +97,10 @@ class SpeakerIndex {
   const ExactScorer& scorer() const { return scorer_; }
   // Null for IndexKind::kFlat.
   const IvfParts* parts() const { return parts_.get(); }
+  // What its files in faiss's format are composed of.
+  ExportInput export_input() const {
+    return {store_, spec_, metric_, parts_.get(), kernels_};
+  }
   // Memory besides the mapped frames.
   size_t resident_bytes() const;
 

@@ -41,12 +41,6 @@ absl::StatusOr<std::vector<float>> TrainCenters(const TrainingInput& input,
 absl::StatusOr<IvfParts> TrainLists(const TrainingInput& input,
                                     const IndexSpec& spec);
 
-// Lists whose codes are not packed yet.
-struct CodedLists {
-  IvfParts parts;               // without codes
-  std::vector<uint32_t> words;  // [rows, OctetsOf(pq_m)], kernels/layout.h
-};
-
 // The same with a product quantizer of the frames themselves, no residuals: one
 // look-up table serves every list.
 absl::StatusOr<CodedLists> TrainCodedLists(const TrainingInput& input,

@@ -1,5 +1,3 @@
-#include "server/service/blend_rpc.h"
-
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
@@ -8,6 +6,7 @@
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/service/exchange_handler.h"
+#include "server/service/live_handlers.h"
 #include "server/service/message_codec.h"
 #include "server/service/search_params.h"
 #include "server/service/voice_blend.h"

@@ -1,5 +1,3 @@
-#include "server/service/build_rpc.h"
-
 #include <atomic>
 #include <utility>
 
@@ -10,6 +8,7 @@
 #include "server/service/build_session.h"
 #include "server/service/message_codec.h"
 #include "server/service/upload_handler.h"
+#include "server/service/upload_handlers.h"
 #include "server/service/version_message.h"
 
 namespace timbre {
@@ -21,14 +20,15 @@ constexpr absl::Duration kPatience = absl::Seconds(5);
 
 class BuildHandler : public UploadHandler<BuildSession> {
  public:
-  BuildHandler(Call& call, ServiceContext& context)
+  BuildHandler(Call& call, ServiceContext& context, ProgressTicker& ticker)
       : UploadHandler(call, context, Rpc::kBuild),
+        ticker_(ticker),
         progress_(call, *context.metrics) {}
 
-  ~BuildHandler() override { context().ticker->Remove(&progress_); }
+  ~BuildHandler() override { ticker_.Remove(&progress_); }
 
   void OnStart() override {
-    context().ticker->Add(&progress_, call().shared_from_this());
+    ticker_.Add(&progress_, call().shared_from_this());
     UploadHandler::OnStart();
   }
 
@@ -115,6 +115,7 @@ class BuildHandler : public UploadHandler<BuildSession> {
         [this, stage, now = MonotonicNow()] { progress_.Begin(stage, now); });
   }
 
+  ProgressTicker& ticker_;
   BuildProgress progress_;
   BuildStage reached_ = BuildStage::kQueued;
   std::atomic<bool> counted_{false};  // in timbre_builds_total
@@ -123,8 +124,9 @@ class BuildHandler : public UploadHandler<BuildSession> {
 }  // namespace
 
 std::unique_ptr<CallHandler> NewBuildHandler(Call& call,
-                                             ServiceContext& context) {
-  return std::make_unique<BuildHandler>(call, context);
+                                             ServiceContext& context,
+                                             ProgressTicker& ticker) {
+  return std::make_unique<BuildHandler>(call, context, ticker);
 }
 
 }  // namespace timbre

@@ -11,7 +11,7 @@
 #include "server/base/status_macros.h"
 #include "server/service/disk_limit.h"
 #include "server/service/search_params.h"
-#include "server/service/voice_pin.h"
+#include "server/service/speaker_metadata.h"
 
 namespace timbre {
 namespace {

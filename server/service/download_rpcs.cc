@@ -11,10 +11,10 @@
 #include "server/catalog/speaker_name.h"
 #include "server/engine/builder.h"
 #include "server/engine/faiss_export.h"
-#include "server/service/catalog_rpcs.h"
 #include "server/service/frame_codec.h"
+#include "server/service/speaker_metadata.h"
 #include "server/service/unary_handler.h"
-#include "server/service/voice_pin.h"
+#include "server/service/voice_handlers.h"
 
 namespace timbre {
 namespace {
@@ -135,11 +135,11 @@ absl::StatusOr<ByteSource> OpenExport(v1::ExportFormat format,
                      manifest.version()),
           catalog.files());
       return ExportAsBuilt(
-          *version.index,
+          version.index->export_input(),
           {stored.index_path, stored.index_digest, catalog.files()}, defaults);
     }
     case v1::EXPORT_FORMAT_IVF_FLAT:
-      return ExportIvfFlat(*version.index, defaults);
+      return ExportIvfFlat(version.index->export_input(), defaults);
     case v1::EXPORT_FORMAT_NPY:
       return ExportNpy(version.index->store());
     default:

@@ -1,13 +1,11 @@
-#include "server/service/health_rpcs.h"
-
 #include <mutex>
 #include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
-#include "server/service/health.h"
 #include "server/service/message_codec.h"
+#include "server/service/probe_handlers.h"
 #include "server/service/rpc_handler.h"
 
 namespace timbre {
@@ -138,13 +136,12 @@ class WatchHandler : public HealthHandler, private Health::Watcher {
 }  // namespace
 
 std::unique_ptr<CallHandler> NewHealthCheckHandler(Call& call,
-                                                   ServiceContext& context) {
-  return std::make_unique<CheckHandler>(call, *context.health);
+                                                   const Health& health) {
+  return std::make_unique<CheckHandler>(call, health);
 }
 
-std::unique_ptr<CallHandler> NewHealthWatchHandler(Call& call,
-                                                   ServiceContext& context) {
-  return std::make_unique<WatchHandler>(call, *context.health);
+std::unique_ptr<CallHandler> NewHealthWatchHandler(Call& call, Health& health) {
+  return std::make_unique<WatchHandler>(call, health);
 }
 
 }  // namespace timbre

@@ -4,10 +4,10 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
-#include "server/service/catalog_rpcs.h"
 #include "server/service/page_token.h"
 #include "server/service/unary_handler.h"
 #include "server/service/version_message.h"
+#include "server/service/voice_handlers.h"
 
 namespace timbre {
 namespace {

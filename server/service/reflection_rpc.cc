@@ -1,5 +1,3 @@
-#include "server/service/reflection_rpc.h"
-
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 
@@ -9,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/service/message_codec.h"
+#include "server/service/probe_handlers.h"
+#include "server/service/reflection.h"
 #include "server/service/rpc_handler.h"
 #include "server/service/transport/turns.h"
 

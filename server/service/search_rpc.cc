@@ -1,11 +1,10 @@
-#include "server/service/search_rpc.h"
-
 #include <google/protobuf/util/message_differencer.h>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/service/exchange_handler.h"
+#include "server/service/live_handlers.h"
 #include "server/service/message_codec.h"
 #include "server/service/search_params.h"
 

@@ -16,9 +16,7 @@
 namespace timbre {
 
 class Admission;
-class Health;
 class LargeWork;
-class ProgressTicker;
 struct ReadAhead;
 class VoiceOpener;
 
@@ -39,11 +37,9 @@ struct ServiceContext {
   VoiceOpener* opener = nullptr;       // on `io`
   BackgroundPool* builders = nullptr;  // one build a thread
   ThreadPool* warmers = nullptr;       // see warm_up.h
-  ProgressTicker* ticker = nullptr;
-  ReadAhead* read_ahead = nullptr;  // messages before their turn
-  LargeWork* large_work = nullptr;  // messages large enough to count
-  Health* health = nullptr;
-  std::vector<std::string> services;  // full names of those that are served
+  ReadAhead* read_ahead = nullptr;     // messages before their turn
+  LargeWork* large_work = nullptr;     // messages large enough to count
+  std::vector<std::string> services;   // full names of those that are served
   BuildLimits build_limits;
   v1::ServerInfo server_info;
 };

@@ -5,10 +5,10 @@
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/speaker_name.h"
-#include "server/service/catalog_rpcs.h"
+#include "server/service/speaker_metadata.h"
 #include "server/service/unary_handler.h"
 #include "server/service/version_message.h"
-#include "server/service/voice_pin.h"
+#include "server/service/voice_handlers.h"
 
 namespace timbre {
 namespace {

@@ -1,10 +1,10 @@
 // Catalog.Tune.
 #include <utility>
 
-#include "server/service/catalog_rpcs.h"
 #include "server/service/message_codec.h"
 #include "server/service/tune_session.h"
 #include "server/service/upload_handler.h"
+#include "server/service/upload_handlers.h"
 
 namespace timbre {
 namespace {

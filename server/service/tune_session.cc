@@ -8,9 +8,9 @@
 #include "server/base/status_macros.h"
 #include "server/engine/tuning_queries.h"
 #include "server/service/disk_limit.h"
+#include "server/service/speaker_metadata.h"
 #include "server/service/tune_request.h"
 #include "server/service/version_message.h"
-#include "server/service/voice_pin.h"
 
 namespace timbre {
 

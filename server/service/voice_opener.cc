@@ -11,12 +11,11 @@ void VoiceOpener::Open(const std::string& speaker, uint64_t version,
     waiting.push_back(std::move(done));
     if (waiting.size() > 1) return;
   }
-  io_.Submit([this, voice] { Acquire(voice); });
+  io_.Submit([this, voice] { AcquireForAll(voice); });
 }
 
-void VoiceOpener::Acquire(const Voice& voice) {
-  const absl::StatusOr<Lease> lease =
-      catalog_.Acquire(voice.first, voice.second);
+void VoiceOpener::AcquireForAll(const Voice& voice) {
+  const absl::StatusOr<Lease> lease = acquire_(voice.first, voice.second);
   std::vector<Done> waiting;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -2,6 +2,7 @@
 #ifndef TIMBRE_SERVER_SERVICE_VOICE_OPENER_H_
 #define TIMBRE_SERVER_SERVICE_VOICE_OPENER_H_
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -11,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/thread_pool.h"
-#include "server/catalog/catalog.h"
+#include "server/catalog/lease.h"
 
 namespace timbre {
 
@@ -21,19 +22,24 @@ namespace timbre {
 class VoiceOpener {
  public:
   using Done = std::function<void(absl::StatusOr<Lease>)>;
+  // Opens a version of a speaker (0: the active one); may wait for the disk.
+  using Acquire = std::function<absl::StatusOr<Lease>(
+      const std::string& speaker, uint64_t version)>;
 
-  // Both must outlive it and what it was asked for.
-  VoiceOpener(Catalog& catalog, ThreadPool& io) : catalog_(catalog), io_(io) {}
+  // `io`, and what `acquire` refers to, must outlive it and what it was asked
+  // for.
+  VoiceOpener(Acquire acquire, ThreadPool& io)
+      : acquire_(std::move(acquire)), io_(io) {}
 
-  // `done` is called on a thread of `io` with what Catalog::Acquire says.
+  // `done` is called on a thread of `io` with what `acquire` says.
   void Open(const std::string& speaker, uint64_t version, Done done);
 
  private:
   using Voice = std::pair<std::string, uint64_t>;
 
-  void Acquire(const Voice& voice);
+  void AcquireForAll(const Voice& voice);
 
-  Catalog& catalog_;
+  const Acquire acquire_;
   ThreadPool& io_;
   std::mutex mutex_;
   // Who waits for a voice that is being opened; guarded by mutex_.

@@ -8,6 +8,7 @@
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/speaker_name.h"
+#include "server/service/speaker_metadata.h"
 
 namespace timbre {
 namespace {
@@ -49,13 +50,6 @@ absl::StatusOr<std::vector<WantedVoice>> Named(const VoicePin::Voices& voices) {
 }
 
 }  // namespace
-
-absl::Status CheckSpeakerMetadata(absl::string_view metadata,
-                                  const std::string& speaker) {
-  if (metadata.empty() || metadata == speaker) return absl::OkStatus();
-  return InvalidField("timbre-speaker", absl::StrCat("\"", metadata, "\""),
-                      absl::StrCat("\"", speaker, "\", the request's speaker"));
-}
 
 absl::Status VoicePin::Accept(absl::string_view metadata,
                               const std::string& speaker, uint64_t version) {

@@ -18,11 +18,6 @@ namespace timbre {
 
 inline constexpr int kMaxVoices = 16;  // mixed into one
 
-// INVALID_ARGUMENT unless `metadata` (the header timbre-speaker) is empty or
-// names `speaker`.
-absl::Status CheckSpeakerMetadata(absl::string_view metadata,
-                                  const std::string& speaker);
-
 // A version of a voice as a client names it; 0: the active one.
 struct WantedVoice {
   std::string speaker;

@@ -82,9 +82,10 @@ class SpeakerIndexTest : public ::testing::TestWithParam<Case> {
   // What faiss makes of the exported file.
   std::unique_ptr<faiss::Index> Exported(bool ivf_flat, uint32_t nprobe) {
     const ExportDefaults defaults{.nprobe = nprobe, .k_factor = 4};
-    ByteSource source =
-        ivf_flat ? ExportIvfFlat(*index_, defaults)
-                 : ExportAsBuilt(*index_, dir_.File(kIndexFile), defaults);
+    ByteSource source = ivf_flat
+                            ? ExportIvfFlat(index_->export_input(), defaults)
+                            : ExportAsBuilt(index_->export_input(),
+                                            dir_.File(kIndexFile), defaults);
     EXPECT_TRUE(WriteToFile(source, dir_.File("export.index")).ok());
     return std::unique_ptr<faiss::Index>(
         faiss::read_index(dir_.File("export.index").c_str()));

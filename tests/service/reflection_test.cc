@@ -1,3 +1,5 @@
+#include "server/service/reflection.h"
+
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -5,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "server/service/reflection_rpc.h"
 #include "timbre/v1/retrieval.pb.h"
 
 namespace timbre {
