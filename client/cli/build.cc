@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "client/cli/build_command.h"
-#include "client/cpp/feature_files.h"
-#include "client/cpp/npy.h"
+#include "client/files/feature_files.h"
+#include "client/files/npy.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::cli {

@@ -8,7 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/cpp/output.h"
+#include "client/files/output.h"
 #include "server/base/errors.h"
 
 namespace timbre::cli {

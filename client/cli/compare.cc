@@ -13,8 +13,8 @@
 #include "client/cli/comparison.h"
 #include "client/cli/exact_search.h"
 #include "client/cli/search_options.h"
-#include "client/cpp/npy.h"
-#include "client/faiss/index_file.h"
+#include "client/files/faiss/index_file.h"
+#include "client/files/npy.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 

@@ -9,7 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "client/cli/command.h"
 #include "client/cli/version_json.h"
-#include "client/cpp/output.h"
+#include "client/files/output.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"

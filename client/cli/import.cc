@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/build_command.h"
-#include "client/cpp/npy.h"
-#include "client/faiss/index_file.h"
+#include "client/files/faiss/index_file.h"
+#include "client/files/npy.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 

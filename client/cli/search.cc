@@ -14,7 +14,7 @@
 #include "client/cli/exact_search.h"
 #include "client/cli/search_options.h"
 #include "client/cli/version_json.h"
-#include "client/cpp/npy.h"
+#include "client/files/npy.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 

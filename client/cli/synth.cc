@@ -1,5 +1,5 @@
 // timbre synth DIR --frames=N --voice=SEED
-#include "client/cpp/synth.h"
+#include "client/files/synth.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/command.h"
-#include "client/cpp/feature_files.h"
-#include "client/cpp/npy.h"
+#include "client/files/feature_files.h"
+#include "client/files/npy.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 

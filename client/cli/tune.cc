@@ -10,7 +10,7 @@
 #include "client/cli/command.h"
 #include "client/cli/tuning_page.h"
 #include "client/cli/version_json.h"
-#include "client/cpp/feature_files.h"
+#include "client/files/feature_files.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::cli {

@@ -1,6 +1,6 @@
 #include "client/load/payload.h"
 
-#include "client/cpp/synth.h"
+#include "client/files/synth.h"
 
 namespace timbre::load {
 namespace {

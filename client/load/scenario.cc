@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cpp/address.h"
-#include "client/cpp/synth.h"
+#include "client/files/synth.h"
 #include "client/load/arrivals.h"
 #include "client/load/run.h"
 #include "server/base/errors.h"

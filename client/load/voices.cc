@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/cpp/synth.h"
+#include "client/files/synth.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 

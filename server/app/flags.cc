@@ -15,7 +15,7 @@
 #include "server/app/version.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
-#include "server/engine/index_spec.h"
+#include "server/engine/lists/index_spec.h"
 
 ABSL_FLAG(
     std::string, data_dir, "",

@@ -19,10 +19,10 @@
 #include "absl/strings/string_view.h"
 #include "server/base/file_system.h"
 #include "server/base/thread_pool.h"
-#include "server/catalog/dir_lock.h"
-#include "server/catalog/lease.h"
-#include "server/catalog/staging.h"
-#include "server/catalog/version_record.h"
+#include "server/catalog/open/lease.h"
+#include "server/catalog/records/version_record.h"
+#include "server/catalog/store/dir_lock.h"
+#include "server/catalog/store/staging.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {

@@ -9,8 +9,8 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/catalog_state.h"
-#include "server/catalog/file_names.h"
-#include "server/engine/builder.h"
+#include "server/catalog/records/file_names.h"
+#include "server/engine/build/builder.h"
 
 namespace timbre {
 namespace {

@@ -8,10 +8,10 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/catalog_state.h"
-#include "server/catalog/data_directory.h"
-#include "server/catalog/file_names.h"
+#include "server/catalog/records/file_names.h"
+#include "server/catalog/records/speaker_name.h"
 #include "server/catalog/recovery.h"
-#include "server/catalog/speaker_name.h"
+#include "server/catalog/store/data_directory.h"
 
 namespace timbre {
 

@@ -9,7 +9,7 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/catalog_state.h"
-#include "server/catalog/file_names.h"
+#include "server/catalog/records/file_names.h"
 
 namespace timbre {
 

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/service/live_handlers.h"
-#include "server/service/probe_handlers.h"
-#include "server/service/upload_handlers.h"
-#include "server/service/voice_handlers.h"
+#include "server/service/live/handlers.h"
+#include "server/service/probes/handlers.h"
+#include "server/service/upload/handlers.h"
+#include "server/service/voices/handlers.h"
 
 namespace timbre {
 namespace {

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/service/build_progress.h"
-#include "server/service/health.h"
-#include "server/service/service_context.h"
+#include "server/service/probes/health.h"
+#include "server/service/rpc/service_context.h"
 #include "server/service/transport/call_server.h"
+#include "server/service/upload/build_progress.h"
 
 namespace timbre {
 

@@ -20,11 +20,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "client/cpp/npy.h"
-#include "client/cpp/synth.h"
-#include "server/engine/blender.h"
-#include "server/engine/faiss_export.h"
-#include "server/engine/speaker_index.h"
+#include "client/files/npy.h"
+#include "client/files/synth.h"
+#include "server/engine/faiss/faiss_export.h"
+#include "server/engine/search/blender.h"
+#include "server/engine/search/speaker_index.h"
 #include "tests/support/testing.h"
 
 namespace timbre {

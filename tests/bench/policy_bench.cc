@@ -22,12 +22,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "client/cpp/synth.h"
+#include "client/files/synth.h"
 #include "server/base/cpu_quota.h"
-#include "server/engine/frame_writer.h"
-#include "server/engine/setting_meter.h"
-#include "server/engine/tuner.h"
-#include "server/engine/tuning_queries.h"
+#include "server/engine/frames/frame_writer.h"
+#include "server/engine/tune/setting_meter.h"
+#include "server/engine/tune/tuner.h"
+#include "server/engine/tune/tuning_queries.h"
 #include "tests/support/testing.h"
 
 ABSL_FLAG(std::string, json, "", "where to keep the rows");

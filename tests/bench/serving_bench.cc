@@ -30,7 +30,7 @@
 #include <vector>
 
 #include "client/cpp/client.h"
-#include "client/cpp/npy.h"
+#include "client/files/npy.h"
 
 namespace timbre {
 namespace {

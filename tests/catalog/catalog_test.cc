@@ -7,7 +7,7 @@
 
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
-#include "server/catalog/file_names.h"
+#include "server/catalog/records/file_names.h"
 #include "tests/support/testing.h"
 
 namespace timbre {

@@ -6,7 +6,7 @@
 #include <ostream>
 
 #include "server/base/errors.h"
-#include "server/catalog/file_names.h"
+#include "server/catalog/records/file_names.h"
 #include "tests/catalog/failing_files.h"
 
 namespace timbre {

@@ -5,13 +5,13 @@
 #include <optional>
 #include <vector>
 
-#include "server/catalog/version_record.h"
-#include "server/engine/blender.h"
-#include "server/engine/builder.h"
-#include "server/engine/frame_writer.h"
+#include "server/catalog/records/version_record.h"
+#include "server/engine/build/builder.h"
+#include "server/engine/frames/frame_writer.h"
+#include "server/engine/search/blender.h"
 #include "server/kernels/kernels.h"
-#include "server/service/build_options.h"
-#include "server/service/frame_codec.h"
+#include "server/service/contract/build_options.h"
+#include "server/service/contract/frame_codec.h"
 #include "tests/fuzz/files.h"
 #include "tests/fuzz/messages.h"
 

@@ -2,7 +2,7 @@
 // them.
 #include <cmath>
 
-#include "client/faiss/index_file.h"
+#include "client/files/faiss/index_file.h"
 #include "tests/fuzz/fuzzing.h"
 #include "tests/fuzz/refusals.h"
 

@@ -11,7 +11,7 @@
 #include <array>
 #include <string>
 
-#include "server/service/message_codec.h"
+#include "server/service/transport/message_codec.h"
 #include "tests/fuzz/fuzzing.h"
 #include "tests/fuzz/refusals.h"
 

@@ -5,13 +5,13 @@
 #include <memory>
 #include <vector>
 
-#include "server/catalog/speaker_name.h"
+#include "server/catalog/records/speaker_name.h"
 #include "server/kernels/kernels.h"
-#include "server/service/frame_codec.h"
-#include "server/service/search_params.h"
-#include "server/service/status_mapper.h"
-#include "server/service/tune_request.h"
-#include "server/service/voice_pin.h"
+#include "server/service/contract/frame_codec.h"
+#include "server/service/contract/search_params.h"
+#include "server/service/contract/tune_request.h"
+#include "server/service/live/voice_pin.h"
+#include "server/service/transport/status_mapper.h"
 #include "tests/fuzz/messages.h"
 #include "timbre/rpc/status.pb.h"
 

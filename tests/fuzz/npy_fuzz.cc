@@ -1,8 +1,8 @@
 // .npy files as the client reads them.
 
 #include "absl/strings/str_cat.h"
-#include "client/cpp/npy_format.h"
-#include "server/engine/npy_header.h"
+#include "client/files/npy_format.h"
+#include "server/engine/frames/npy_header.h"
 #include "tests/fuzz/fuzzing.h"
 #include "tests/fuzz/refusals.h"
 

@@ -1,5 +1,5 @@
 // Page tokens: what was not made for this list is refused.
-#include "server/service/page_token.h"
+#include "server/service/contract/page_token.h"
 #include "tests/fuzz/fuzzing.h"
 #include "tests/fuzz/refusals.h"
 

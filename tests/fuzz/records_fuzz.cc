@@ -6,9 +6,9 @@
 #include <optional>
 #include <vector>
 
-#include "server/catalog/file_names.h"
+#include "server/catalog/records/file_names.h"
+#include "server/catalog/records/version_record.h"
 #include "server/catalog/recovery.h"
-#include "server/catalog/version_record.h"
 #include "tests/fuzz/fuzzing.h"
 #include "tests/fuzz/refusals.h"
 

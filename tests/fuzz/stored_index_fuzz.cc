@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "server/base/checksum.h"
-#include "server/engine/faiss_load.h"
-#include "server/engine/npy_header.h"
-#include "server/engine/speaker_index.h"
+#include "server/engine/faiss/faiss_load.h"
+#include "server/engine/frames/npy_header.h"
+#include "server/engine/search/speaker_index.h"
 #include "server/kernels/kernels.h"
 #include "tests/fuzz/files.h"
 #include "tests/fuzz/refusals.h"

@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "client/cpp/synth.h"
+#include "client/files/synth.h"
 #include "server/base/checksum.h"
 #include "server/base/status_macros.h"
-#include "server/engine/frame_writer.h"
+#include "server/engine/frames/frame_writer.h"
 
 namespace timbre::testing {
 

@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cpp/matrix.h"
-#include "server/engine/build_observer.h"
-#include "server/engine/builder.h"
-#include "server/engine/metric.h"
-#include "server/engine/speaker_index.h"
+#include "server/engine/build/builder.h"
+#include "server/engine/frames/metric.h"
+#include "server/engine/search/speaker_index.h"
+#include "server/engine/train/build_observer.h"
 
 namespace timbre::testing {
 

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "server/base/monotonic_clock.h"
-#include "server/service/status_mapper.h"
+#include "server/service/transport/status_mapper.h"
 
 namespace timbre {
 namespace {

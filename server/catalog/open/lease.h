@@ -1,0 +1,26 @@
+// A hold on one open version.
+#ifndef TIMBRE_SERVER_CATALOG_OPEN_LEASE_H_
+#define TIMBRE_SERVER_CATALOG_OPEN_LEASE_H_
+
+#include <memory>
+
+#include "server/catalog/records/version_record.h"
+#include "server/engine/search/speaker_index.h"
+
+namespace timbre {
+
+// An open version. Immutable and thread-safe.
+struct LoadedVersion {
+  std::shared_ptr<const VersionRecord> record;
+  // Shared with the leases from before the version was tuned.
+  std::shared_ptr<const SpeakerIndex> index;
+};
+
+// While a lease lives, its version can be searched, whatever is published or
+// deleted meanwhile. The last one to go hands the version to the catalog's
+// reaper thread: dropping a lease is always quick.
+using Lease = std::shared_ptr<const LoadedVersion>;
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_OPEN_LEASE_H_

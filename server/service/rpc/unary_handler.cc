@@ -1,0 +1,52 @@
+#include "server/service/rpc/unary_handler.h"
+
+namespace timbre {
+
+void SingleRequestHandler::OnRequest(grpc::ByteBuffer message) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    asked_ = true;
+  }
+  context().metrics->AddBytes(rpc(), message.Length(), 0);
+  context().io->Submit([this, keep = call().shared_from_this(),
+                        message = std::move(message)]() mutable {
+    auto source = start_(message);
+    if (!source.ok()) return call().Finish(source.status());
+    source_ = *std::move(source);
+    SendNext();
+  });
+}
+
+void SingleRequestHandler::OnRequestsEnd() { call().Finish(NoRequestError()); }
+
+void SingleRequestHandler::OnWritten() {
+  context().io->Submit(
+      [this, keep = call().shared_from_this()] { SendNext(); });
+}
+
+void SingleRequestHandler::OnDrain() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    draining_ = true;
+    if (asked_) return;  // a sequence ends at its next message
+  }
+  call().Finish(DrainingError());
+}
+
+void SingleRequestHandler::SendNext() {
+  if (call().cancelled()) return;
+  const auto next = source_();
+  if (!next.ok()) return call().Finish(next.status());
+  if (!next->has_value()) return call().Finish(absl::OkStatus());
+  bool drained = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    drained = draining_ && sent_;
+    sent_ = true;
+  }
+  if (drained) return call().Finish(DrainingError());
+  context().metrics->AddBytes(rpc(), 0, (*next)->Length());
+  call().Write(**next);
+}
+
+}  // namespace timbre
