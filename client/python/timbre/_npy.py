@@ -1,5 +1,5 @@
 """.npy files, mapped. Not by numpy.load, which believes what a header says,
-and fails with whatever follows. The same words as in client/cpp/npy_format.cc.
+and fails with whatever follows. The same words as in client/files/npy_format.cc.
 """
 
 from __future__ import annotations
