@@ -1,8 +1,5 @@
 #include "server/app/app.h"
 
-#include <google/protobuf/stubs/logging.h>
-#include <grpc/support/log.h>
-#include <grpcpp/grpcpp.h>
 #include <malloc.h>
 
 #include <algorithm>
@@ -13,9 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
+#include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "server/app/grpc_options.h"
+#include "server/app/log_hooks.h"
 #include "server/app/metrics_endpoint.h"
 #include "server/app/port_file.h"
 #include "server/app/version.h"
@@ -25,7 +23,7 @@
 #include "server/base/large_work.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/open/voice_opener.h"
-#include "server/engine/faiss/faiss_version.h"
+#include "server/engine/faiss/faiss_format.h"
 #include "server/service/live/exchange_handler.h"
 #include "server/service/methods.h"
 #include "server/service/probes/health.h"
@@ -45,300 +43,244 @@ constexpr int kIoThreads = 4;
 constexpr absl::Duration kLargePause = absl::Seconds(2);
 constexpr int kPollers = 1;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
-constexpr absl::Duration kLastWords = absl::Seconds(1);
-
-// gRPC's own messages, in our format.
-void LogFromGrpc(gpr_log_func_args* args) {
-  const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR
-                             ? LogLevel::kWarning
-                             : LogLevel::kDebug;
-  Log(level, "grpc", {{"message", std::string(args->message)}});
-  // abort() comes next.
-  if (absl::StartsWith(args->message, "assertion failed")) {
-    FlushLog(kLastWords);
-  }
-}
-
-void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
-                     const std::string& message) {
-  Log(LogLevel::kDebug, "protobuf", {{"message", message}});
-}
-
-// In the order of the members: each uses those above it, so they go from the
-// last to the first.
-class RunningApp : public App {
- public:
-  explicit RunningApp(const Config& config)
-      : config_(config), port_file_(config.port_file) {}
-
-  ~RunningApp() override {
-    if (server_ != nullptr) Drain();
-  }
-
-  absl::Status Start() {
-    SetLogLevel(config_.log_level);
-    gpr_set_log_function(&LogFromGrpc);
-    google::protobuf::SetLogHandler(&LogFromProtobuf);
-    TIMBRE_RETURN_IF_ERROR(port_file_.Check());
-    TIMBRE_RETURN_IF_ERROR(ChooseKernels());
-    TIMBRE_RETURN_IF_ERROR(OpenCatalog());
-    StartMetrics();
-    MakeAcceptor();
-    TIMBRE_RETURN_IF_ERROR(ExposeMetrics());
-    StartPools();
-    TIMBRE_RETURN_IF_ERROR(StartServer());
-    Log(LogLevel::kInfo, "serving",
-        {{"version", kVersion},
-         {"listen", config_.listen},
-         {"grpc_port", grpc_port_},
-         {"metrics_port", metrics_port_},
-         {"data_dir", config_.data_dir},
-         {"simd_level", std::string(kernels_->name)},
-         {"worker_threads", workers_->threads()}});
-    return port_file_.Write(grpc_port_, metrics_port_);
-  }
-
-  void Drain() override {
-    if (server_ == nullptr) return;
-    Log(LogLevel::kInfo, "draining",
-        {{"timeout_seconds", absl::ToDoubleSeconds(config_.drain_timeout)}});
-    const absl::Time deadline = absl::Now() + config_.drain_timeout;
-    health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
-    calls_->Drain(config_.drain_timeout, DrainingError());
-    acceptor_->Stop();
-    // Takes its time, so it goes beside what follows.
-    std::thread endpoint_goes([this] { endpoint_.reset(); });
-    // Clients that do not close their connections are cut off: none of them is
-    // worth the rest of the timeout.
-    server_->Shutdown(
-        absl::ToChronoTime(std::min(deadline, absl::Now() + kLastWords)));
-    // Tasks may still start operations: the queues close after them.
-    builders_->Stop();
-    warmers_->Stop();
-    io_->Stop();
-    workers_->Stop();
-    opener_.reset();  // with what nobody will open any more
-    // The last events of calls that were cut off may start operations too.
-    calls_->WaitUntilIdle(kLastEvents);
-    calls_->Stop();
-    server_.reset();
-    endpoint_goes.join();
-    Log(LogLevel::kInfo, "stopped");
-  }
-
-  int grpc_port() const override { return grpc_port_; }
-  int metrics_port() const override { return metrics_port_; }
-
- private:
-  absl::Status ChooseKernels() {
-    kernels_ = config_.simd_level.empty() ? &BestKernels()
-                                          : FindKernels(config_.simd_level);
-    if (kernels_ != nullptr) return absl::OkStatus();
-    std::string names;
-    for (const KernelTable* table : SupportedKernels()) {
-      absl::StrAppend(&names, names.empty() ? "" : ", ", table->name);
-    }
-    return InvalidField("--simd_level", config_.simd_level,
-                        absl::StrCat("one that this CPU has: ", names));
-  }
-
-  absl::Status OpenCatalog() {
-    TIMBRE_ASSIGN_OR_RETURN(
-        catalog_, Catalog::Open({.data_dir = config_.data_dir,
-                                 .keep_versions = config_.keep_versions,
-                                 .kernels = kernels_}));
-    return absl::OkStatus();
-  }
-
-  int Workers() const {
-    return config_.worker_threads != 0 ? config_.worker_threads
-                                       : AvailableCpus();
-  }
-
-  void StartMetrics() {
-    admission_ = std::make_unique<Admission>(
-        AdmissionLimits{.frames = config_.max_queued_frames,
-                        .bytes = config_.max_queued_bytes,
-                        .work = config_.max_queued_time * Workers()});
-    metrics_ = std::make_unique<ServerMetrics>(
-        ServerMetrics::BuildInfo{.version = kVersion,
-                                 .faiss_version = FaissVersion(),
-                                 .simd_level = std::string(kernels_->name)});
-    metrics_->SetScrapedValues([this, catalog = catalog_.get()] {
-      const CatalogStats stats = catalog->Stats();
-      return ScrapedValues{
-          .speakers = static_cast<double>(stats.speakers),
-          .speakers_loaded = static_cast<double>(stats.speakers_loaded),
-          .versions_damaged = static_cast<double>(stats.versions_damaged),
-          .resident_bytes = static_cast<double>(stats.bytes_resident),
-          .queued_frames = static_cast<double>(admission_->frames()),
-          .queued_bytes = static_cast<double>(admission_->bytes() +
-                                              read_ahead_.bytes.load()),
-          .connections = static_cast<double>(acceptor_->open()),
-          .log_lines_dropped = static_cast<double>(LogLinesLost())};
-    });
-  }
-
-  // Before the endpoint of the metrics, which counts its connections.
-  void MakeAcceptor() {
-    acceptor_ = std::make_unique<Acceptor>(
-        Acceptor::Options{
-            .max_connections =
-                std::min(config_.max_connections, Acceptor::MostConnections()),
-            .max_message_bytes = MaxReceivedBytes(config_),
-            .user_timeout = kPeerSilence},
-        *metrics_);
-  }
-
-  absl::Status ExposeMetrics() {
-    if (config_.metrics_listen.empty()) return absl::OkStatus();
-    TIMBRE_ASSIGN_OR_RETURN(endpoint_,
-                            MetricsEndpoint::Listen(config_.metrics_listen));
-    metrics_port_ = endpoint_->port();
-    for (const auto& collectable : metrics_->Collectables()) {
-      endpoint_->Add(collectable);
-    }
-    return absl::OkStatus();
-  }
-
-  void StartPools() {
-    const int cpus = AvailableCpus();
-    ticker_ = std::make_unique<ProgressTicker>();
-    workers_ = std::make_unique<ThreadPool>("search", Workers(),
-                                            ThreadPriority::kUrgent);
-    io_ = std::make_unique<ThreadPool>("io", kIoThreads,
-                                       ThreadPriority::kDeferred);
-    opener_ = std::make_unique<VoiceOpener>(
-        [catalog = catalog_.get()](const std::string& speaker,
-                                   uint64_t version) {
-          return catalog->Acquire(speaker, version);
-        },
-        *io_);
-    warmers_ =
-        std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
-    builders_ = std::make_unique<BackgroundPool>("build",
-                                                 config_.max_concurrent_builds);
-    if (config_.max_queued_bytes != 0) {
-      read_ahead_.most_bytes = config_.max_queued_bytes;
-    }
-    large_work_ =
-        std::make_unique<LargeWork>(kLargePause, [this] { GiveMemoryBack(); });
-    context_ = {.catalog = catalog_.get(),
-                .metrics = metrics_.get(),
-                .kernels = kernels_,
-                .admission = admission_.get(),
-                .workers = workers_.get(),
-                .io = io_.get(),
-                .opener = opener_.get(),
-                .builders = builders_.get(),
-                .warmers = warmers_.get(),
-                .read_ahead = &read_ahead_,
-                .large_work = large_work_.get(),
-                .services = {},
-                .build_limits = {.max_frames = config_.max_build_frames,
-                                 .min_free_bytes = config_.min_free_disk,
-                                 .threads = config_.build_threads != 0
-                                                ? config_.build_threads
-                                                : cpus,
-                                 .cpu_quota = CpuQuota()},
-                .server_info = {}};
-    FillServerInfo();
-  }
-
-  // Working memory of the workers, and then what the allocator keeps.
-  void GiveMemoryBack() {
-    const auto left =
-        std::make_shared<std::atomic<size_t>>(workers_->threads());
-    workers_->SubmitToEach([this, left] {
-      FreeThisWorkersScratch();
-      if (left->fetch_sub(1) == 1) io_->Submit([] { ::malloc_trim(0); });
-    });
-  }
-
-  void FillServerInfo() {
-    v1::ServerInfo& info = context_.server_info;
-    info.set_version(kVersion);
-    info.set_faiss_version(FaissVersion());
-    info.set_simd_level(std::string(kernels_->name));
-    info.set_worker_threads(static_cast<uint32_t>(workers_->threads()));
-    info.set_max_message_bytes(config_.max_message_bytes);
-    info.set_metrics_port(static_cast<uint32_t>(metrics_port_));
-    info.mutable_start_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
-  }
-
-  absl::Status AddServices() {
-    // With one processor a look would delay the client, or the search itself.
-    const bool several = AvailableCpus() >= 2 && CpuQuota() >= 2;
-    calls_ = std::make_unique<CallServer>(
-        CallServer::Options{
-            .pollers = kPollers,
-            .idle_poll = several ? config_.idle_poll : absl::ZeroDuration(),
-            .max_calls = config_.max_calls},
-        acceptor_->connections(), acceptor_->beats());
-    TIMBRE_ASSIGN_OR_RETURN(std::vector<ServedService> services,
-                            ServicesOf(context_, *ticker_, health_));
-    for (ServedService& service : services) {
-      calls_->AddService(service.descriptor, std::move(service.factories),
-                         service.kind);
-      context_.services.push_back(service.descriptor->full_name());
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status StartServer() {
-    grpc::ServerBuilder builder;
-    SetGrpcOptions(config_, builder);
-    for (const std::string& address : config_.listen) {
-      const absl::Status listens = acceptor_->Listen(address);
-      if (!listens.ok()) return Annotate(listens, "--listen");
-    }
-    acceptor_->Register(builder);
-    TIMBRE_RETURN_IF_ERROR(AddServices());
-    calls_->Register(builder);
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr) {
-      return MakeError(absl::StatusCode::kInternal, "INTERNAL",
-                       "gRPC's server did not start");
-    }
-    grpc_port_ = acceptor_->port();
-    for (const std::string& service : context_.services) {
-      health_.Set(service, grpc::health::v1::HealthCheckResponse::SERVING);
-    }
-    health_.Set("", grpc::health::v1::HealthCheckResponse::SERVING);
-    calls_->Start();
-    return acceptor_->Start();
-  }
-
-  const Config config_;
-  PortFile port_file_;  // first to come, last to go
-  const KernelTable* kernels_ = nullptr;
-  std::unique_ptr<Catalog> catalog_;
-  std::unique_ptr<Admission> admission_;
-  std::unique_ptr<ServerMetrics> metrics_;
-  std::unique_ptr<Acceptor> acceptor_;
-  std::unique_ptr<MetricsEndpoint> endpoint_;
-  std::unique_ptr<ProgressTicker> ticker_;
-  std::unique_ptr<ThreadPool> workers_;
-  std::unique_ptr<ThreadPool> io_;
-  std::unique_ptr<VoiceOpener> opener_;
-  std::unique_ptr<BackgroundPool> builders_;
-  std::unique_ptr<ThreadPool> warmers_;
-  std::unique_ptr<LargeWork> large_work_;
-  ReadAhead read_ahead_;
-  Health health_;
-  ServiceContext context_;
-  std::unique_ptr<CallServer> calls_;
-  std::unique_ptr<grpc::Server> server_;
-  int grpc_port_ = 0;
-  int metrics_port_ = 0;
-};
+constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(const Config& config) {
-  auto app = std::make_unique<RunningApp>(config);
-  TIMBRE_RETURN_IF_ERROR(app->Start());
+  auto app = absl::WrapUnique(new App(config));
+  TIMBRE_RETURN_IF_ERROR(app->Run());
   return app;
+}
+
+App::App(const Config& config)
+    : config_(config), port_file_(config.port_file) {}
+
+App::~App() {
+  if (server_ != nullptr) Drain();
+}
+
+absl::Status App::Run() {
+  SetLogLevel(config_.log_level);
+  TakeLibraryLogs();
+  TIMBRE_RETURN_IF_ERROR(port_file_.Check());
+  TIMBRE_RETURN_IF_ERROR(ChooseKernels());
+  TIMBRE_RETURN_IF_ERROR(OpenCatalog());
+  StartMetrics();
+  MakeAcceptor();
+  TIMBRE_RETURN_IF_ERROR(ExposeMetrics());
+  StartPools();
+  TIMBRE_RETURN_IF_ERROR(StartServer());
+  Log(LogLevel::kInfo, "serving",
+      {{"version", kVersion},
+       {"listen", config_.listen},
+       {"grpc_port", grpc_port_},
+       {"metrics_port", metrics_port_},
+       {"data_dir", config_.data_dir},
+       {"simd_level", std::string(kernels_->name)},
+       {"worker_threads", workers_->threads()}});
+  return port_file_.Write(grpc_port_, metrics_port_);
+}
+
+void App::Drain() {
+  if (server_ == nullptr) return;
+  Log(LogLevel::kInfo, "draining",
+      {{"timeout_seconds", absl::ToDoubleSeconds(config_.drain_timeout)}});
+  const absl::Time deadline = absl::Now() + config_.drain_timeout;
+  health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  calls_->Drain(config_.drain_timeout, DrainingError());
+  acceptor_->Stop();
+  // Takes its time, so it goes beside what follows.
+  std::thread endpoint_goes([this] { endpoint_.reset(); });
+  // Clients that do not close their connections are cut off: none of them is
+  // worth the rest of the timeout.
+  server_->Shutdown(
+      absl::ToChronoTime(std::min(deadline, absl::Now() + kShutdownGrace)));
+  // Tasks may still start operations: the queues close after them.
+  builders_->Stop();
+  warmers_->Stop();
+  io_->Stop();
+  workers_->Stop();
+  opener_.reset();  // with what nobody will open any more
+  // The last events of calls that were cut off may start operations too.
+  calls_->WaitUntilIdle(kLastEvents);
+  calls_->Stop();
+  server_.reset();
+  endpoint_goes.join();
+  Log(LogLevel::kInfo, "stopped");
+}
+
+absl::Status App::ChooseKernels() {
+  kernels_ = config_.simd_level.empty() ? &BestKernels()
+                                        : FindKernels(config_.simd_level);
+  if (kernels_ != nullptr) return absl::OkStatus();
+  std::string names;
+  for (const KernelTable* table : SupportedKernels()) {
+    absl::StrAppend(&names, names.empty() ? "" : ", ", table->name);
+  }
+  return InvalidField("--simd_level", config_.simd_level,
+                      absl::StrCat("one that this CPU has: ", names));
+}
+
+absl::Status App::OpenCatalog() {
+  TIMBRE_ASSIGN_OR_RETURN(catalog_,
+                          Catalog::Open({.data_dir = config_.data_dir,
+                                         .keep_versions = config_.keep_versions,
+                                         .kernels = kernels_}));
+  return absl::OkStatus();
+}
+
+int App::Workers() const {
+  return config_.worker_threads != 0 ? config_.worker_threads : AvailableCpus();
+}
+
+void App::StartMetrics() {
+  admission_ = std::make_unique<Admission>(
+      AdmissionLimits{.frames = config_.max_queued_frames,
+                      .bytes = config_.max_queued_bytes,
+                      .work = config_.max_queued_time * Workers()});
+  metrics_ = std::make_unique<ServerMetrics>(
+      ServerMetrics::BuildInfo{.version = kVersion,
+                               .faiss_version = faiss_format::kVersions,
+                               .simd_level = std::string(kernels_->name)});
+  metrics_->SetScrapedValues([this, catalog = catalog_.get()] {
+    const CatalogStats stats = catalog->Stats();
+    return ScrapedValues{
+        .speakers = static_cast<double>(stats.speakers),
+        .speakers_loaded = static_cast<double>(stats.speakers_loaded),
+        .versions_damaged = static_cast<double>(stats.versions_damaged),
+        .resident_bytes = static_cast<double>(stats.bytes_resident),
+        .queued_frames = static_cast<double>(admission_->frames()),
+        .queued_bytes =
+            static_cast<double>(admission_->bytes() + read_ahead_.bytes.load()),
+        .connections = static_cast<double>(acceptor_->open()),
+        .log_lines_dropped = static_cast<double>(LogLinesLost())};
+  });
+}
+
+void App::MakeAcceptor() {
+  acceptor_ = std::make_unique<Acceptor>(
+      Acceptor::Options{
+          .max_connections =
+              std::min(config_.max_connections, Acceptor::MostConnections()),
+          .max_message_bytes = MaxReceivedBytes(config_),
+          .user_timeout = kPeerSilence},
+      *metrics_);
+}
+
+absl::Status App::ExposeMetrics() {
+  if (config_.metrics_listen.empty()) return absl::OkStatus();
+  TIMBRE_ASSIGN_OR_RETURN(endpoint_,
+                          MetricsEndpoint::Listen(config_.metrics_listen));
+  metrics_port_ = endpoint_->port();
+  for (const auto& collectable : metrics_->Collectables()) {
+    endpoint_->Add(collectable);
+  }
+  return absl::OkStatus();
+}
+
+void App::StartPools() {
+  const int cpus = AvailableCpus();
+  ticker_ = std::make_unique<ProgressTicker>();
+  workers_ = std::make_unique<ThreadPool>("search", Workers(),
+                                          ThreadPriority::kUrgent);
+  io_ =
+      std::make_unique<ThreadPool>("io", kIoThreads, ThreadPriority::kDeferred);
+  opener_ = std::make_unique<VoiceOpener>(
+      [catalog = catalog_.get()](const std::string& speaker, uint64_t version) {
+        return catalog->Acquire(speaker, version);
+      },
+      *io_);
+  warmers_ = std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
+  builders_ =
+      std::make_unique<BackgroundPool>("build", config_.max_concurrent_builds);
+  if (config_.max_queued_bytes != 0) {
+    read_ahead_.most_bytes = config_.max_queued_bytes;
+  }
+  large_work_ =
+      std::make_unique<LargeWork>(kLargePause, [this] { GiveMemoryBack(); });
+  context_ = {.catalog = catalog_.get(),
+              .metrics = metrics_.get(),
+              .kernels = kernels_,
+              .admission = admission_.get(),
+              .workers = workers_.get(),
+              .io = io_.get(),
+              .opener = opener_.get(),
+              .builders = builders_.get(),
+              .warmers = warmers_.get(),
+              .read_ahead = &read_ahead_,
+              .large_work = large_work_.get(),
+              .services = {},
+              .build_limits = {.max_frames = config_.max_build_frames,
+                               .min_free_bytes = config_.min_free_disk,
+                               .threads = config_.build_threads != 0
+                                              ? config_.build_threads
+                                              : cpus,
+                               .cpu_quota = CpuQuota()},
+              .server_info = {}};
+  FillServerInfo();
+}
+
+void App::GiveMemoryBack() {
+  const auto left = std::make_shared<std::atomic<size_t>>(workers_->threads());
+  workers_->SubmitToEach([this, left] {
+    FreeThisWorkersScratch();
+    if (left->fetch_sub(1) == 1) io_->Submit([] { ::malloc_trim(0); });
+  });
+}
+
+void App::FillServerInfo() {
+  v1::ServerInfo& info = context_.server_info;
+  info.set_version(kVersion);
+  info.set_faiss_version(faiss_format::kVersions);
+  info.set_simd_level(std::string(kernels_->name));
+  info.set_worker_threads(static_cast<uint32_t>(workers_->threads()));
+  info.set_max_message_bytes(config_.max_message_bytes);
+  info.set_metrics_port(static_cast<uint32_t>(metrics_port_));
+  info.mutable_start_time()->set_seconds(absl::ToUnixSeconds(absl::Now()));
+}
+
+absl::Status App::AddServices() {
+  // With one processor a look would delay the client, or the search itself.
+  const bool several = AvailableCpus() >= 2 && CpuQuota() >= 2;
+  calls_ = std::make_unique<CallServer>(
+      CallServer::Options{
+          .pollers = kPollers,
+          .idle_poll = several ? config_.idle_poll : absl::ZeroDuration(),
+          .max_calls = config_.max_calls},
+      acceptor_->connections(), acceptor_->beats());
+  TIMBRE_ASSIGN_OR_RETURN(std::vector<ServedService> services,
+                          ServicesOf(context_, *ticker_, health_));
+  for (ServedService& service : services) {
+    calls_->AddService(service.descriptor, std::move(service.factories),
+                       service.kind);
+    context_.services.push_back(service.descriptor->full_name());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status App::StartServer() {
+  grpc::ServerBuilder builder;
+  SetGrpcOptions(config_, builder);
+  for (const std::string& address : config_.listen) {
+    const absl::Status listens = acceptor_->Listen(address);
+    if (!listens.ok()) return Annotate(listens, "--listen");
+  }
+  acceptor_->Register(builder);
+  TIMBRE_RETURN_IF_ERROR(AddServices());
+  calls_->Register(builder);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) {
+    return MakeError(absl::StatusCode::kInternal, "INTERNAL",
+                     "gRPC's server did not start");
+  }
+  grpc_port_ = acceptor_->port();
+  for (const std::string& service : context_.services) {
+    health_.Set(service, grpc::health::v1::HealthCheckResponse::SERVING);
+  }
+  health_.Set("", grpc::health::v1::HealthCheckResponse::SERVING);
+  calls_->Start();
+  return acceptor_->Start();
 }
 
 }  // namespace timbre

@@ -58,7 +58,7 @@ ONLY = {
         "client/load",
     },
     r"httplib": {"client/load"},
-    r"faiss/|omp\.h": {"server/engine/faiss", "client/files/faiss"},
+    r"faiss/|omp\.h": {"client/files/faiss"},
     r"\w*mmintrin|immintrin": {"server/kernels"},
     r"prometheus/": {"server/metrics", "server/app"},
     r"spdlog/": BASE,

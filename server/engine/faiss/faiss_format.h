@@ -3,7 +3,7 @@
 // faiss can only write an index that it holds in memory, all frames included.
 // Timbre's frames lie in total_fea.npy, so an index file is put together from
 // headers made here, stored files and rows, and streamed. The layout is that
-// of faiss/impl/index_write.cpp, unchanged from 1.7 to 1.11; the tests read
+// of faiss/impl/index_write.cpp, unchanged in all of kVersions; the tests read
 // every composition back with faiss. Pure functions.
 #ifndef TIMBRE_SERVER_ENGINE_FAISS_FAISS_FORMAT_H_
 #define TIMBRE_SERVER_ENGINE_FAISS_FAISS_FORMAT_H_
@@ -18,6 +18,10 @@
 #include "server/engine/frames/metric.h"
 
 namespace timbre::faiss_format {
+
+// The versions of faiss that write and read these files: the oldest that Debian
+// 12 has, and the newest that the tests of the Python package install.
+inline constexpr char kVersions[] = "1.7-1.15";
 
 // Every index is of `rows` vectors of `dimension` floats.
 struct Shape {

@@ -3,8 +3,9 @@
 // Not with faiss::read_index: it computes tables for symmetric distances and
 // copies every list, which takes longer than all the rest, and trusts what it
 // reads. The layout is that of faiss/impl/index_write.cpp and
-// faiss/invlists/BlockInvertedLists.cpp, unchanged from 1.7 to 1.11; a build
-// opens what it wrote before it publishes, so another one would be noticed.
+// faiss/invlists/BlockInvertedLists.cpp, unchanged in all of
+// faiss_format::kVersions; a build opens what it wrote before it publishes, so
+// another one would be noticed.
 #include "server/engine/faiss/faiss_load.h"
 
 #include <algorithm>
