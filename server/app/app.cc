@@ -24,7 +24,7 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/open/voice_opener.h"
 #include "server/engine/faiss/faiss_format.h"
-#include "server/service/live/exchange_handler.h"
+#include "server/service/live/worker_scratch.h"
 #include "server/service/methods.h"
 #include "server/service/probes/health.h"
 #include "server/service/rpc/admission.h"

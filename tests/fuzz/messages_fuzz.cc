@@ -77,8 +77,9 @@ void CheckSettings(const ResolvedSearch& search, const LoadedVersion& version) {
           "nprobe is there where lists are");
   Require(!search.has_budget || search.budget > absl::ZeroDuration(),
           "a latency budget is above zero");
-  Require(CheckSearchParams(search.effective).ok() ||
-              search.effective.target_recall() != 0,
+  v1::SearchParams effective;
+  FillEffective(search.effective, effective);
+  Require(CheckSearchParams(effective).ok() || effective.target_recall() != 0,
           "what is reported as effective can be sent");
 }
 

@@ -98,6 +98,21 @@ absl::Status CheckBlendParams(const v1::BlendParams& params) {
   return absl::OkStatus();
 }
 
+void FillEffective(const EffectiveSearch& effective,
+                   v1::SearchParams& message) {
+  message.set_k(effective.k);
+  message.set_nprobe(effective.nprobe);
+  message.set_k_factor(effective.k_factor);
+  message.set_target_recall(effective.target_recall);
+}
+
+void FillEffective(const EffectiveBlend& effective, v1::BlendParams& message) {
+  FillEffective(effective.search, *message.mutable_search());
+  message.set_index_rate(effective.index_rate);
+  message.set_weighting(effective.weighting);
+  message.set_alpha(effective.alpha);
+}
+
 absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
                                              const LoadedVersion& version) {
   const IndexSpec& spec = version.record->spec;
@@ -124,12 +139,11 @@ absl::StatusOr<ResolvedSearch> ResolveSearch(const v1::SearchParams& params,
   resolved.has_budget = params.has_latency_budget();
   resolved.budget = absl::Seconds(params.latency_budget().seconds()) +
                     absl::Nanoseconds(params.latency_budget().nanos());
-  resolved.effective.set_k(k);
-  resolved.effective.set_nprobe(resolved.settings.nprobe);
-  resolved.effective.set_k_factor(k_factor);
-  if (params.target_recall() != 0) {
-    resolved.effective.set_target_recall(measured.recall);
-  }
+  resolved.effective = {
+      .k = k,
+      .nprobe = resolved.settings.nprobe,
+      .k_factor = k_factor,
+      .target_recall = params.target_recall() != 0 ? measured.recall : 0};
   return resolved;
 }
 
@@ -150,15 +164,15 @@ absl::StatusOr<ResolvedBlend> ResolveBlend(const v1::BlendParams& params,
       break;
     case v1::WEIGHTING_COSINE_POWER:
       resolved.settings.weighting = Weighting::kCosinePower;
-      resolved.effective.set_alpha(resolved.settings.alpha);
+      resolved.effective.alpha = resolved.settings.alpha;
       break;
     default:
       weighting = v1::WEIGHTING_INVERSE_SQUARE_DISTANCE;
       break;
   }
-  *resolved.effective.mutable_search() = resolved.search.effective;
-  resolved.effective.set_index_rate(resolved.index_rate);
-  resolved.effective.set_weighting(weighting);
+  resolved.effective.search = resolved.search.effective;
+  resolved.effective.index_rate = resolved.index_rate;
+  resolved.effective.weighting = weighting;
   return resolved;
 }
 

@@ -27,9 +27,28 @@ absl::Status CheckSearchParams(const v1::SearchParams& params,
                                absl::string_view path = "params");
 absl::Status CheckBlendParams(const v1::BlendParams& params);
 
+// SearchParams and BlendParams as they are used; what clients are told
+// (`effective`) where it changes. Zero: not set.
+struct EffectiveSearch {
+  uint32_t k = 0;
+  uint32_t nprobe = 0;  // 1 on an index without lists
+  float k_factor = 0;   // 1 without re-ranking
+  float target_recall = 0;
+  bool operator==(const EffectiveSearch&) const = default;
+};
+struct EffectiveBlend {
+  EffectiveSearch search;
+  float index_rate = 0;
+  v1::Weighting weighting = v1::WEIGHTING_UNSPECIFIED;
+  float alpha = 0;
+  bool operator==(const EffectiveBlend&) const = default;
+};
+void FillEffective(const EffectiveSearch& effective, v1::SearchParams& message);
+void FillEffective(const EffectiveBlend& effective, v1::BlendParams& message);
+
 struct ResolvedSearch {
   SearchSettings settings;
-  v1::SearchParams effective;
+  EffectiveSearch effective;
   std::optional<uint32_t> nprobe;  // absent on an index without lists
   bool has_budget = false;
   absl::Duration budget;  // latency_budget
@@ -44,7 +63,7 @@ struct ResolvedBlend {
   ResolvedSearch search;
   BlendSettings settings;
   float index_rate = 0;
-  v1::BlendParams effective;
+  EffectiveBlend effective;
 };
 
 absl::StatusOr<ResolvedBlend> ResolveBlend(const v1::BlendParams& params,

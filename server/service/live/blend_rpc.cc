@@ -1,130 +1,124 @@
-#include <google/protobuf/util/message_differencer.h>
-
-#include <algorithm>
+// Retrieval.Blend.
+#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/service/contract/search_params.h"
+#include "server/service/live/answerer.h"
 #include "server/service/live/exchange_handler.h"
 #include "server/service/live/handlers.h"
 #include "server/service/live/voice_blend.h"
-#include "server/service/transport/message_codec.h"
+#include "server/service/live/worker_scratch.h"
 
 namespace timbre {
 namespace {
 
-class BlendHandler : public ExchangeHandler {
+class BlendAnswerer : public Answerer {
  public:
-  BlendHandler(Call& call, ServiceContext& context)
-      : ExchangeHandler(call, context, Rpc::kBlend) {}
+  explicit BlendAnswerer(uint64_t max_message_bytes)
+      : messages_(max_message_bytes) {}
 
- protected:
-  absl::Status Parse(grpc::ByteBuffer& bytes) override {
-    TIMBRE_RETURN_IF_ERROR(ParseMessage(
-        bytes, request_, context().server_info.max_message_bytes()));
-    TIMBRE_RETURN_IF_ERROR(AcceptVoice());
+  absl::StatusOr<bool> Parse(grpc::ByteBuffer& bytes, absl::string_view header,
+                             VoicePin& pin) override {
+    TIMBRE_RETURN_IF_ERROR(messages_.Parse(bytes));
+    TIMBRE_RETURN_IF_ERROR(AcceptVoice(messages_.request(), header, pin));
     TIMBRE_RETURN_IF_ERROR(
-        DecodeElementType(request_.reply_element_type(), "reply_element_type")
+        DecodeElementType(messages_.request().reply_element_type(),
+                          "reply_element_type")
             .status());
-    if (!request_.has_params()) return absl::OkStatus();
-    TIMBRE_RETURN_IF_ERROR(CheckBlendParams(request_.params()));
-    params_ = request_.params();
-    ForgetFrameTime();
-    return absl::OkStatus();
+    return messages_.TakeParams(CheckBlendParams);
   }
 
-  absl::StatusOr<Answer> Reply() override {
+  absl::StatusOr<Answer> Reply(MessageWork& work) override {
+    const v1::BlendRequest& request = messages_.request();
     WorkerScratch& scratch = ThisWorkersScratch();
     const FrameBatch& frames = scratch.frames;
-    TIMBRE_RETURN_IF_ERROR(Decode(request_.frames(), scratch.frames));
-    TIMBRE_RETURN_IF_ERROR(blend_.Begin(pin(), params_));
+    TIMBRE_RETURN_IF_ERROR(work.Decode(request.frames(), scratch.frames));
+    TIMBRE_RETURN_IF_ERROR(blend_.Begin(work.pin(), messages_.params()));
     const ResolvedBlend& leading = blend_.leading();
-    TIMBRE_RETURN_IF_ERROR(DecodeRates(request_.frame_index_rates(),
-                                       frames.rows, leading.index_rate,
-                                       scratch.rates));
+    TIMBRE_RETURN_IF_ERROR(DecodeRates(request.frame_index_rates(), frames.rows,
+                                       leading.index_rate, scratch.rates));
     scratch.out.resize(frames.data.size());
     const BlendMessage message{.frames = frames.data.data(),
                                .rates = scratch.rates.data(),
                                .out = scratch.out.data()};
     LatencyBudget budget =
-        BudgetOf(leading.search, blend_.leading_version(), true);
+        work.BudgetOf(leading.search, blend_.leading_version(), true);
     TIMBRE_RETURN_IF_ERROR(
-        InPieces(frames.rows, budget, [&](const Piece& piece) {
+        work.InPieces(frames.rows, budget, [&](const Piece& piece) {
           return blend_.BlendPiece(piece, message, ThisWorkersScratch());
         }));
-    ServerMetrics& metrics = *context().metrics;
+    ServerMetrics& metrics = work.metrics();
     metrics.ObserveStage(Rpc::kBlend, Stage::kSearch,
-                         time_in_pieces() - blend_.blend_time());
+                         work.time_in_pieces() - blend_.blend_time());
     metrics.ObserveStage(Rpc::kBlend, Stage::kBlend, blend_.blend_time());
     const StageTimer timer(metrics, Rpc::kBlend, Stage::kEncode);
-    FillResponse(budget, scratch);
-    return Answer{.message = SerializeMessage(response_),
+    FillResponse(work, budget, scratch);
+    return Answer{.message = SerializeMessage(messages_.response()),
                   .rows = frames.rows,
                   .nprobe_label = LabelOf(leading.search, budget),
                   .degradation = budget.degradation()};
   }
 
-  void Forget() override {
-    request_ = {};
-    response_ = {};
-  }
+  void Forget() override { messages_.Forget(); }
 
  private:
-  absl::Status AcceptVoice() {
-    const absl::string_view header = call().Metadata("timbre-speaker");
-    if (request_.voices_size() == 0) {
-      return pin().Accept(header, request_.speaker(), request_.version());
+  static absl::Status AcceptVoice(const v1::BlendRequest& request,
+                                  absl::string_view header, VoicePin& pin) {
+    if (request.voices_size() == 0) {
+      return pin.Accept(header, request.speaker(), request.version());
     }
-    if (!request_.speaker().empty() || request_.version() != 0) {
+    if (!request.speaker().empty() || request.version() != 0) {
       return InvalidField("speaker",
-                          absl::StrCat("\"", request_.speaker(), "\" version ",
-                                       request_.version()),
+                          absl::StrCat("\"", request.speaker(), "\" version ",
+                                       request.version()),
                           "empty where `voices` are given");
     }
-    return pin().AcceptVoices(header, request_.voices());
+    return pin.AcceptVoices(header, request.voices());
   }
 
-  void FillResponse(const LatencyBudget& budget, const WorkerScratch& scratch) {
-    response_.Clear();
+  void FillResponse(const MessageWork& work, const LatencyBudget& budget,
+                    const WorkerScratch& scratch) {
+    const v1::BlendRequest& request = messages_.request();
+    v1::BlendResponse& response = messages_.response();
+    response.Clear();
     ElementType type = scratch.frames.element_type;
-    if (request_.reply_element_type() != v1::ELEMENT_TYPE_UNSPECIFIED) {
-      type = *DecodeElementType(request_.reply_element_type(), "");
+    if (request.reply_element_type() != v1::ELEMENT_TYPE_UNSPECIFIED) {
+      type = *DecodeElementType(request.reply_element_type(), "");
     }
+    const VoicePin& pin = work.pin();
     EncodeFrames(scratch.out.data(), scratch.frames.rows,
-                 pin().version().index->dimension(), type, *context().kernels,
-                 *response_.mutable_frames());
-    if (pin().mixed()) {
-      for (const Lease& lease : pin().leases()) {
-        response_.add_versions(lease->record->manifest.version());
+                 pin.version().index->dimension(), type, work.kernels(),
+                 *response.mutable_frames());
+    if (pin.mixed()) {
+      for (const Lease& lease : pin.leases()) {
+        response.add_versions(lease->record->manifest.version());
       }
     } else {
-      response_.set_version(pin().version().record->manifest.version());
+      response.set_version(pin.version().record->manifest.version());
     }
-    response_.set_mean_distance(blend_.mean_distance());
-    response_.set_mean_shift(blend_.mean_shift());
-    response_.set_degradation(budget.degradation());
-    v1::BlendParams effective = blend_.leading().effective;
-    *effective.mutable_search() = budget.effective();
-    if (!google::protobuf::util::MessageDifferencer::Equals(effective,
-                                                            effective_)) {
-      effective_ = effective;
-      *response_.mutable_effective() = effective_;
-    }
+    response.set_mean_distance(blend_.mean_distance());
+    response.set_mean_shift(blend_.mean_shift());
+    response.set_degradation(budget.degradation());
+    EffectiveBlend effective = blend_.leading().effective;
+    effective.search = budget.effective();
+    messages_.Report(effective);
   }
 
   VoiceBlend blend_;
-  v1::BlendRequest request_;
-  v1::BlendParams params_;     // those that hold now
-  v1::BlendParams effective_;  // as last reported
-  v1::BlendResponse response_;
+  StreamMessages<v1::BlendRequest, v1::BlendResponse, v1::BlendParams,
+                 EffectiveBlend>
+      messages_;
 };
 
 }  // namespace
 
 std::unique_ptr<CallHandler> NewBlendHandler(Call& call,
                                              ServiceContext& context) {
-  return std::make_unique<BlendHandler>(call, context);
+  return std::make_unique<ExchangeHandler>(
+      call, context, Rpc::kBlend,
+      std::make_unique<BlendAnswerer>(context.server_info.max_message_bytes()));
 }
 
 }  // namespace timbre

@@ -57,16 +57,16 @@ void FrameCost::Learn(const IndexShape& shape, const SearchSettings& settings,
 void FrameCost::Relax() { scale_ = std::max(kLeastScale, scale_ * kRelax); }
 
 bool LatencyBudget::StepDown() {
-  effective_.clear_target_recall();  // what is lowered was not measured
+  effective_.target_recall = 0;  // what is lowered was not measured
   if (shape_.kind != IndexKind::kFlat && settings_.nprobe > 1) {
     settings_.nprobe /= 2;
-    effective_.set_nprobe(settings_.nprobe);
+    effective_.nprobe = settings_.nprobe;
     return true;
   }
   if (shape_.kind == IndexKind::kIvfPq && settings_.candidates > settings_.k) {
     settings_.candidates = std::max(settings_.k, settings_.candidates / 2);
-    effective_.set_k_factor(static_cast<float>(settings_.candidates) /
-                            static_cast<float>(settings_.k));
+    effective_.k_factor = static_cast<float>(settings_.candidates) /
+                          static_cast<float>(settings_.k);
     return true;
   }
   return false;

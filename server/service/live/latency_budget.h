@@ -71,13 +71,13 @@ class LatencyBudget {
   v1::Degradation degradation() const { return degradation_; }
   const SearchSettings& settings() const { return settings_; }
   // The least that was used.
-  const v1::SearchParams& effective() const { return effective_; }
+  const EffectiveSearch& effective() const { return effective_; }
 
  private:
   bool StepDown();
 
   SearchSettings settings_;
-  v1::SearchParams effective_;
+  EffectiveSearch effective_;
   const IndexShape shape_;
   const absl::Time deadline_;
   const bool may_pass_through_;

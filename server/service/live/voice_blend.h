@@ -13,9 +13,9 @@
 #include "server/engine/search/speaker_index.h"
 #include "server/kernels/kernels.h"
 #include "server/service/contract/search_params.h"
-#include "server/service/live/exchange_handler.h"
 #include "server/service/live/pieces.h"
 #include "server/service/live/voice_pin.h"
+#include "server/service/live/worker_scratch.h"
 #include "timbre/v1/retrieval.pb.h"
 
 namespace timbre {

@@ -32,7 +32,7 @@ TEST(SearchParamsTest, UnsetFieldsMeanTheDefaultsOfTheVersion) {
   EXPECT_EQ(resolved->settings.k, 8U);
   EXPECT_EQ(resolved->settings.nprobe, 16U);
   EXPECT_EQ(resolved->settings.candidates, 32U);
-  EXPECT_EQ(resolved->effective.k_factor(), 4);
+  EXPECT_EQ(resolved->effective.k_factor, 4);
   EXPECT_EQ(resolved->nprobe, 16U);
 }
 
@@ -65,7 +65,7 @@ TEST(SearchParamsTest, NprobeAboveNlistIsNlist) {
   const auto resolved =
       ResolveSearch(Params([](auto& p) { p.set_nprobe(4'000'000'000U); }),
                     Version("IVF64,PQ8x4fs,RFlat"));
-  EXPECT_EQ(resolved->effective.nprobe(), 64U);
+  EXPECT_EQ(resolved->effective.nprobe, 64U);
 }
 
 TEST(SearchParamsTest, IndicesWithoutListsOrCodesReportOne) {
@@ -74,12 +74,12 @@ TEST(SearchParamsTest, IndicesWithoutListsOrCodesReportOne) {
     p.set_k_factor(9);
   });
   const auto flat = ResolveSearch(params, Version("Flat"));
-  EXPECT_EQ(flat->effective.nprobe(), 1U);
-  EXPECT_EQ(flat->effective.k_factor(), 1);
+  EXPECT_EQ(flat->effective.nprobe, 1U);
+  EXPECT_EQ(flat->effective.k_factor, 1);
   EXPECT_EQ(flat->nprobe, std::nullopt);
   const auto ivf = ResolveSearch(params, Version("IVF64,Flat"));
-  EXPECT_EQ(ivf->effective.nprobe(), 5U);
-  EXPECT_EQ(ivf->effective.k_factor(), 1);
+  EXPECT_EQ(ivf->effective.nprobe, 5U);
+  EXPECT_EQ(ivf->effective.k_factor, 1);
 }
 
 TEST(SearchParamsTest, TargetRecallNeedsMeasurementsUnlessTheIndexIsExact) {
@@ -140,12 +140,12 @@ TEST(BlendParamsTest, ZeroRateIsNotAnAbsentOne) {
 TEST(BlendParamsTest, WeightingsResolve) {
   const LoadedVersion version = Version("Flat");
   v1::BlendParams params;
-  EXPECT_EQ(ResolveBlend(params, version)->effective.weighting(),
+  EXPECT_EQ(ResolveBlend(params, version)->effective.weighting,
             v1::WEIGHTING_INVERSE_SQUARE_DISTANCE);
   params.set_weighting(v1::WEIGHTING_COSINE_POWER);
   EXPECT_EQ(ResolveBlend(params, version)->settings.alpha, 3);
   params.set_alpha(7);
-  EXPECT_EQ(ResolveBlend(params, version)->effective.alpha(), 7);
+  EXPECT_EQ(ResolveBlend(params, version)->effective.alpha, 7);
 }
 
 TEST(BlendParamsTest, ValuesOutOfRangeAreRefusedByTheirField) {

@@ -16,8 +16,8 @@ ResolvedSearch Asked(uint32_t nprobe, float k_factor) {
                      .candidates = static_cast<uint32_t>(8 * k_factor)};
   search.nprobe = nprobe;
   search.has_budget = true;
-  search.effective.set_nprobe(nprobe);
-  search.effective.set_k_factor(k_factor);
+  search.effective.nprobe = nprobe;
+  search.effective.k_factor = k_factor;
   return search;
 }
 
@@ -54,8 +54,8 @@ TEST(LatencyBudget, NprobeIsLoweredNoFurtherThanNeeded) {
   EXPECT_EQ(settings->nprobe, 8U);
   EXPECT_EQ(settings->candidates, 32U);
   EXPECT_EQ(budget.degradation(), v1::DEGRADATION_REDUCED);
-  EXPECT_EQ(budget.effective().nprobe(), 8U);
-  EXPECT_EQ(budget.effective().k_factor(), 4);
+  EXPECT_EQ(budget.effective().nprobe, 8U);
+  EXPECT_EQ(budget.effective().k_factor, 4);
 }
 
 TEST(LatencyBudget, ThenFewerCandidates) {
@@ -66,7 +66,7 @@ TEST(LatencyBudget, ThenFewerCandidates) {
   ASSERT_TRUE(settings.has_value());
   EXPECT_EQ(settings->nprobe, 1U);
   EXPECT_EQ(settings->candidates, 8U);
-  EXPECT_EQ(budget.effective().k_factor(), 1);
+  EXPECT_EQ(budget.effective().k_factor, 1);
 }
 
 TEST(LatencyBudget, AtLastBlendPassesFramesThroughAndSearchDoesNot) {
