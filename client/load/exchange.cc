@@ -22,7 +22,7 @@ void Exchange::Start(const std::string& speaker) {
 }
 
 bool Exchange::Send(const Message& message) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (ended_) return false;
   waiting_.push_back(message);
   if (ready_) WriteNext();
@@ -30,7 +30,7 @@ bool Exchange::Send(const Message& message) {
 }
 
 void Exchange::Close() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   closing_ = true;
   if (ready_) WriteNext();
 }
@@ -65,7 +65,7 @@ void Exchange::WriteNext() {
 }
 
 void Exchange::OnWritten(bool ok) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   ready_ = ok;
   if (ok) WriteNext();
 }
@@ -75,7 +75,7 @@ void Exchange::OnRead(bool ok) {
   bool end = false;
   bool unasked = false;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     // An answer that nobody asked for ends the call like an error.
     unasked = ok && unanswered_.empty();
     ended_ = !ok || unasked;
@@ -94,7 +94,7 @@ void Exchange::OnRead(bool ok) {
 
 void Exchange::OnFinished(bool) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     finished_came_ = true;
     if (!ended_) return;  // answers are still to be read
   }
@@ -104,7 +104,7 @@ void Exchange::OnFinished(bool) {
 void Exchange::End() {
   std::deque<Message> lost;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     lost.swap(unanswered_);
     lost.insert(lost.end(), waiting_.begin(), waiting_.end());
     waiting_.clear();

@@ -8,10 +8,10 @@
 #include <chrono>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "client/load/payload.h"
+#include "server/base/mutex.h"
 
 namespace timbre::load {
 
@@ -84,8 +84,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void OnRead(bool ok);
   void OnFinished(bool ok);
   void Ignore(bool) {}
-  void End();        // once both have come
-  void WriteNext();  // REQUIRES: mutex_
+  void End();  // once both have come
+  void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   grpc::GenericStub& stub_;
   const std::string method_;
@@ -103,15 +103,16 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   grpc::ByteBuffer answer_;
   grpc::Status status_;
 
-  std::mutex mutex_;                // guards the rest
-  std::deque<Message> waiting_;     // not written yet
-  std::deque<Message> unanswered_;  // written, or being written
-  bool ready_ = true;               // no write is under way
-  bool first_ = true;               // nothing was written yet
-  bool closing_ = false;            // Close was called
-  bool half_closed_ = false;
-  bool ended_ = false;  // no more answers will be read
-  bool finished_came_ = false;
+  Mutex mutex_;
+  std::deque<Message> waiting_ ABSL_GUARDED_BY(mutex_);  // not written yet
+  // Written, or being written.
+  std::deque<Message> unanswered_ ABSL_GUARDED_BY(mutex_);
+  bool ready_ ABSL_GUARDED_BY(mutex_) = true;     // no write is under way
+  bool first_ ABSL_GUARDED_BY(mutex_) = true;     // nothing was written yet
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // Close was called
+  bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // no more answers will be read
+  bool finished_came_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace timbre::load

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "client/cpp/status.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
@@ -40,6 +41,12 @@ bool Parse(grpc::ByteBuffer& bytes, Message& message) {
   return grpc::SerializationTraits<Message>::Deserialize(&bytes, &message).ok();
 }
 
+template <typename T>
+absl::string_view BytesOf(const std::vector<T>& numbers) {
+  return {reinterpret_cast<const char*>(numbers.data()),
+          numbers.size() * sizeof(T)};
+}
+
 }  // namespace
 
 GroupRun::GroupRun(const Group& group, uint32_t dimension, const Stubs& stubs,
@@ -60,6 +67,7 @@ void GroupRun::SetWindow(const Window& window) {
   window_ = window;
   const std::chrono::duration<double> seconds = window.end - window.begin;
   const std::chrono::duration<double> period = group_.period;
+  const MutexLock lock(mutex_);
   result_.seconds = seconds.count();
   if (period.count() > 0) {
     result_.offered_per_second = group_.streams / period.count();
@@ -81,7 +89,7 @@ void GroupRun::Send(uint32_t stream, Clock::time_point due) {
   std::shared_ptr<Exchange> exchange;
   Message message{.due = due, .stream = stream};
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closing_) return;
     const Clock::time_point not_before = not_before_[stream];
     if (due < not_before) {
@@ -98,7 +106,7 @@ void GroupRun::Send(uint32_t stream, Clock::time_point due) {
   }
   if (!exchange->Send(message)) {  // it has ended meanwhile
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       exchange = streams_[stream] = NewExchange(stream);
     }
     exchange->Send(message);
@@ -108,7 +116,7 @@ void GroupRun::Send(uint32_t stream, Clock::time_point due) {
 
 void GroupRun::OnSent(const Message& message, Clock::time_point sent) {
   if (!Measured(message)) return;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   ++result_.sent;
   result_.lag_ms.push_back(Milliseconds(sent - message.due));
 }
@@ -126,7 +134,7 @@ void GroupRun::OnAnswer(const Message& message, grpc::ByteBuffer& answer) {
   const Clock::time_point now = Clock::now();
   const v1::Degradation degradation = Read(answer);
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (Measured(message)) {
       const std::chrono::duration<float> at = message.due - window_.begin;
       result_.answered.push_back({at.count(), Milliseconds(now - message.due)});
@@ -159,7 +167,7 @@ void GroupRun::OnFailed(const Message& message, const grpc::Status& status) {
                   : client::FromGrpcStatus(status);
   Clock::time_point at = Clock::now();
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     const ErrorDetails details = DetailsOf(error);
     if (Measured(message)) {
       ++result_.failed[details.reason];
@@ -180,65 +188,81 @@ void GroupRun::Next(const Message& message, Clock::time_point at) {
 }
 
 void GroupRun::OnEnd() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (--open_ == 0) changed_.notify_all();
 }
 
 void GroupRun::Close(std::chrono::milliseconds patience) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait_for(lock, patience, [this] { return pending_ == 0; });
-  closing_ = true;
-  lock.unlock();
+  {
+    MutexLock lock(mutex_);
+    AwaitNone(pending_, patience, lock);
+    closing_ = true;
+  }
   ForEachCall([](Exchange& call) { call.Close(); });
-  lock.lock();
-  changed_.wait_for(lock, patience, [this] { return open_ == 0; });
-  lock.unlock();
+  {
+    MutexLock lock(mutex_);
+    AwaitNone(open_, patience, lock);
+  }
   ForEachCall([](Exchange& call) { call.Cancel(); });
-  lock.lock();
-  changed_.wait(lock, [this] { return open_ == 0; });
+  MutexLock lock(mutex_);
+  while (open_ != 0) lock.Wait(changed_);
+}
+
+void GroupRun::AwaitNone(const uint64_t& count,
+                         std::chrono::milliseconds patience, MutexLock& lock) {
+  const Clock::time_point deadline = Clock::now() + patience;
+  while (count != 0) {
+    if (lock.WaitUntil(changed_, deadline) == std::cv_status::timeout) return;
+  }
 }
 
 void GroupRun::ForEachCall(const std::function<void(Exchange&)>& act) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  const auto calls = calls_;
-  lock.unlock();
+  std::vector<std::weak_ptr<Exchange>> calls;
+  {
+    const MutexLock lock(mutex_);
+    calls = calls_;
+  }
   for (const auto& call : calls) {
     if (const auto open = call.lock()) act(*open);
   }
 }
 
-absl::Status GroupRun::CheckOne(client::Client& client, Kept& kept) {
+absl::StatusOr<bool> GroupRun::SameAgain(client::Client& client,
+                                         const Kept& kept) {
   client::VoiceRef voice = group_.voices[kept.message.stream];
   v1::BlendParams params = group_.params;
   params.mutable_search()->clear_latency_budget();
   const client::FrameMatrix& frames = payload_.Frames(kept.message.variant);
-  bool same = false;
   if (group_.method == Method::kBlend) {
     voice.version = kept.blend.version();
     TIMBRE_ASSIGN_OR_RETURN(const auto again,
                             client.Blend(voice, {.params = params}, frames));
-    same = kept.blend.frames().data() ==
-           std::string(reinterpret_cast<const char*>(again.frames.data.data()),
-                       again.frames.data.size() * sizeof(float));
-  } else {
-    voice.version = kept.search.version();
-    TIMBRE_ASSIGN_OR_RETURN(const auto again,
-                            client.Search(voice, params.search(), frames));
-    same = kept.search.neighbors().ids() ==
-           std::string(reinterpret_cast<const char*>(again.ids.data.data()),
-                       again.ids.data.size() * sizeof(int64_t));
+    return kept.blend.frames().data() == BytesOf(again.frames.data);
   }
-  ++result_.checked;
-  if (!same) ++result_.wrong;
-  return absl::OkStatus();
+  voice.version = kept.search.version();
+  TIMBRE_ASSIGN_OR_RETURN(const auto again,
+                          client.Search(voice, params.search(), frames));
+  return kept.search.neighbors().ids() == BytesOf(again.ids.data);
 }
 
 absl::Status GroupRun::Check(client::Client& client) {
-  for (Kept& kept : kept_) TIMBRE_RETURN_IF_ERROR(CheckOne(client, kept));
-  kept_.clear();
+  std::vector<Kept> some;
+  {
+    const MutexLock lock(mutex_);
+    some.swap(kept_);
+  }
+  for (const Kept& kept : some) {
+    TIMBRE_ASSIGN_OR_RETURN(const bool same, SameAgain(client, kept));
+    const MutexLock lock(mutex_);
+    ++result_.checked;
+    if (!same) ++result_.wrong;
+  }
   return absl::OkStatus();
 }
 
-GroupResult GroupRun::TakeResult() { return std::move(result_); }
+GroupResult GroupRun::TakeResult() {
+  const MutexLock lock(mutex_);
+  return std::move(result_);
+}
 
 }  // namespace timbre::load

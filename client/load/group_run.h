@@ -2,16 +2,17 @@
 #ifndef TIMBRE_CLIENT_LOAD_GROUP_RUN_H_
 #define TIMBRE_CLIENT_LOAD_GROUP_RUN_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "client/cpp/client.h"
 #include "client/load/exchange.h"
 #include "client/load/group.h"
 #include "client/load/results.h"
+#include "server/base/mutex.h"
 
 namespace timbre::load {
 
@@ -62,15 +63,21 @@ class GroupRun : public ExchangeListener {
     v1::SearchResponse search;
   };
 
-  std::shared_ptr<Exchange> NewExchange(uint32_t stream);  // under mutex_
-  // Not under mutex_.
-  void ForEachCall(const std::function<void(Exchange&)>& act);
+  std::shared_ptr<Exchange> NewExchange(uint32_t stream)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ForEachCall(const std::function<void(Exchange&)>& act)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   bool Measured(const Message& message) const {
     return message.due >= window_.begin && message.due < window_.end;
   }
   v1::Degradation Read(grpc::ByteBuffer& answer);
-  void KeepSome(const Message& message, v1::Degradation degradation);
-  absl::Status CheckOne(client::Client& client, Kept& kept);
+  void KeepSome(const Message& message, v1::Degradation degradation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Until `count`, which mutex_ guards, is 0; at most `patience`.
+  void AwaitNone(const uint64_t& count, std::chrono::milliseconds patience,
+                 MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the answer to the same frames is the same again.
+  absl::StatusOr<bool> SameAgain(client::Client& client, const Kept& kept);
   void Next(const Message& message, Clock::time_point at);
 
   const Group group_;
@@ -84,19 +91,21 @@ class GroupRun : public ExchangeListener {
   v1::BlendResponse blend_;
   v1::SearchResponse search_;
 
-  std::mutex mutex_;  // guards the rest
+  Mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::shared_ptr<Exchange>> streams_;  // of open calls; or null
-  std::vector<std::weak_ptr<Exchange>> calls_;      // all that may be open
+  // Of open calls; or null.
+  std::vector<std::shared_ptr<Exchange>> streams_ ABSL_GUARDED_BY(mutex_);
+  // All that may be open.
+  std::vector<std::weak_ptr<Exchange>> calls_ ABSL_GUARDED_BY(mutex_);
   // By stream: until then the server asked not to be tried again.
-  std::vector<Clock::time_point> not_before_;
-  uint64_t open_ = 0;     // calls that have not ended
-  uint64_t pending_ = 0;  // messages without an answer
-  uint64_t next_variant_ = 0;
-  uint64_t answers_ = 0;
-  bool closing_ = false;
-  std::vector<Kept> kept_;
-  GroupResult result_;
+  std::vector<Clock::time_point> not_before_ ABSL_GUARDED_BY(mutex_);
+  uint64_t open_ ABSL_GUARDED_BY(mutex_) = 0;     // calls that have not ended
+  uint64_t pending_ ABSL_GUARDED_BY(mutex_) = 0;  // messages without an answer
+  uint64_t next_variant_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t answers_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Kept> kept_ ABSL_GUARDED_BY(mutex_);
+  GroupResult result_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace timbre::load

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <queue>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "client/cpp/channel.h"
 #include "client/load/arrivals.h"
 #include "client/load/group_run.h"
+#include "server/base/mutex.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_priority.h"
 
@@ -63,13 +63,13 @@ class Sender {
 
   void Add(const Due& due) {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       due_.push(due);
     }
     added_.notify_one();
   }
 
-  void AddArrival(size_t group) {
+  void AddArrival(size_t group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const Arrival arrival = schedules_[group]->Next();
     due_.push({start_ + arrival.at, group, arrival.stream, true});
   }
@@ -77,21 +77,21 @@ class Sender {
   void SendAll() {
     prctl(PR_SET_TIMERSLACK, 1);  // not 50 us late
     SetThreadPriority(priority_);
-    std::unique_lock<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     while (true) {
       const Clock::time_point next =
           due_.empty() ? end_ : std::min(end_, due_.top().at);
       if (Clock::now() < next) {
-        added_.wait_until(lock, next);
+        lock.WaitUntil(added_, next);
         continue;
       }
       if (next >= end_) return;
       const Due due = due_.top();
       due_.pop();
       if (due.scheduled) AddArrival(due.group);
-      lock.unlock();
+      lock.Unlock();
       groups_[due.group]->Send(due.stream, due.at);
-      lock.lock();
+      lock.Lock();
     }
   }
 
@@ -99,10 +99,12 @@ class Sender {
   const Clock::time_point start_;
   const Clock::time_point end_;
   const ThreadPriority priority_;
-  std::vector<std::optional<ArrivalSchedule>> schedules_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable added_;
-  std::priority_queue<Due> due_;  // guarded by mutex_
+  // By group; none: a closed loop.
+  std::vector<std::optional<ArrivalSchedule>> schedules_
+      ABSL_GUARDED_BY(mutex_);
+  std::priority_queue<Due> due_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <mutex>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +14,7 @@
 #include "client/load/arrivals.h"
 #include "client/load/run.h"
 #include "server/base/errors.h"
+#include "server/base/mutex.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_priority.h"
 
@@ -192,6 +192,7 @@ class Disturbance {
     stop_.store(true);
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    const MutexLock lock(mutex_);
     if (builds_ > 0) {
       const absl::Status removed = bench_.client().DeleteSpeaker(kBuilt);
       if (!absl::IsNotFound(removed)) error_.Update(removed);
@@ -211,7 +212,7 @@ class Disturbance {
     if (status.ok()) {
       ++done;
     } else {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       error_.Update(status);
       stop_.store(true);
     }
@@ -242,8 +243,8 @@ class Disturbance {
   std::atomic<bool> stop_{false};
   int builds_ = 0;  // of its thread
   int opened_ = 0;  // of its thread
-  std::mutex mutex_;
-  absl::Status error_;  // guarded by mutex_
+  Mutex mutex_;
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
 

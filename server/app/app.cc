@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -14,26 +13,14 @@
 #include "absl/strings/str_cat.h"
 #include "server/app/grpc_options.h"
 #include "server/app/log_hooks.h"
-#include "server/app/metrics_endpoint.h"
-#include "server/app/port_file.h"
 #include "server/app/version.h"
-#include "server/base/background_pool.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/errors.h"
-#include "server/base/large_work.h"
 #include "server/base/status_macros.h"
-#include "server/catalog/open/voice_opener.h"
 #include "server/engine/faiss/faiss_format.h"
 #include "server/service/live/worker_scratch.h"
 #include "server/service/methods.h"
-#include "server/service/probes/health.h"
-#include "server/service/rpc/admission.h"
 #include "server/service/rpc/rpc_handler.h"
-#include "server/service/rpc/service_context.h"
-#include "server/service/transport/acceptor.h"
-#include "server/service/transport/call_server.h"
-#include "server/service/transport/inbox.h"
-#include "server/service/upload/build_progress.h"
 
 namespace timbre {
 namespace {

@@ -43,9 +43,8 @@ class App {
   // left after --drain_timeout is cut off. Returns when everything has ended.
   void Drain();
 
-  int grpc_port() const {
-    return grpc_port_;
-  }  // of the first TCP address, or 0
+  // Of the first TCP address, or 0.
+  int grpc_port() const { return grpc_port_; }
   int metrics_port() const { return metrics_port_; }  // 0: none
 
  private:

@@ -4,10 +4,10 @@
 
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include "absl/time/time.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 
@@ -21,9 +21,12 @@ class ExitLimit {
   ExitLimit& operator=(const ExitLimit&) = delete;
 
  private:
-  std::mutex mutex_;
+  // Whether it went within `limit`.
+  bool WaitUntilGone(absl::Duration limit);
+
+  Mutex mutex_;
   std::condition_variable gone_;
-  bool in_time_ = false;  // guarded by mutex_
+  bool in_time_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -16,7 +16,7 @@ LargeWork::LargeWork(absl::Duration pause, std::function<void()> give_back)
 
 LargeWork::~LargeWork() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
@@ -26,24 +26,24 @@ LargeWork::~LargeWork() {
 void LargeWork::SawLarge() {
   last_ns_.store(absl::ToUnixNanos(MonotonicNow()), std::memory_order_relaxed);
   if (some_.exchange(true)) return;
-  { const std::lock_guard<std::mutex> lock(mutex_); }  // it waits, or will look
+  { const MutexLock lock(mutex_); }  // it waits, or will look
   changed_.notify_all();
 }
 
 void LargeWork::Run() {
-  std::unique_lock<std::mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stopping_ || some_.load(); });
+    while (!stopping_ && !some_.load()) lock.Wait(changed_);
     absl::Duration left = pause_;
     while (!stopping_ && left > absl::ZeroDuration()) {
-      changed_.wait_for(lock, absl::ToChronoNanoseconds(left));
+      lock.WaitFor(changed_, absl::ToChronoNanoseconds(left));
       left = absl::FromUnixNanos(last_ns_.load()) + pause_ - MonotonicNow();
     }
     if (stopping_) return;
     some_.store(false);
-    lock.unlock();
+    lock.Unlock();
     give_back_();
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -7,10 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include "absl/time/time.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 
@@ -41,9 +41,9 @@ class LargeWork {
   const std::function<void()> give_back_;
   std::atomic<int64_t> last_ns_{0};  // when the last one came
   std::atomic<bool> some_{false};    // since memory was given back
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
-  bool stopping_ = false;  // guarded by mutex_
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "server/base/log_limiter.h"
 #include "server/base/monotonic_clock.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 namespace {
@@ -80,10 +82,15 @@ class CountingSink : public spdlog::sinks::base_sink<std::mutex> {
   void Expect() { expected_.fetch_add(1); }
 
   bool WaitUntilWritten(absl::Duration timeout) {
-    std::unique_lock<std::mutex> lock(done_mutex_);
-    return done_.wait_for(lock, absl::ToChronoNanoseconds(timeout), [this] {
-      return written_ + dropped_() >= expected_.load();
-    });
+    const auto deadline =
+        std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
+    MutexLock lock(done_mutex_);
+    while (written_ + dropped_() < expected_.load()) {
+      if (lock.WaitUntil(done_, deadline) == std::cv_status::timeout) {
+        return written_ + dropped_() >= expected_.load();
+      }
+    }
+    return true;
   }
 
  protected:
@@ -96,7 +103,7 @@ class CountingSink : public spdlog::sinks::base_sink<std::mutex> {
     }
     WriteLine({message.payload.data(), message.payload.size()});
     {
-      const std::lock_guard<std::mutex> lock(done_mutex_);
+      const MutexLock lock(done_mutex_);
       ++written_;
     }
     done_.notify_all();
@@ -107,9 +114,9 @@ class CountingSink : public spdlog::sinks::base_sink<std::mutex> {
   std::function<uint64_t()> dropped_;
   uint64_t said_ = 0;  // of the dropped ones; the writing thread's
   std::atomic<uint64_t> expected_{0};
-  std::mutex done_mutex_;
+  Mutex done_mutex_;
   std::condition_variable done_;
-  uint64_t written_ = 0;  // guarded by done_mutex_
+  uint64_t written_ ABSL_GUARDED_BY(done_mutex_) = 0;
 };
 
 // Lives to the very end of the process, whose last lines it writes: the thread

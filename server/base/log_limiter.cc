@@ -7,7 +7,7 @@ namespace timbre {
 
 std::optional<uint64_t> LogLimiter::Admit(absl::string_view event,
                                           absl::Time now) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   auto it = buckets_.find(event);
   if (it == buckets_.end()) {
     it = buckets_
@@ -30,7 +30,7 @@ std::optional<uint64_t> LogLimiter::Admit(absl::string_view event,
 }
 
 uint64_t LogLimiter::refused() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return refused_;
 }
 

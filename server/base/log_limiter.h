@@ -4,12 +4,12 @@
 
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 
@@ -36,9 +36,9 @@ class LogLimiter {
 
   const double burst_;
   const double per_second_;
-  std::mutex mutex_;
-  std::map<std::string, Bucket, std::less<>> buckets_;  // guarded by mutex_
-  uint64_t refused_ = 0;                                // guarded by mutex_
+  Mutex mutex_;
+  std::map<std::string, Bucket, std::less<>> buckets_ ABSL_GUARDED_BY(mutex_);
+  uint64_t refused_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace timbre

@@ -10,12 +10,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
+#include "server/base/mutex.h"
 #include "server/base/status_macros.h"
 
 namespace timbre {
@@ -43,7 +43,7 @@ class SlotTable {
 
   // -1 when a million files are mapped: then SIGBUS stays fatal.
   int Take(uintptr_t begin, uintptr_t end) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (free_.empty() && !Grow()) return -1;
     const int index = free_.back();
     free_.pop_back();
@@ -57,7 +57,7 @@ class SlotTable {
 
   void Give(int index) {
     if (index < 0) return;
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     At(index).end.store(0);
     At(index).begin.store(0);
     free_.push_back(index);
@@ -77,7 +77,7 @@ class SlotTable {
     sigaction(SIGBUS, &action, &previous_action);
   }
 
-  bool Grow() {
+  bool Grow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (used_chunks_ == kMaxChunks) return false;
     const size_t first = used_chunks_ * kChunk;
     chunks[used_chunks_++].store(new Slot[kChunk]);
@@ -115,9 +115,9 @@ class SlotTable {
     errno = saved_errno;
   }
 
-  std::mutex mutex_;
-  std::vector<int> free_;
-  size_t used_chunks_ = 0;
+  Mutex mutex_;
+  std::vector<int> free_ ABSL_GUARDED_BY(mutex_);
+  size_t used_chunks_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace

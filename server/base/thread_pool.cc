@@ -5,6 +5,17 @@
 #include <utility>
 
 namespace timbre {
+namespace {
+
+// None: there is none.
+ThreadPool::Task TakeFirst(std::deque<ThreadPool::Task>& tasks) {
+  if (tasks.empty()) return nullptr;
+  ThreadPool::Task task = std::move(tasks.front());
+  tasks.pop_front();
+  return task;
+}
+
+}  // namespace
 
 ThreadPool::ThreadPool(const std::string& name, int threads,
                        ThreadPriority priority) {
@@ -17,7 +28,7 @@ ThreadPool::~ThreadPool() { Stop(); }
 
 void ThreadPool::Submit(Task task, Urgency urgency) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stopping_) return;
     (urgency == Urgency::kUrgent ? urgent_ : bulk_).push_back(std::move(task));
   }
@@ -26,7 +37,7 @@ void ThreadPool::Submit(Task task, Urgency urgency) {
 
 bool ThreadPool::SubmitIfIdle(Task task) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     const size_t waiting = urgent_.size() + bulk_.size() + extra_.size();
     if (stopping_ || idle_ <= waiting) return false;
     extra_.push_back(std::move(task));
@@ -37,7 +48,7 @@ bool ThreadPool::SubmitIfIdle(Task task) {
 
 void ThreadPool::SubmitToEach(const Task& task) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stopping_) return;
     each_ = task;
     ++generation_;
@@ -46,7 +57,7 @@ void ThreadPool::SubmitToEach(const Task& task) {
 }
 
 bool ThreadPool::TasksWait() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return urgent_.size() + bulk_.size() > idle_;
 }
 
@@ -59,15 +70,8 @@ void ThreadPool::RunUrgent() {
 }
 
 ThreadPool::Task ThreadPool::TakeUrgent() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return TakeFirst(urgent_);
-}
-
-ThreadPool::Task ThreadPool::TakeFirst(std::deque<Task>& tasks) {
-  if (tasks.empty()) return nullptr;
-  Task task = std::move(tasks.front());
-  tasks.pop_front();
-  return task;
 }
 
 ThreadPool::Task ThreadPool::TakeNext() {
@@ -79,7 +83,7 @@ ThreadPool::Task ThreadPool::TakeNext() {
 
 void ThreadPool::Stop() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
@@ -91,23 +95,20 @@ void ThreadPool::Stop() {
 void ThreadPool::Run(const std::string& name, ThreadPriority priority) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   SetThreadPriority(priority);
-  uint64_t generation = 0;  // of the last task of all threads
-  while (true) {
-    Task task;
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      ++idle_;
-      wake_.wait(lock, [&] {
-        return stopping_ || !urgent_.empty() || !bulk_.empty() ||
-               !extra_.empty() || generation != generation_;
-      });
-      --idle_;
-      const bool mine = std::exchange(generation, generation_) != generation_;
-      task = mine ? each_ : TakeNext();
-    }
-    if (task == nullptr) return;
-    task();
+  uint64_t generation = 0;
+  while (const Task task = AwaitNext(generation)) task();
+}
+
+ThreadPool::Task ThreadPool::AwaitNext(uint64_t& generation) {
+  MutexLock lock(mutex_);
+  ++idle_;
+  while (!stopping_ && urgent_.empty() && bulk_.empty() && extra_.empty() &&
+         generation == generation_) {
+    lock.Wait(wake_);
   }
+  --idle_;
+  const bool mine = std::exchange(generation, generation_) != generation_;
+  return mine ? each_ : TakeNext();
 }
 
 }  // namespace timbre

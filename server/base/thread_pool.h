@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "server/base/mutex.h"
 #include "server/base/thread_priority.h"
 
 namespace timbre {
@@ -51,25 +51,27 @@ class ThreadPool {
 
  private:
   void Run(const std::string& name, ThreadPriority priority);
-  // The next task; none: there is none. REQUIRES: mutex_.
-  Task TakeNext();
-  // The first of `tasks`; none: there is none. REQUIRES: mutex_.
-  static Task TakeFirst(std::deque<Task>& tasks);
-  // The next urgent one. Takes mutex_.
+  // Waits for the next task; none: the end. `generation` is that of the last
+  // task of all threads which this one has run.
+  Task AwaitNext(uint64_t& generation);
+  // The next task; none: there is none.
+  Task TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The next urgent one; none: there is none.
   Task TakeUrgent();
 
-  // What every thread is to run, the `generation_`th of its kind.
-  Task each_;                // guarded by mutex_
-  uint64_t generation_ = 0;  // guarded by mutex_
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Task> urgent_;  // guarded by mutex_
-  std::deque<Task> bulk_;    // guarded by mutex_
-  std::deque<Task> extra_;   // of SubmitIfIdle; guarded by mutex_
-  size_t idle_ = 0;          // threads that wait; guarded by mutex_
-  int urgent_in_a_row_ = 0;  // guarded by mutex_
-  bool stopping_ = false;    // guarded by mutex_
-  std::vector<std::thread> threads_;
+  std::deque<Task> urgent_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Task> bulk_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Task> extra_ ABSL_GUARDED_BY(mutex_);  // of SubmitIfIdle
+  // What every thread is to run, the `generation_`th of its kind.
+  Task each_ ABSL_GUARDED_BY(mutex_);
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;  // threads that wait
+  int urgent_in_a_row_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::vector<std::thread> threads_;  // the last: they use what is above
 };
 
 }  // namespace timbre

@@ -1,5 +1,6 @@
 // Every time series of the server, named and resolved at start: observing one
-// takes no lock and no look-up. doc/operations.md lists them for operators.
+// takes no look-up. Counters and gauges are atomic, each histogram has a lock
+// of its own in prometheus-cpp. doc/operations.md lists them for operators.
 // Thread-safe.
 #ifndef TIMBRE_SERVER_METRICS_SERVER_METRICS_H_
 #define TIMBRE_SERVER_METRICS_SERVER_METRICS_H_

@@ -4,12 +4,12 @@
 #include <atomic>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <thread>
 
 #include "server/base/checksum.h"
 #include "server/base/file_system.h"
+#include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "tests/support/testing.h"
 
@@ -84,13 +84,13 @@ class BusyPool {
 TEST(ThreadPoolTest, WhatIsForEachThreadRunsOnceOnEach) {
   ThreadPool pool("test", 3);
   for (int round = 0; round < 100; ++round) {
-    std::mutex mutex;
-    std::set<std::thread::id> threads;
+    Mutex mutex;
+    std::set<std::thread::id> threads;  // guarded by mutex
     std::atomic<int> runs = 0;
     const auto all = std::make_shared<std::promise<void>>();
     pool.SubmitToEach([&, all] {
       {
-        const std::lock_guard<std::mutex> lock(mutex);
+        const MutexLock lock(mutex);
         threads.insert(std::this_thread::get_id());
       }
       if (++runs == 3) all->set_value();

@@ -34,12 +34,12 @@ class FaultyFileSystem::Reader : public ReadableFile {
       : owner_(owner), path_(std::move(path)), file_(std::move(file)) {}
 
   absl::StatusOr<size_t> Read(void* buffer, size_t bytes) override {
-    const std::lock_guard<std::mutex> lock(owner_.mutex_);
+    const MutexLock lock(owner_.mutex_);
     TIMBRE_RETURN_IF_ERROR(owner_.Begin("read", path_));
     return file_->Read(buffer, bytes);
   }
   absl::StatusOr<uint64_t> Size() const override {
-    const std::lock_guard<std::mutex> lock(owner_.mutex_);
+    const MutexLock lock(owner_.mutex_);
     TIMBRE_RETURN_IF_ERROR(owner_.Begin("stat", path_));
     return file_->Size();
   }
@@ -60,7 +60,7 @@ class FaultyFileSystem::Writer : public WritableFile {
         file_(std::move(file)) {}
 
   absl::Status Append(absl::string_view data) override {
-    const std::lock_guard<std::mutex> lock(owner_.mutex_);
+    const MutexLock lock(owner_.mutex_);
     const absl::Status fault = owner_.Begin("write", path_);
     if (!fault.ok()) data = data.substr(0, owner_.ends_ ? 0 : data.size() / 2);
     TIMBRE_RETURN_IF_ERROR(file_->Append(data));
@@ -69,7 +69,7 @@ class FaultyFileSystem::Writer : public WritableFile {
   }
 
   absl::Status WriteAt(uint64_t offset, absl::string_view data) override {
-    const std::lock_guard<std::mutex> lock(owner_.mutex_);
+    const MutexLock lock(owner_.mutex_);
     TIMBRE_RETURN_IF_ERROR(owner_.Begin("write", path_));
     TIMBRE_RETURN_IF_ERROR(file_->WriteAt(offset, data));
     node_->bytes.replace(offset, data.size(), data.data(), data.size());
@@ -77,7 +77,7 @@ class FaultyFileSystem::Writer : public WritableFile {
   }
 
   absl::Status Sync() override {
-    const std::lock_guard<std::mutex> lock(owner_.mutex_);
+    const MutexLock lock(owner_.mutex_);
     const absl::Status fault = owner_.Begin("fsync", path_);
     if (!fault.ok()) node_->lost = true;
     if (!node_->lost) node_->synced_bytes = node_->bytes;
@@ -113,7 +113,7 @@ void FaultyFileSystem::Import(const std::string& path, Node& node) {
 }
 
 void FaultyFileSystem::FailOnce(int nth, int errno_value) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   operations_ = 0;
   fails_at_ = nth;
   errno_ = errno_value;
@@ -123,24 +123,24 @@ void FaultyFileSystem::FailOnce(int nth, int errno_value) {
 
 void FaultyFileSystem::EndAt(int nth) {
   FailOnce(nth, EIO);
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   ends_ = true;
 }
 
 void FaultyFileSystem::Heal() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   operations_ = 0;
   fails_at_ = 0;
   ends_ = false;
 }
 
 int FaultyFileSystem::operations() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return operations_;
 }
 
 std::string FaultyFileSystem::failed() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return failed_;
 }
 
@@ -176,7 +176,7 @@ void FaultyFileSystem::WriteTree(const Node& node, Names names,
 }
 
 void FaultyFileSystem::CutPower(Names names, const std::string& to) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   WriteTree(*tree_, names, to);
 }
 
@@ -215,7 +215,7 @@ FaultyFileSystem::NodePtr FaultyFileSystem::AddFile(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<ReadableFile>> FaultyFileSystem::Open(
     const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("open", path));
   TIMBRE_ASSIGN_OR_RETURN(auto file, Posix().Open(path));
   return std::make_unique<Reader>(*this, path, std::move(file));
@@ -223,7 +223,7 @@ absl::StatusOr<std::unique_ptr<ReadableFile>> FaultyFileSystem::Open(
 
 absl::StatusOr<std::unique_ptr<WritableFile>> FaultyFileSystem::Create(
     const std::string& path, IfExists if_exists) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("create", path));
   TIMBRE_ASSIGN_OR_RETURN(auto file, Posix().Create(path, if_exists));
   const NodePtr node = AddFile(path);
@@ -233,13 +233,13 @@ absl::StatusOr<std::unique_ptr<WritableFile>> FaultyFileSystem::Create(
 
 absl::StatusOr<std::unique_ptr<MappedFile>> FaultyFileSystem::Map(
     const std::string& path, uint64_t expected_bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("map", path));
   return Posix().Map(path, expected_bytes);
 }
 
 absl::StatusOr<FileDescriptor> FaultyFileSystem::Lock(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("lock", path));
   TIMBRE_ASSIGN_OR_RETURN(FileDescriptor fd, Posix().Lock(path));
   AddFile(path);
@@ -247,21 +247,21 @@ absl::StatusOr<FileDescriptor> FaultyFileSystem::Lock(const std::string& path) {
 }
 
 absl::StatusOr<FileStatus> FaultyFileSystem::Stat(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("stat", path));
   return Posix().Stat(path);
 }
 
 absl::StatusOr<std::vector<std::string>> FaultyFileSystem::List(
     const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("list", path));
   return Posix().List(path);
 }
 
 absl::Status FaultyFileSystem::Rename(const std::string& from,
                                       const std::string& to) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("rename", absl::StrCat(from, " to ", to)));
   TIMBRE_RETURN_IF_ERROR(Posix().Rename(from, to));
   const auto [source, source_name] = Locate(from);
@@ -274,7 +274,7 @@ absl::Status FaultyFileSystem::Rename(const std::string& from,
 }
 
 absl::Status FaultyFileSystem::MakeDirectory(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("mkdir", path));
   TIMBRE_RETURN_IF_ERROR(Posix().MakeDirectory(path));
   AddFile(path)->directory = true;
@@ -282,7 +282,7 @@ absl::Status FaultyFileSystem::MakeDirectory(const std::string& path) {
 }
 
 absl::Status FaultyFileSystem::Remove(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("remove", path));
   TIMBRE_RETURN_IF_ERROR(Posix().Remove(path));
   const auto [parent, name] = Locate(path);
@@ -292,7 +292,7 @@ absl::Status FaultyFileSystem::Remove(const std::string& path) {
 }
 
 absl::Status FaultyFileSystem::SyncDirectory(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const NodePtr node = Find(path);
   const absl::Status fault = Begin("fsync", path);
   if (node == nullptr) return fault.ok() ? Posix().SyncDirectory(path) : fault;
@@ -302,7 +302,7 @@ absl::Status FaultyFileSystem::SyncDirectory(const std::string& path) {
 }
 
 absl::Status FaultyFileSystem::SyncAll(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("syncfs", path));
   SyncTree(*tree_);
   return absl::OkStatus();

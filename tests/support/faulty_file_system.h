@@ -5,11 +5,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "server/base/file_system.h"
+#include "server/base/mutex.h"
 
 namespace timbre::testing {
 
@@ -69,24 +69,28 @@ class FaultyFileSystem : public FileSystem {
   struct Node;
   using NodePtr = std::shared_ptr<Node>;
 
-  // OK, or the error that this operation is to have. These want mutex_ held.
-  absl::Status Begin(const char* operation, const std::string& path);
+  // OK, or the error that this operation is to have.
+  absl::Status Begin(const char* operation, const std::string& path)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Import(const std::string& path, Node& node);
   static void SyncTree(Node& node);
   static void WriteTree(const Node& node, Names names, const std::string& to);
   // The directory that `path` is in, and its name there; null: not below root.
-  std::pair<NodePtr, std::string> Locate(const std::string& path) const;
-  NodePtr Find(const std::string& path) const;
-  NodePtr AddFile(const std::string& path);
+  std::pair<NodePtr, std::string> Locate(const std::string& path) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  NodePtr Find(const std::string& path) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  NodePtr AddFile(const std::string& path)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string root_;
-  mutable std::mutex mutex_;
-  NodePtr tree_;
-  int operations_ = 0;
-  int fails_at_ = 0;  // 0: never
-  int errno_ = 0;
-  bool ends_ = false;
-  std::string failed_;
+  mutable Mutex mutex_;
+  NodePtr tree_ ABSL_GUARDED_BY(mutex_);  // with all nodes below it
+  int operations_ ABSL_GUARDED_BY(mutex_) = 0;
+  int fails_at_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: never
+  int errno_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool ends_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string failed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace timbre::testing

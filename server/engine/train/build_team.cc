@@ -4,11 +4,11 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include "server/base/mutex.h"
 #include "server/base/thread_priority.h"
 
 namespace timbre {
@@ -45,7 +45,7 @@ absl::Status BuildTeam::Check() const {
 absl::Status BuildTeam::ForEach(
     size_t items, absl::FunctionRef<void(size_t item, size_t worker)> body) {
   std::atomic<size_t> next{0};
-  std::mutex mutex;
+  Mutex mutex;                   // of `done` alone: nobody misses it
   std::condition_variable done;  // all items are given out
   const auto take = [&](size_t worker) {
     const size_t item = next.fetch_add(1);
@@ -60,8 +60,8 @@ absl::Status BuildTeam::ForEach(
         take(worker);
         continue;
       }
-      std::unique_lock<std::mutex> lock(mutex);
-      done.wait_for(lock, kPause, [&] { return next.load() >= items; });
+      MutexLock lock(mutex);
+      if (next.load() < items) lock.WaitFor(done, kPause);
     }
   };
   std::vector<std::thread> others;
@@ -82,7 +82,7 @@ absl::Status BuildTeam::ForEach(
                                               static_cast<double>(items));
   }
   {
-    const std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(mutex);
     done.notify_all();
   }
   for (std::thread& other : others) other.join();
