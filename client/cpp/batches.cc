@@ -16,6 +16,16 @@ void NameSpeaker(const std::string& speaker, grpc::ClientContext& context) {
   if (sendable) context.AddMetadata("timbre-speaker", speaker);
 }
 
+void NameVoices(const std::vector<WeightedVoice>& voices,
+                v1::BlendRequest& request) {
+  for (const WeightedVoice& each : voices) {
+    v1::VoiceWeight& message = *request.add_voices();
+    message.set_speaker(each.voice.speaker);
+    message.set_version(each.voice.version);
+    message.set_weight(each.weight);
+  }
+}
+
 void FillFrames(const FrameMatrix& frames, uint64_t first, uint64_t count,
                 v1::Frames& message) {
   message.set_dimension(frames.columns);

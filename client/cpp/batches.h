@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "client/cpp/matrix.h"
+#include "client/cpp/results.h"
 #include "timbre/v1/retrieval.pb.h"
 
 namespace timbre::client {
@@ -23,6 +24,10 @@ inline constexpr uint64_t kAnyRows = UINT64_MAX;
 // Names the speaker for proxies, where it can: headers are ASCII, so a name
 // that the server will refuse anyway is left out.
 void NameSpeaker(const std::string& speaker, grpc::ClientContext& context);
+
+// What a Blend mixes, where it is several voices.
+void NameVoices(const std::vector<WeightedVoice>& voices,
+                v1::BlendRequest& request);
 
 // Rows [first, first + count) of `frames`, as float32.
 void FillFrames(const FrameMatrix& frames, uint64_t first, uint64_t count,

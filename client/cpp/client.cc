@@ -1,17 +1,19 @@
 #include "client/cpp/client.h"
 
-#include <grpcpp/support/byte_buffer.h>
-
 #include <utility>
 
 #include "client/cpp/batches.h"
 #include "client/cpp/call.h"
 #include "client/cpp/connection.h"
+#include "grpc/health/v1/health.pb.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::client {
 namespace {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
 
 std::string CatalogMethod(const char* name) {
   return std::string("/timbre.v1.Catalog/") + name;
@@ -166,22 +168,12 @@ absl::StatusOr<v1::ServerInfo> Client::GetServerInfo() {
 }
 
 absl::StatusOr<bool> Client::CheckHealth() {
-  // grpc.health.v1 comes without C++ messages in this gRPC: an empty request
-  // is no bytes, and the answer's only field is `status`, SERVING = 1.
-  const auto answer =
-      CallUnary<grpc::ByteBuffer>(*connection_, "/grpc.health.v1.Health/Check",
-                                  grpc::ByteBuffer(nullptr, 0), "");
+  const auto answer = CallUnary<HealthCheckResponse>(
+      *connection_, "/grpc.health.v1.Health/Check", HealthCheckRequest(), "");
   // gRPC 1.51's last word on calls that come while a server shuts down.
   if (absl::IsCancelled(answer.status())) return false;
   TIMBRE_RETURN_IF_ERROR(answer.status());
-  std::vector<grpc::Slice> slices;
-  std::string bytes;
-  if (answer->Dump(&slices).ok()) {
-    for (const grpc::Slice& slice : slices) {
-      bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-    }
-  }
-  return bytes == std::string("\x08\x01", 2);
+  return answer->status() == HealthCheckResponse::SERVING;
 }
 
 absl::StatusOr<FrameMatrix> Client::ReadFrames(const VoiceRef& voice,

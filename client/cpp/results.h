@@ -35,7 +35,7 @@ struct BlendOptions {
   std::optional<v1::BlendParams> params;
   // One per frame, 0..1, instead of params.index_rate; empty: none.
   std::vector<float> frame_index_rates;
-  // Instead of the call's VoiceRef: 1..16 of one dimension.
+  // Instead of the call's or stream's VoiceRef: 1..16 of one dimension.
   std::vector<WeightedVoice> voices;
   // On the wire; results are float all the same. FLOAT16 is half the bytes.
   v1::ElementType reply_element_type = v1::ELEMENT_TYPE_UNSPECIFIED;

@@ -104,12 +104,7 @@ absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
   v1::BlendRequest first;
   first.set_speaker(voice.speaker);
   first.set_version(voice.version);
-  for (const WeightedVoice& each : options.voices) {
-    v1::VoiceWeight& message = *first.add_voices();
-    message.set_speaker(each.voice.speaker);
-    message.set_version(each.voice.version);
-    message.set_weight(each.weight);
-  }
+  NameVoices(options.voices, first);
   if (options.params) *first.mutable_params() = *options.params;
   Batches batches(frames, kAnyRows);
   BlendCollector collector(frames);

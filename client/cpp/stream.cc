@@ -75,6 +75,11 @@ BlendStream::BlendStream(Stream stream, const VoiceRef& voice)
 absl::StatusOr<BlendResult> BlendStream::Blend(const FrameMatrix& frames,
                                                const BlendOptions& options) {
   FillFrames(frames, 0, frames.rows, *request_.mutable_frames());
+  if (!options.voices.empty()) {
+    request_.clear_speaker();  // of the first request
+    request_.clear_version();
+    NameVoices(options.voices, request_);
+  }
   if (options.params) *request_.mutable_params() = *options.params;
   request_.set_frame_index_rates(
       options.frame_index_rates.data(),
@@ -92,6 +97,8 @@ absl::StatusOr<BlendResult> BlendStream::Blend(const FrameMatrix& frames,
   if (response.has_effective()) effective_ = response.effective();
   result.effective = effective_;
   result.version = response.version();
+  result.versions.assign(response.versions().begin(),
+                         response.versions().end());
   result.mean_distance = response.mean_distance();
   result.mean_shift = response.mean_shift();
   return result;

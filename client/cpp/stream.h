@@ -65,7 +65,11 @@ class SearchStream {
 
 class BlendStream {
  public:
-  // `options.params` hold until others are given; the rest is for these frames.
+  // `options.params` hold until others are given. `options.voices`, given with
+  // the first frames, are mixed instead of the stream's voice, which only names
+  // the speaker for proxies then: the first of them, or nobody. They hold too;
+  // given again, the same in the same order, they may have other weights. The
+  // rest of `options` is for these frames.
   absl::StatusOr<BlendResult> Blend(const FrameMatrix& frames,
                                     const BlendOptions& options = {});
   absl::Status Close() { return stream_.End(); }

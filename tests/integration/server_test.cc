@@ -185,6 +185,38 @@ TEST_F(ServerTest, AnOpenStreamAnswersAgainAndAgainFromItsVersion) {
             absl::StatusCode::kNotFound);
 }
 
+TEST_F(ServerTest, AnOpenStreamMixesTheVoicesThatItIsGiven) {
+  ASSERT_OK(Build("alice", Speech(500, 32, 1), "Flat"));
+  ASSERT_OK(Build("bob", Speech(500, 32, 2), "Flat"));
+  const FrameMatrix frames = Speech(100, 32, 3);
+  const client::BlendOptions even = {
+      .voices = {{.voice = {"alice"}}, {.voice = {"bob"}}}};
+  const client::BlendOptions uneven = {
+      .voices = {{.voice = {"alice"}, .weight = 1},
+                 {.voice = {"bob"}, .weight = 3}}};
+  const auto at_once = client_->Blend({}, even, frames);
+  const auto otherwise = client_->Blend({}, uneven, frames);
+  ASSERT_OK(at_once);
+  ASSERT_OK(otherwise);
+  for (const client::VoiceRef& opened_for :
+       {client::VoiceRef{"alice"}, client::VoiceRef{}}) {
+    client::BlendStream stream = client_->OpenBlend(opened_for);
+    const auto mixed = stream.Blend(frames, even);
+    ASSERT_OK(mixed);
+    EXPECT_EQ(mixed->frames.data, at_once->frames.data);
+    EXPECT_EQ(mixed->versions, std::vector<uint64_t>({1, 1}));
+    EXPECT_EQ(mixed->version, 0U);
+    EXPECT_EQ(stream.Blend(frames)->frames.data, at_once->frames.data)
+        << "voices hold";
+    EXPECT_EQ(stream.Blend(frames, uneven)->frames.data,
+              otherwise->frames.data);
+    EXPECT_TRUE(stream.Close().ok());
+  }
+  client::BlendStream single = client_->OpenBlend({"alice"});
+  ASSERT_OK(single.Blend(frames));
+  EXPECT_EQ(DetailsOf(single.Blend(frames, even).status()).field, "voices");
+}
+
 TEST_F(ServerTest, ASourceThatFailsPublishesNothing) {
   v1::BuildOptions options;
   options.set_speaker("alice");
