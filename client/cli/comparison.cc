@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/load/report.h"
+#include "client/page/html.h"
+#include "client/page/svg.h"
 
 namespace timbre::cli {
 namespace {
@@ -16,6 +17,10 @@ struct Column {
   double scale;
   int digits;
 };
+
+constexpr char kStyle[] =
+    "h2{font-size:1.17em;margin:1em 0}svg{margin:0}text{font:13px sans-serif}"
+    "td,th{padding:4px 12px}td:first-child{text-align:left}";
 
 constexpr Column kColumns[] = {
     {"recall@k, %", &Contender::recall, 100, 1},
@@ -33,28 +38,36 @@ std::string Shown(const Column& column, const Contender& contender) {
 // One row of bars per contender.
 std::string Bars(const Column& column,
                  const std::vector<Contender>& contenders) {
-  constexpr int kRow = 26;
-  constexpr double kWidth = 360;
+  constexpr double kRow = 26;
+  constexpr double kLongest = 360;
+  constexpr double kLeft = 300;  // names to the left of it
   double largest = 1e-9;
   for (const Contender& each : contenders) {
     largest = std::max(largest, each.*column.value * column.scale);
   }
-  std::string svg =
-      absl::StrFormat("<h3>%s</h3><svg width=\"760\" height=\"%d\">",
-                      column.title, kRow * static_cast<int>(contenders.size()));
-  int y = 0;
+  page::Svg svg(760, kRow * static_cast<double>(contenders.size()));
+  double y = 0;
   for (const Contender& each : contenders) {
-    const double width = each.*column.value * column.scale / largest * kWidth;
-    absl::StrAppendFormat(
-        &svg,
-        "<text x=\"0\" y=\"%d\">%s</text>"
-        "<rect x=\"300\" y=\"%d\" width=\"%.1f\" height=\"18\" "
-        "fill=\"%s\"/><text x=\"%.1f\" y=\"%d\">%s</text>",
-        y + 15, load::EscapeHtml(each.name), y + 2, width,
-        y == 0 ? "#999" : "#1f77b4", 306 + width, y + 15, Shown(column, each));
+    const double width = each.*column.value * column.scale / largest * kLongest;
+    svg.Text(0, y + 15, each.name);
+    svg.Bar(kLeft, y + 2, width, 18, y == 0 ? "#999" : page::kBlue);
+    svg.Text(kLeft + 6 + width, y + 15, Shown(column, each));
     y += kRow;
   }
-  return svg + "</svg>";
+  return std::move(svg).Finish();
+}
+
+std::vector<std::vector<std::string>> TableOf(
+    const std::vector<Contender>& contenders) {
+  std::vector<std::vector<std::string>> rows(1, {""});
+  for (const Column& column : kColumns) rows[0].push_back(column.title);
+  for (const Contender& each : contenders) {
+    rows.push_back({each.name});
+    for (const Column& column : kColumns) {
+      rows.back().push_back(Shown(column, each));
+    }
+  }
+  return rows;
 }
 
 }  // namespace
@@ -80,25 +93,13 @@ double MeanRelativeError(const client::FrameMatrix& a,
 
 std::string ComparisonHtml(const std::string& title,
                            const std::vector<Contender>& contenders) {
-  std::string page = absl::StrCat(
-      "<!doctype html><meta charset=\"utf-8\"><title>", load::EscapeHtml(title),
-      "</title><style>body{font:15px sans-serif;max-width:60em;margin:2em "
-      "auto}text{font:13px sans-serif}td,th{padding:4px 12px;text-align:right}"
-      "td:first-child{text-align:left}</style><h1>",
-      load::EscapeHtml(title), "</h1><table><tr><th></th>");
+  page::Page page(title, kStyle);
+  page.Table(TableOf(contenders), page::Page::FirstRow::kHeading);
   for (const Column& column : kColumns) {
-    absl::StrAppend(&page, "<th>", column.title, "</th>");
+    page.Heading(column.title);
+    page.Add(Bars(column, contenders));
   }
-  for (const Contender& each : contenders) {
-    absl::StrAppend(&page, "</tr><tr><td>", load::EscapeHtml(each.name),
-                    "</td>");
-    for (const Column& column : kColumns) {
-      absl::StrAppend(&page, "<td>", Shown(column, each), "</td>");
-    }
-  }
-  page += "</tr></table>";
-  for (const Column& column : kColumns) page += Bars(column, contenders);
-  return page;
+  return std::move(page).Finish();
 }
 
 }  // namespace timbre::cli

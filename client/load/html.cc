@@ -1,107 +1,51 @@
 // The report as a page.
+#include "client/page/html.h"
+
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "client/load/report.h"
+#include "client/page/svg.h"
 
 namespace timbre::load {
 namespace {
 
-constexpr double kWidth = 640;
-constexpr double kHeight = 260;
-constexpr double kLeft = 60;
-constexpr double kBottom = 40;
-constexpr double kTop = 30;
-constexpr const char* kColors[] = {"#1f77b4", "#d62728", "#2ca02c", "#9467bd"};
-
-constexpr char kStyle[] =
-    "body{font:15px sans-serif;max-width:60em;margin:2em auto;color:#222}"
-    "pre{background:#f4f4f4;padding:1em;overflow-x:auto}"
-    "svg{display:block;margin:1em 0}text{font:12px sans-serif}"
-    "h2{margin-top:2em}";
-
 struct Line {
   std::string name;
-  std::vector<std::pair<double, double>> points;
+  page::Svg::Points points;
 };
 
-// Lines over x as given and y from 0 on, both linear; `x_ticks` are labels at
-// x positions.
-class Chart {
- public:
-  Chart(std::string title, std::vector<Line> lines,
-        std::vector<std::pair<double, std::string>> x_ticks)
-      : title_(std::move(title)),
-        lines_(std::move(lines)),
-        ticks_(std::move(x_ticks)) {
-    for (const Line& line : lines_) {
-      for (const auto& [x, y] : line.points) {
-        most_ = std::max(most_, y);
-        least_x_ = std::min(least_x_, x);
-        most_x_ = std::max(most_x_, x);
-      }
+// `ticks`: labels, by x.
+std::string Chart(const std::string& title, const std::vector<Line>& lines,
+                  const std::vector<std::pair<double, std::string>>& ticks) {
+  page::Plot::Range range{.least = 1e300, .most = -1e300};
+  double most = 1e-9;
+  for (const Line& line : lines) {
+    for (const auto& [x, y] : line.points) {
+      range = {std::min(range.least, x), std::max(range.most, x)};
+      most = std::max(most, y);
     }
   }
-
-  std::string Svg() const {
-    std::string svg = absl::StrFormat(
-        "<svg width='%g' height='%g' role='img'><text x='%g' y='16'>%s</text>",
-        kWidth, kHeight, kLeft, EscapeHtml(title_));
-    AppendAxes(svg);
-    for (size_t i = 0; i < lines_.size(); ++i) AppendLine(svg, i);
-    return svg + "</svg>\n";
-  }
-
- private:
-  double X(double x) const {
-    const double span = std::max(most_x_ - least_x_, 1e-9);
-    return kLeft + (x - least_x_) / span * (kWidth - kLeft - 20);
-  }
-  double Y(double y) const {
-    return kHeight - kBottom - y / most_ * (kHeight - kBottom - kTop);
-  }
-
-  void AppendAxes(std::string& svg) const {
-    for (int i = 0; i <= 4; ++i) {
-      const double y = most_ * i / 4;
-      absl::StrAppendFormat(&svg,
-                            "<line x1='%g' x2='%g' y1='%.1f' y2='%.1f' "
-                            "stroke='#ddd'/><text x='%g' y='%.1f' "
-                            "text-anchor='end'>%.3g</text>",
-                            kLeft, kWidth - 20, Y(y), Y(y), kLeft - 6, Y(y) + 4,
-                            y);
+  const page::Plot::Layout layout;
+  page::Plot plot(layout, title, range, most);
+  plot.GridOfY(4);
+  for (const auto& [x, label] : ticks) plot.LabelX(x, label);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    page::Svg::Points drawn;
+    for (const auto& [x, y] : lines[i].points) {
+      drawn.emplace_back(plot.X(x), plot.Y(y));
     }
-    for (const auto& [x, label] : ticks_) {
-      absl::StrAppendFormat(
-          &svg, "<text x='%.1f' y='%g' text-anchor='middle'>%s</text>", X(x),
-          kHeight - kBottom + 18, EscapeHtml(label));
-    }
+    plot.svg().Polyline(drawn, page::ColorOf(i));
+    plot.svg().Text(layout.width - 24,
+                    layout.top + 14 + 16.0 * static_cast<double>(i),
+                    lines[i].name, page::Svg::Anchor::kEnd, page::ColorOf(i));
   }
-
-  void AppendLine(std::string& svg, size_t i) const {
-    const char* const color = kColors[i % std::size(kColors)];
-    absl::StrAppendFormat(
-        &svg, "<polyline fill='none' stroke-width='1.5' stroke='%s' points='",
-        color);
-    for (const auto& [x, y] : lines_[i].points) {
-      absl::StrAppendFormat(&svg, "%.1f,%.1f ", X(x), Y(y));
-    }
-    absl::StrAppendFormat(
-        &svg, "'/><text x='%g' y='%g' fill='%s' text-anchor='end'>%s</text>",
-        kWidth - 24, kTop + 14 + 16.0 * static_cast<double>(i), color,
-        EscapeHtml(lines_[i].name));
-  }
-
-  const std::string title_;
-  const std::vector<Line> lines_;
-  const std::vector<std::pair<double, std::string>> ticks_;
-  double most_ = 1e-9;
-  double least_x_ = 1e300;
-  double most_x_ = -1e300;
-};
+  return std::move(plot).Finish();
+}
 
 // Latency over the share of messages, the tail stretched: x = -log10(1 - p).
 std::string TailChart(const Phase& phase) {
@@ -117,13 +61,12 @@ std::string TailChart(const Phase& phase) {
     }
     lines.push_back(std::move(line));
   }
-  return Chart("latency in ms, by share of the messages", std::move(lines),
+  return Chart("latency in ms, by share of the messages", lines,
                {{0, "min"},
                 {std::log10(2), "50 %"},
                 {1, "90 %"},
                 {2, "99 %"},
-                {3, "99.9 %"}})
-      .Svg();
+                {3, "99.9 %"}});
 }
 
 // p50 and p99 of every second.
@@ -145,8 +88,7 @@ std::string TimeChart(const GroupResult& group) {
   }
   const auto last = static_cast<double>(by_second.size() - 1);
   return Chart(absl::StrCat(group.name, ": latency in ms, second by second"),
-               {p50, p99}, {{0, "0 s"}, {last, absl::StrCat(last, " s")}})
-      .Svg();
+               {p50, p99}, {{0, "0 s"}, {last, absl::StrCat(last, " s")}});
 }
 
 // p50 and p99 of the first group over the phases: of scenario step.
@@ -161,35 +103,25 @@ std::string StepChart(const Report& report) {
     p99.points.emplace_back(group.streams, p.p99);
     ticks.emplace_back(group.streams, absl::StrCat(group.streams));
   }
-  return Chart("latency in ms, by streams", {p50, p99}, ticks).Svg();
+  return Chart("latency in ms, by streams", {p50, p99}, ticks);
 }
 
 }  // namespace
 
-std::string EscapeHtml(const std::string& text) {
-  return absl::StrReplaceAll(
-      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
-}
-
 std::string ToHtml(const Report& report) {
-  std::string page = absl::StrCat(
-      "<!doctype html><html lang='en'><meta charset='utf-8'><title>timbre "
-      "load ",
-      EscapeHtml(report.scenario), "</title><style>", kStyle, "</style>\n<h1>",
-      "timbre load ", EscapeHtml(report.scenario), "</h1>\n<p><code>",
-      EscapeHtml(report.command), "</code></p><p>timbred ",
-      EscapeHtml(report.server_version), ", ", EscapeHtml(report.simd_level),
-      "</p>\n");
-  if (report.phases.size() > 2) absl::StrAppend(&page, StepChart(report));
+  page::Page page(absl::StrCat("timbre load ", report.scenario));
+  page.Code(report.command);
+  page.Paragraph(
+      absl::StrCat("timbred ", report.server_version, ", ", report.simd_level));
+  if (report.phases.size() > 2) page.Add(StepChart(report));
   for (const Phase& phase : report.phases) {
-    absl::StrAppend(&page, "<h2>", EscapeHtml(phase.name), "</h2>\n",
-                    TailChart(phase));
-    for (const GroupResult& group : phase.groups) {
-      absl::StrAppend(&page, TimeChart(group));
-    }
+    page.Heading(phase.name);
+    page.Add(TailChart(phase));
+    for (const GroupResult& group : phase.groups) page.Add(TimeChart(group));
   }
-  return absl::StrCat(page, "<h2>Figures</h2><pre>", EscapeHtml(ToText(report)),
-                      "</pre></html>\n");
+  page.Heading("Figures");
+  page.Preformatted(ToText(report));
+  return std::move(page).Finish();
 }
 
 }  // namespace timbre::load

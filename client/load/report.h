@@ -45,8 +45,6 @@ struct Report {
 absl::Status CheckAnswered(const Report& report);
 std::string ToText(const Report& report);
 nlohmann::json ToJson(const Report& report);
-// `text` between tags or inside of quotes.
-std::string EscapeHtml(const std::string& text);
 // Self-contained: no script, no link.
 std::string ToHtml(const Report& report);
 

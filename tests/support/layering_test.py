@@ -42,10 +42,11 @@ MAY_INCLUDE = {
     "client/cpp": BASE,
     "client/files": {*BASE, "client/cpp"},
     "client/files/faiss": {*BASE, "client/cpp", "client/files"},
-    "client/load": {*BASE, "client/cpp", "client/files"},
+    "client/page": set(),
+    "client/load": {*BASE, "client/cpp", "client/files", "client/page"},
     "client/cli": {
         *BASE, "client/cpp", "client/files", "client/files/faiss",
-        "client/load",
+        "client/load", "client/page",
     },
 }
 # The transport carries bytes: it knows nothing of voices.
