@@ -28,6 +28,7 @@ namespace {
 constexpr int kIoThreads = 4;
 // After the last large message, until its memory is given back.
 constexpr absl::Duration kLargePause = absl::Seconds(2);
+constexpr int kOpeners = 4;
 constexpr int kPollers = 1;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
@@ -87,8 +88,8 @@ void App::Drain() {
   builders_->Stop();
   warmers_->Stop();
   io_->Stop();
+  opener_->Stop();
   workers_->Stop();
-  opener_.reset();  // with what nobody will open any more
   // The last events of calls that were cut off may start operations too.
   calls_->WaitUntilIdle(kLastEvents);
   calls_->Stop();
@@ -177,7 +178,7 @@ void App::StartPools() {
       [catalog = catalog_.get()](const std::string& speaker, uint64_t version) {
         return catalog->Acquire(speaker, version);
       },
-      *io_);
+      kOpeners);
   warmers_ = std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
   builders_ =
       std::make_unique<BackgroundPool>("build", config_.max_concurrent_builds);

@@ -9,18 +9,20 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/base/file_system.h"
+#include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/catalog/open/lease.h"
 #include "server/catalog/records/version_record.h"
+#include "server/catalog/speaker_entry.h"
 #include "server/catalog/store/dir_lock.h"
 #include "server/catalog/store/staging.h"
 #include "server/kernels/kernels.h"
@@ -61,7 +63,7 @@ struct CatalogStats {
 };
 
 // Thread-safe. Functions that may read or write the disk say so; the others
-// take a lock that is never held across a disk operation.
+// take locks that are never held across a disk operation or a system call.
 class Catalog {
  public:
   // Claims the directory (data_directory.h), locks it, removes what killed
@@ -130,36 +132,35 @@ class Catalog {
   FileSystem& files() const { return *options_.files; }
 
  private:
-  struct Version;
-  struct Speaker;
-  using SpeakerPtr = std::shared_ptr<Speaker>;
-  using VersionPtr = std::shared_ptr<Version>;
-
   Catalog(CatalogOptions options, DirLock lock);
 
   absl::Status Recover();
   absl::Status RecoverSpeaker(const std::string& name);
-  VersionPtr ReadVersion(const std::string& speaker, uint64_t number);
-  void ReadWhatFailed(const Speaker& speaker);
-  void CarryOut(Speaker& speaker, const RecoveryPlan& plan);
+  VersionPtr MakeVersion(const std::string& speaker, uint64_t number,
+                         absl::StatusOr<VersionRecord> found);
+  absl::StatusOr<VersionRecord> ReadRecord(const std::string& speaker,
+                                           uint64_t number);
+  // The same, and says in the log why not.
+  absl::StatusOr<VersionRecord> ReadRecordAloud(const std::string& speaker,
+                                                uint64_t number);
+  void ReadWhatFailed(const SpeakerEntry& speaker);
 
+  SpeakerPtr Find(const std::string& speaker);
+  SpeakerPtr FindOrAdd(const std::string& speaker);
   // A speaker that has, or had, versions; read again if it could not be read on
   // start (disk). NOT_FOUND, or why it cannot be read.
   absl::StatusOr<SpeakerPtr> Known(const std::string& speaker);
-  std::optional<VersionInfo> FindPublished(const Speaker& speaker,
+  // A version of it that is there; 0: the active one.
+  static absl::StatusOr<VersionPtr> Resolve(const SpeakerEntry& speaker,
+                                            uint64_t version);
+  std::optional<VersionInfo> FindPublished(const SpeakerEntry& speaker,
                                            const std::string& request_id);
+  static SpeakerInfo Describe(const SpeakerEntry& speaker, bool active_only);
+  // NOT_FOUND for one without versions.
+  static absl::StatusOr<SpeakerInfo> DescribeAll(const SpeakerEntry& speaker);
 
-  // Under mutex_ while they run:
-  SpeakerPtr Find(const std::string& speaker);
-  SpeakerPtr FindOrAdd(const std::string& speaker);
-  absl::StatusOr<VersionPtr> Resolve(const std::string& speaker,
-                                     uint64_t version);
-  SpeakerInfo Describe(const Speaker& speaker, bool active_only) const;
-  absl::StatusOr<SpeakerInfo> DescribeLocked(const std::string& speaker);
-
-  absl::StatusOr<Lease> Load(Version& version);
-  Lease MakeLease(std::shared_ptr<const VersionRecord> record,
-                  std::shared_ptr<const SpeakerIndex> index);
+  absl::StatusOr<Lease> Load(SpeakerEntry& speaker,
+                             const VersionEntry& version);
   absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Verify(
       const Staging& staging, storage::Manifest& manifest);
   absl::StatusOr<VersionInfo> PublishVerified(
@@ -167,42 +168,85 @@ class Catalog {
       std::unique_ptr<const SpeakerIndex> index,
       const std::function<bool()>& cancelled);
 
-  // These want the speaker's write_mutex held.
+  // Has `change` write a speaker that is known, as the only one: with its
+  // write_mutex held.
+  template <typename Change>
+  auto Write(const std::string& speaker, Change change)
+      -> decltype(change(std::declval<SpeakerEntry&>()));
+
   // From the staging directory to a version that is acknowledged.
-  absl::Status Commit(Speaker& speaker, const VersionPtr& version,
-                      Staging& staging);
-  absl::Status MakeSpeakerDir(const Speaker& speaker);
-  void DropSpeakerDir(const Speaker& speaker);
+  absl::Status Commit(SpeakerEntry& speaker, const VersionPtr& version,
+                      const storage::Manifest& manifest, Staging& staging)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  absl::Status MakeSpeakerDir(const SpeakerEntry& speaker)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  void DropSpeakerDir(const SpeakerEntry& speaker)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   // Takes a version's directory back; false: it cannot be, so that a start
   // would find the version.
-  bool Withdraw(const Speaker& speaker, const Version& version,
-                Staging& staging);
+  bool Withdraw(const SpeakerEntry& speaker, const VersionEntry& version,
+                Staging& staging)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   // Makes `state` durable, then true; true also if that is UNKNOWN.
-  absl::Status CommitState(Speaker& speaker,
-                           const storage::SpeakerState& state);
+  absl::Status CommitState(SpeakerEntry& speaker,
+                           const storage::SpeakerState& state)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   // What is on the disk becomes what is true; `added`: one more version, or
   // null.
-  void Adopt(Speaker& speaker, const storage::SpeakerState& state,
-             const VersionPtr& added, bool settled);
+  static void Adopt(SpeakerEntry& speaker, const storage::SpeakerState& state,
+                    const VersionPtr& added, bool settled)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   // OK: what is known of the speaker outlives a power cut.
-  absl::Status Settle(Speaker& speaker);
-  absl::Status RemoveVersion(Speaker& speaker, uint64_t version);
-  void DropOldVersions(Speaker& speaker);
-  absl::Status TrashVersionDir(Speaker& speaker, uint64_t version);
+  absl::Status Settle(SpeakerEntry& speaker)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  absl::Status RemoveVersion(SpeakerEntry& speaker, uint64_t version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  absl::StatusOr<SpeakerInfo> DeleteVersionOf(SpeakerEntry& speaker,
+                                              uint64_t version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  absl::Status DeleteAllOf(SpeakerEntry& speaker)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  absl::Status ApplyTuningTo(SpeakerEntry& speaker, const Lease& lease,
+                             const Tuning& tuning)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  static void SayIfNotRemoved(const SpeakerEntry& speaker, uint64_t version,
+                              const absl::Status& removed);
+  void DropOldVersions(SpeakerEntry& speaker)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  absl::Status TrashVersionDir(SpeakerEntry& speaker, uint64_t version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  void ApplyPlan(SpeakerEntry& speaker, const RecoveryPlan& plan)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
 
   const CatalogOptions options_;
   const DirLock lock_;
-  std::mutex recover_mutex_;  // one at a time reads a voice again (disk)
   // What a server before this one had written is on the disk; constant after
   // Open.
   bool synced_ = true;
-  std::mutex mutex_;
-  // Voices whose directory could not be read yet; guarded by mutex_.
-  std::set<std::string> unreadable_;
-  std::map<std::string, SpeakerPtr> speakers_;  // guarded by mutex_
-  std::shared_ptr<ThreadPool>
-      reaper_;  // closes what nobody holds; disk removal
+
+  // One at a time reads a voice again (disk).
+  Mutex recover_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  Mutex mutex_;
+  // Voices whose directory could not be read yet.
+  std::set<std::string> unreadable_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, SpeakerPtr> speakers_ ABSL_GUARDED_BY(mutex_);
+
+  // Unmaps what nobody holds.
+  const std::shared_ptr<ThreadPool> reaper_;
+  // Removes directories: large ones hold up nobody who waits for the reaper.
+  ThreadPool remover_;
 };
+
+absl::Status NoSpeaker(const std::string& speaker);
+
+template <typename Change>
+auto Catalog::Write(const std::string& speaker, Change change)
+    -> decltype(change(std::declval<SpeakerEntry&>())) {
+  const absl::StatusOr<SpeakerPtr> entry = Known(speaker);
+  if (!entry.ok()) return entry.status();
+  const MutexLock writing((*entry)->write_mutex);
+  return change(**entry);
+}
 
 }  // namespace timbre
 

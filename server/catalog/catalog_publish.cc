@@ -8,16 +8,15 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
-#include "server/catalog/catalog_state.h"
 #include "server/catalog/records/file_names.h"
-#include "server/engine/build/builder.h"
+#include "server/catalog/retention.h"
 
 namespace timbre {
 namespace {
 
 absl::Status AddFile(const std::string& directory, const char* name,
                      FileSystem& files, storage::Manifest& manifest) {
-  const std::string path = absl::StrCat(directory, "/", name);
+  const std::string path = FilePath(directory, name);
   storage::StoredFile& file = *manifest.add_files();
   file.set_name(name);
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t bytes, FileSize(path, files));
@@ -55,7 +54,7 @@ absl::StatusOr<std::unique_ptr<Staging>> Catalog::Stage(
   if (!entry.ok() && !absl::IsNotFound(entry.status())) return entry.status();
   uint64_t generation = 0;
   if (entry.ok()) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock((*entry)->mutex);
     generation = (*entry)->generation;
   }
   return Staging::Create(options_.data_dir, speaker, generation, files());
@@ -77,8 +76,7 @@ absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
         AddFile(staging.directory(), name, files(), manifest));
   }
   manifest.set_digest(DigestOfFiles(manifest));
-  TIMBRE_ASSIGN_OR_RETURN(const VersionRecord record,
-                          UnderstandManifest(manifest));
+  TIMBRE_ASSIGN_OR_RETURN(const VersionRecord record, ParseManifest(manifest));
   TIMBRE_ASSIGN_OR_RETURN(
       std::unique_ptr<const SpeakerIndex> index,
       SpeakerIndex::Open(record.Describe(staging.directory(), files()),
@@ -91,51 +89,50 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
     Staging& staging, storage::Manifest manifest,
     std::unique_ptr<const SpeakerIndex> index,
     const std::function<bool()>& cancelled) {
-  SpeakerPtr speaker;
+  const SpeakerPtr speaker = FindOrAdd(staging.speaker());
+  const MutexLock writing(speaker->write_mutex);
+  uint64_t number = 0;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    speaker = FindOrAdd(staging.speaker());
-  }
-  const std::lock_guard<std::mutex> writing(speaker->write_mutex);
-  if (speaker->generation != staging.generation()) {
-    return MakeError(absl::StatusCode::kAborted, "SPEAKER_DELETED",
-                     absl::StrCat("voice \"", speaker->name,
-                                  "\" was deleted while the build ran"));
+    const MutexLock lock(speaker->mutex);
+    if (speaker->generation != staging.generation()) {
+      return MakeError(absl::StatusCode::kAborted, "SPEAKER_DELETED",
+                       absl::StrCat("voice \"", speaker->name,
+                                    "\" was deleted while the build ran"));
+    }
+    number = speaker->reserved + 1;
   }
   if (auto earlier = FindPublished(*speaker, manifest.request_id())) {
     TIMBRE_RETURN_IF_ERROR(Settle(*speaker));
     return *std::move(earlier);
   }
-  auto version = std::make_shared<Version>();
-  version->speaker = speaker->name;
-  version->number = ++speaker->reserved;
-  version->directory =
-      VersionDir(options_.data_dir, speaker->name, version->number);
+  {
+    const MutexLock lock(speaker->mutex);
+    speaker->reserved = number;
+  }
   manifest.set_speaker(speaker->name);
-  manifest.set_version(version->number);
+  manifest.set_version(number);
   TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest, files()));
-  TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, UnderstandManifest(manifest));
-  version->record = std::make_shared<const VersionRecord>(std::move(record));
-  const Lease lease = MakeLease(version->record, std::move(index));
-  version->open = lease;
-  version->index = lease->index;
+  TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, ParseManifest(manifest));
+  const VersionPtr version = MakeVersion(speaker->name, number, record);
+  // Until Adopt decides whether it stays open.
+  const Lease lease = version->life->Publish(
+      {std::make_shared<const VersionRecord>(std::move(record)),
+       std::move(index)});
   if (cancelled()) return absl::CancelledError("the build was cancelled");
-  TIMBRE_RETURN_IF_ERROR(Commit(*speaker, version, staging));
+  TIMBRE_RETURN_IF_ERROR(Commit(*speaker, version, manifest, staging));
   DropOldVersions(*speaker);
-  const std::lock_guard<std::mutex> lock(mutex_);
   for (VersionInfo& info : Describe(*speaker, false).versions) {
-    if (info.version == version->number) return std::move(info);
+    if (info.version == number) return std::move(info);
   }
   return absl::InternalError("the published version is gone");
 }
 
-absl::Status Catalog::Commit(Speaker& speaker, const VersionPtr& version,
+absl::Status Catalog::Commit(SpeakerEntry& speaker, const VersionPtr& version,
+                             const storage::Manifest& manifest,
                              Staging& staging) {
-  storage::SpeakerState state = speaker.state;
+  storage::SpeakerState state = speaker.State();
   state.set_last_version(version->number);
-  if (!version->record->manifest.keep_inactive()) {
-    state.set_active_version(version->number);
-  }
+  if (!manifest.keep_inactive()) state.set_active_version(version->number);
   // Whatever can be done before is: a full disk is found here.
   TIMBRE_ASSIGN_OR_RETURN(
       Replacement replacement,
@@ -163,8 +160,8 @@ absl::Status Catalog::Commit(Speaker& speaker, const VersionPtr& version,
   return status;
 }
 
-absl::Status Catalog::MakeSpeakerDir(const Speaker& speaker) {
-  if (speaker.state.last_version() != 0) return absl::OkStatus();
+absl::Status Catalog::MakeSpeakerDir(const SpeakerEntry& speaker) {
+  if (speaker.State().last_version() != 0) return absl::OkStatus();
   const std::string directory = SpeakerDir(options_.data_dir, speaker.name);
   // One that an earlier publication could neither sync nor remove is made anew.
   files().Remove(directory).IgnoreError();
@@ -174,12 +171,12 @@ absl::Status Catalog::MakeSpeakerDir(const Speaker& speaker) {
 }
 
 // Removed only if it is empty: a stranger's files are not ours to delete.
-void Catalog::DropSpeakerDir(const Speaker& speaker) {
-  if (speaker.state.last_version() != 0) return;
+void Catalog::DropSpeakerDir(const SpeakerEntry& speaker) {
+  if (speaker.State().last_version() != 0) return;
   files().Remove(SpeakerDir(options_.data_dir, speaker.name)).IgnoreError();
 }
 
-bool Catalog::Withdraw(const Speaker& speaker, const Version& version,
+bool Catalog::Withdraw(const SpeakerEntry& speaker, const VersionEntry& version,
                        Staging& staging) {
   if (const auto status =
           files().Rename(version.directory, staging.directory());
@@ -199,29 +196,20 @@ bool Catalog::Withdraw(const Speaker& speaker, const Version& version,
   return true;
 }
 
-void Catalog::DropOldVersions(Speaker& speaker) {
-  if (options_.keep_versions == 0) return;
-  std::vector<uint64_t> old;
+void Catalog::DropOldVersions(SpeakerEntry& speaker) {
+  std::vector<uint64_t> surplus;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    size_t surplus = speaker.versions.size() > options_.keep_versions
-                         ? speaker.versions.size() - options_.keep_versions
-                         : 0;
+    const MutexLock lock(speaker.mutex);
+    std::vector<uint64_t> versions;
     for (const auto& [number, version] : speaker.versions) {
-      const bool kept = number == speaker.state.active_version() ||
-                        number == speaker.state.last_version();
-      if (surplus == 0 || kept) continue;
-      old.push_back(number);
-      --surplus;
+      versions.push_back(number);
     }
+    surplus =
+        SurplusVersions(versions, speaker.state.active_version(),
+                        speaker.state.last_version(), options_.keep_versions);
   }
-  for (const uint64_t number : old) {
-    if (const auto status = RemoveVersion(speaker, number); !status.ok()) {
-      Log(LogLevel::kWarning, "version_not_removed",
-          {{"speaker", speaker.name},
-           {"version", number},
-           {"error", std::string(status.message())}});
-    }
+  for (const uint64_t number : surplus) {
+    SayIfNotRemoved(speaker, number, RemoveVersion(speaker, number));
   }
 }
 

@@ -7,7 +7,6 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
-#include "server/catalog/catalog_state.h"
 #include "server/catalog/records/file_names.h"
 #include "server/catalog/records/speaker_name.h"
 #include "server/catalog/recovery.h"
@@ -46,7 +45,10 @@ absl::Status Catalog::Recover() {
     if (status.ok()) {
       status = RecoverSpeaker(name);
       // Tried again when somebody asks for it.
-      if (!status.ok()) unreadable_.insert(name);
+      if (!status.ok()) {
+        const MutexLock lock(mutex_);
+        unreadable_.insert(name);
+      }
     }
     if (!status.ok()) {
       Log(LogLevel::kError, "speaker_not_recovered",
@@ -56,67 +58,70 @@ absl::Status Catalog::Recover() {
   return absl::OkStatus();
 }
 
-// As it lies on the disk, damaged or not.
-Catalog::VersionPtr Catalog::ReadVersion(const std::string& speaker,
-                                         uint64_t number) {
-  auto version = std::make_shared<Version>();
+VersionPtr Catalog::MakeVersion(const std::string& speaker, uint64_t number,
+                                absl::StatusOr<VersionRecord> found) {
+  auto version = std::make_shared<VersionEntry>();
   version->speaker = speaker;
   version->number = number;
   version->directory = VersionDir(options_.data_dir, speaker, number);
-  auto record = ReadVersionRecord(version->directory, speaker, number, files());
-  version->damage = record.status();
-  if (record.ok()) {
-    version->record = std::make_shared<const VersionRecord>(*std::move(record));
-  } else {
-    Log(LogLevel::kError,
-        absl::IsDataLoss(version->damage) ? "version_damaged"
-                                          : "version_not_read",
-        {{"speaker", speaker},
-         {"version", number},
-         {"error", std::string(version->damage.message())}});
-  }
+  version->life = std::make_shared<VersionLife>(std::move(found), reaper_);
   return version;
 }
 
-void Catalog::ReadWhatFailed(const Speaker& speaker) {
+absl::StatusOr<VersionRecord> Catalog::ReadRecord(const std::string& speaker,
+                                                  uint64_t number) {
+  return ReadVersionRecord(VersionDir(options_.data_dir, speaker, number),
+                           speaker, number, files());
+}
+
+absl::StatusOr<VersionRecord> Catalog::ReadRecordAloud(
+    const std::string& speaker, uint64_t number) {
+  absl::StatusOr<VersionRecord> record = ReadRecord(speaker, number);
+  if (!record.ok()) {
+    Log(LogLevel::kError,
+        absl::IsDataLoss(record.status()) ? "version_damaged"
+                                          : "version_not_read",
+        {{"speaker", speaker},
+         {"version", number},
+         {"error", std::string(record.status().message())}});
+  }
+  return record;
+}
+
+void Catalog::ReadWhatFailed(const SpeakerEntry& speaker) {
   std::vector<VersionPtr> failed;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(speaker.mutex);
     for (const auto& [number, version] : speaker.versions) {
-      if (version->NotRead()) failed.push_back(version);
+      if (version->life->NotRead()) failed.push_back(version);
     }
   }
   for (const VersionPtr& version : failed) {
-    const VersionPtr fresh = ReadVersion(version->speaker, version->number);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!version->NotRead()) continue;
-    version->record = fresh->record;
-    version->damage = fresh->damage;
+    version->life->ReadAgain(
+        ReadRecordAloud(version->speaker, version->number));
   }
 }
 
 absl::Status Catalog::RecoverSpeaker(const std::string& name) {
-  auto speaker = std::make_shared<Speaker>();
-  speaker->settled = synced_;
-  speaker->name = name;
-  const std::string directory = SpeakerDir(options_.data_dir, name);
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> entries,
-                          files().List(directory));
+                          files().List(SpeakerDir(options_.data_dir, name)));
   absl::Status not_read;
-  std::vector<FoundVersion> found;
+  std::map<uint64_t, VersionPtr> versions;
   for (const std::string& entry : entries) {
     const std::optional<uint64_t> number = ParseVersion(entry);
     if (!number) continue;
-    const VersionPtr version = ReadVersion(name, *number);
-    speaker->versions[*number] = version;
-    if (version->NotRead()) not_read.Update(version->damage);
+    const VersionPtr version =
+        MakeVersion(name, *number, ReadRecordAloud(name, *number));
+    versions[*number] = version;
+    if (version->life->NotRead()) not_read.Update(version->life->Look().damage);
   }
-  for (const auto& [number, version] : speaker->versions) {
-    found.push_back(
-        {.version = number,
-         .intact = version->damage.ok(),
-         .keep_inactive = version->record != nullptr &&
-                          version->record->manifest.keep_inactive()});
+  std::vector<FoundVersion> found;
+  for (const auto& [number, version] : versions) {
+    const VersionLife::View view = version->life->Look();
+    found.push_back({.version = number,
+                     .intact = view.damage.ok(),
+                     .keep_inactive = view.record != nullptr &&
+                                      view.record->manifest.keep_inactive()});
   }
   const auto state =
       ReadSpeakerState(StatePath(options_.data_dir, name), files());
@@ -128,21 +133,27 @@ absl::Status Catalog::RecoverSpeaker(const std::string& name) {
       found);
   // Nothing is decided over versions that cannot be read for now.
   if (plan.write_state) TIMBRE_RETURN_IF_ERROR(not_read);
-  speaker->state = plan.state;
-  speaker->reserved = plan.state.last_version();
-  for (const uint64_t number : plan.garbage) speaker->versions.erase(number);
+  for (const uint64_t number : plan.garbage) versions.erase(number);
+  const auto speaker = std::make_shared<SpeakerEntry>(name);
   // Nobody else changes it until the plan is carried out.
-  const std::lock_guard<std::mutex> writing(speaker->write_mutex);
+  const MutexLock writing(speaker->write_mutex);
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(speaker->mutex);
+    speaker->settled = synced_;
+    speaker->state = plan.state;
+    speaker->reserved = plan.state.last_version();
+    speaker->versions = std::move(versions);
+  }
+  {
+    const MutexLock lock(mutex_);
     speakers_[name] = speaker;
   }
-  CarryOut(*speaker, plan);
+  ApplyPlan(*speaker, plan);
   return absl::OkStatus();
 }
 
 // What fails here fails again on the next start; the voice serves.
-void Catalog::CarryOut(Speaker& speaker, const RecoveryPlan& plan) {
+void Catalog::ApplyPlan(SpeakerEntry& speaker, const RecoveryPlan& plan) {
   absl::Status status;
   if (plan.write_state) {
     Log(LogLevel::kWarning, "speaker_state_recovered",
@@ -151,7 +162,7 @@ void Catalog::CarryOut(Speaker& speaker, const RecoveryPlan& plan) {
          {"last_version", plan.state.last_version()}});
     status.Update(CommitState(speaker, plan.state));
     if (!status.ok()) {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(speaker.mutex);
       speaker.settled = false;
     }
   }

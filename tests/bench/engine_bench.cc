@@ -77,9 +77,9 @@ void Prepare(const std::string& directory, uint64_t rows, uint32_t dimension,
               {"dimension", dimension},
               {"factory", ToString(built.spec)}};
   const auto index = Open(directory, BestKernels());
-  ByteSource source =
-      ExportAsBuilt(index->export_input(), directory + "/" + kIndexFile,
-                    {.nprobe = 1, .k_factor = kKFactor});
+  ByteSource source = ExportAsBuilt(index->export_input(),
+                                    directory + "/" + testing::kBuiltIndex,
+                                    {.nprobe = 1, .k_factor = kKFactor});
   if (const auto status = WriteToFile(source, directory + "/" + kExported);
       !status.ok()) {
     Fail(status);

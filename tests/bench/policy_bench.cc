@@ -111,7 +111,8 @@ class Policy {
             .chosen = ChoosePoint(measured.curve, kTarget),
             .build_seconds = took.count(),
             .bytes = 0};
-    for (const char* const file : {kFramesFile, kIndexFile}) {
+    for (const char* const file :
+         {testing::kBuiltFrames, testing::kBuiltIndex}) {
       row.bytes += std::filesystem::file_size(directory.File(file));
     }
     return row;

@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <ostream>
+#include <string>
+#include <vector>
 
 #include "server/base/errors.h"
 #include "server/catalog/records/file_names.h"

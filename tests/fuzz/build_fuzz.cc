@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "server/catalog/records/file_names.h"
 #include "server/catalog/records/version_record.h"
 #include "server/engine/build/builder.h"
 #include "server/engine/frames/frame_writer.h"
@@ -76,8 +77,10 @@ std::optional<Upload> Receive(Bytes& bytes) {
 BuildPlan PlanOf(const Upload& upload, const std::string& directory,
                  const FrameWriter& writer) {
   const v1::BuildOptions& options = upload.options;
-  BuildPlan plan{.directory = directory,
-                 .frames_path = writer.path(),
+  BuildPlan plan{.source_path = writer.path(),
+                 .work_directory = directory,
+                 .frames_path = FilePath(directory, kFramesFile),
+                 .index_path = FilePath(directory, kIndexFile),
                  .rows = upload.rows,
                  .dimension = upload.dimension,
                  .fits_half = writer.fits_half(),
@@ -110,7 +113,7 @@ void CheckManifest(const Upload& upload, const BuildResult& result) {
   manifest.add_files()->set_name(kFramesFile);
   manifest.add_files()->set_name(kIndexFile);
   manifest.set_digest(DigestOfFiles(manifest));
-  const auto record = UnderstandManifest(manifest);
+  const auto record = ParseManifest(manifest);
   Require(record.ok(), "what is built can be published",
           manifest.ShortDebugString());
   Require(record->tuning == result.tuning && record->spec == result.spec,

@@ -83,16 +83,16 @@ void Tunings(const std::string& json, const IndexSpec& spec) {
 // A manifest, and a tuning of its index. With `mend` the digest is right,
 // whatever was changed.
 void Manifests(Bytes& bytes, bool mend) {
-  auto manifest = ParseManifest(bytes.Piece(), kManifestFile);
+  auto manifest = ManifestFromJson(bytes.Piece(), kManifestFile);
   if (!manifest.ok()) return RequireDamage(manifest.status());
   if (mend) manifest->set_digest(DigestOfFiles(*manifest));
-  const auto record = UnderstandManifest(*manifest);
+  const auto record = ParseManifest(*manifest);
   if (!record.ok()) return RequireDamage(record.status());
   CheckRecord(*record);
-  const auto parsed = ParseManifest(ToJson(record->manifest), kManifestFile);
+  const auto parsed = ManifestFromJson(ToJson(record->manifest), kManifestFile);
   Require(parsed.ok(), "a manifest can be read again",
           parsed.status().ToString());
-  const auto again = UnderstandManifest(*parsed);
+  const auto again = ParseManifest(*parsed);
   Require(again.ok() && again->tuning == record->tuning &&
               again->spec == record->spec,
           "manifests survive the round trip", again.status().ToString());

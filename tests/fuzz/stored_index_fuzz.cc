@@ -1,6 +1,6 @@
 // Index files of a version with the digest that its manifest has, but anything
 // in them: refused, or searched without leaving their numbers. A manifest may
-// say anything that UnderstandManifest lets through.
+// say anything that ParseManifest lets through.
 #include <cstring>
 #include <vector>
 

@@ -74,8 +74,10 @@ absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
   TIMBRE_RETURN_IF_ERROR(writer.Append(frames.data.data(), frames.rows));
   TIMBRE_RETURN_IF_ERROR(writer.Finish());
   BuildPlan plan{.files = request.files,
-                 .directory = directory,
-                 .frames_path = writer.path(),
+                 .source_path = writer.path(),
+                 .work_directory = directory,
+                 .frames_path = directory + "/" + kBuiltFrames,
+                 .index_path = directory + "/" + kBuiltIndex,
                  .rows = frames.rows,
                  .dimension = frames.columns,
                  .fits_half = writer.fits_half(),
@@ -96,9 +98,11 @@ absl::StatusOr<BuildResult> BuildFrames(const std::string& directory,
 absl::StatusOr<std::unique_ptr<SpeakerIndex>> OpenBuilt(
     const std::string& directory, const BuildResult& result, uint32_t dimension,
     Metric metric, const KernelTable& kernels) {
-  return timbre::OpenBuilt(
-      {.directory = directory, .dimension = dimension, .metric = metric},
-      result, kernels);
+  return timbre::OpenBuilt({.frames_path = directory + "/" + kBuiltFrames,
+                            .index_path = directory + "/" + kBuiltIndex,
+                            .dimension = dimension,
+                            .metric = metric},
+                           result, kernels);
 }
 
 }  // namespace timbre::testing

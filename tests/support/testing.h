@@ -51,6 +51,10 @@ class NullObserver : public BuildObserver {
   bool cancelled() const override { return false; }
 };
 
+// What builds leave in a directory; as the catalogue calls them.
+inline constexpr char kBuiltFrames[] = "total_fea.npy";
+inline constexpr char kBuiltIndex[] = "added.index";
+
 // Runs BuildIndex over `frames` in `directory`.
 struct BuildRequest {
   Metric metric = Metric::kL2;

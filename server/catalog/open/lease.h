@@ -12,13 +12,13 @@ namespace timbre {
 // An open version. Immutable and thread-safe.
 struct LoadedVersion {
   std::shared_ptr<const VersionRecord> record;
-  // Shared with the leases from before the version was tuned.
+  // Shared with the leases from before the version was tuned. Its last owner
+  // hands it to the catalogue's reaper thread (VersionLife).
   std::shared_ptr<const SpeakerIndex> index;
 };
 
 // While a lease lives, its version can be searched, whatever is published or
-// deleted meanwhile. The last one to go hands the version to the catalog's
-// reaper thread: dropping a lease is always quick.
+// deleted meanwhile. Dropping one is always quick.
 using Lease = std::shared_ptr<const LoadedVersion>;
 
 }  // namespace timbre

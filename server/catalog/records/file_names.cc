@@ -7,6 +7,10 @@
 
 namespace timbre {
 
+std::string FilePath(absl::string_view directory, absl::string_view file) {
+  return absl::StrCat(directory, "/", file);
+}
+
 std::string LockPath(absl::string_view data_dir) {
   return absl::StrCat(data_dir, "/LOCK");
 }

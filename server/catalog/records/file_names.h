@@ -14,6 +14,12 @@ inline constexpr char kFormatFile[] = "FORMAT";
 inline constexpr char kManifestFile[] = "manifest.json";
 inline constexpr char kStateFile[] = "state.json";
 inline constexpr char kTuningFile[] = "tuning.json";
+// Of a version, what its manifest names. RVC calls them so.
+inline constexpr char kFramesFile[] = "total_fea.npy";
+inline constexpr char kIndexFile[] = "added.index";
+
+// A file of a version or of one that is being made.
+std::string FilePath(absl::string_view directory, absl::string_view file);
 
 std::string LockPath(absl::string_view data_dir);     // DIR/LOCK
 std::string FormatPath(absl::string_view data_dir);   // DIR/FORMAT

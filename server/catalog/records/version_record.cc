@@ -12,7 +12,6 @@
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/records/file_names.h"
-#include "server/engine/build/builder.h"
 
 namespace timbre {
 namespace {
@@ -194,8 +193,8 @@ absl::Status CheckFiles(const std::string& directory,
 
 }  // namespace
 
-absl::StatusOr<storage::Manifest> ParseManifest(absl::string_view json,
-                                                absl::string_view path) {
+absl::StatusOr<storage::Manifest> ManifestFromJson(absl::string_view json,
+                                                   absl::string_view path) {
   return ParseJson<storage::Manifest>(json, path);
 }
 
@@ -230,8 +229,8 @@ IndexDescription VersionRecord::Describe(const std::string& directory,
           .storage = storage,
           .rows = manifest.frames(),
           .dimension = manifest.dimension(),
-          .frames_path = absl::StrCat(directory, "/", kFramesFile),
-          .index_path = absl::StrCat(directory, "/", kIndexFile),
+          .frames_path = FilePath(directory, kFramesFile),
+          .index_path = FilePath(directory, kIndexFile),
           .index_digest = FindFile(manifest, kIndexFile)->digest(),
           .files = &files};
 }
@@ -244,7 +243,7 @@ std::string DigestOfFiles(const storage::Manifest& manifest) {
   return DigestOf(lines);
 }
 
-absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest) {
+absl::StatusOr<VersionRecord> ParseManifest(storage::Manifest manifest) {
   VersionRecord record;
   const auto spec = ParseIndexSpec(manifest.index_factory());
   const bool half = manifest.storage() == "float16";
@@ -285,13 +284,13 @@ absl::StatusOr<VersionRecord> ReadVersionRecord(const std::string& directory,
   const std::string path = absl::StrCat(directory, "/", kManifestFile);
   TIMBRE_ASSIGN_OR_RETURN(const std::string text, ReadDocument(path, files));
   TIMBRE_ASSIGN_OR_RETURN(storage::Manifest manifest,
-                          ParseManifest(text, path));
+                          ManifestFromJson(text, path));
   if (manifest.speaker() != speaker || manifest.version() != version) {
     return Damaged(path, absl::StrCat("is of ", Printable(manifest.speaker()),
                                       " version ", manifest.version()));
   }
   TIMBRE_ASSIGN_OR_RETURN(VersionRecord record,
-                          UnderstandManifest(std::move(manifest)));
+                          ParseManifest(std::move(manifest)));
   TIMBRE_RETURN_IF_ERROR(CheckFiles(directory, record.manifest, files));
   TIMBRE_RETURN_IF_ERROR(ReadAppliedTuning(directory, files, record));
   return record;

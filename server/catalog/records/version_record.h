@@ -35,8 +35,8 @@ struct VersionRecord {
 
 // The documents of a voice from their bytes; `path` is what errors name. They
 // are DATA_LOSS if damaged, FAILED_PRECONDITION if a newer server wrote them.
-absl::StatusOr<storage::Manifest> ParseManifest(absl::string_view json,
-                                                absl::string_view path);
+absl::StatusOr<storage::Manifest> ManifestFromJson(absl::string_view json,
+                                                   absl::string_view path);
 absl::StatusOr<storage::SpeakerState> ParseSpeakerState(absl::string_view json,
                                                         absl::string_view path);
 // Of an index of `spec`.
@@ -45,7 +45,7 @@ absl::StatusOr<Tuning> ParseTuning(absl::string_view json,
                                    absl::string_view path);
 
 // DATA_LOSS if anything in the manifest is not what Timbre writes.
-absl::StatusOr<VersionRecord> UnderstandManifest(storage::Manifest manifest);
+absl::StatusOr<VersionRecord> ParseManifest(storage::Manifest manifest);
 
 // The digest of a version: over "name digest\n" of its files.
 std::string DigestOfFiles(const storage::Manifest& manifest);

@@ -36,7 +36,7 @@ class Build {
         kernels_(kernels),
         observer_(observer),
         team_(plan.threads, observer) {
-    source_ = plan.frames_path;
+    source_ = plan.source_path;
     result_.rows = plan.rows;
     fits_half_ = plan.fits_half;
   }
@@ -53,7 +53,7 @@ class Build {
 
  private:
   std::string Path(absl::string_view name) const {
-    return absl::StrCat(plan_.directory, "/", name);
+    return absl::StrCat(plan_.work_directory, "/", name);
   }
 
   absl::StatusOr<FrameStore> OpenSource() const {
@@ -98,7 +98,7 @@ class Build {
   absl::Status Expand() {
     if (plan_.database_expansion_k == 0) return absl::OkStatus();
     BuildPlan plan = plan_;
-    plan.frames_path = source_;
+    plan.source_path = source_;
     plan.rows = result_.rows;
     plan.fits_half = fits_half_;
     TIMBRE_ASSIGN_OR_RETURN(const ExpandedFrames expanded,
@@ -136,7 +136,7 @@ class Build {
         const FrameStore store,
         FrameStore::Open(path, ElementType::kFloat32, result_.rows,
                          plan_.dimension, kernels_, *plan_.files));
-    const std::string index_path = Path(kIndexFile);
+    const std::string& index_path = plan_.index_path;
     const uint32_t nprobe = std::clamp(result_.spec.nlist, 1U, kStoredNprobe);
     if (result_.spec.kind == IndexKind::kIvfPq) {
       TIMBRE_ASSIGN_OR_RETURN(
@@ -177,7 +177,7 @@ class Build {
 
   // The frames as they stay: the source itself, or its float16 copy.
   absl::Status StoreFrames() {
-    const std::string path = Path(kFramesFile);
+    const std::string& path = plan_.frames_path;
     if (result_.storage == ElementType::kFloat32) {
       return plan_.files->Rename(source_, path);
     }
@@ -233,16 +233,15 @@ class Build {
 absl::StatusOr<std::unique_ptr<SpeakerIndex>> OpenBuilt(
     const BuildPlan& plan, const BuildResult& result,
     const KernelTable& kernels) {
-  IndexDescription description{
-      .spec = result.spec,
-      .metric = plan.metric,
-      .storage = result.storage,
-      .rows = result.rows,
-      .dimension = plan.dimension,
-      .frames_path = absl::StrCat(plan.directory, "/", kFramesFile),
-      .index_path = absl::StrCat(plan.directory, "/", kIndexFile),
-      .index_digest = "",
-      .files = plan.files};
+  IndexDescription description{.spec = result.spec,
+                               .metric = plan.metric,
+                               .storage = result.storage,
+                               .rows = result.rows,
+                               .dimension = plan.dimension,
+                               .frames_path = plan.frames_path,
+                               .index_path = plan.index_path,
+                               .index_digest = "",
+                               .files = plan.files};
   TIMBRE_ASSIGN_OR_RETURN(description.index_digest,
                           DigestOfFile(description.index_path, *plan.files));
   return SpeakerIndex::Open(description, kernels);

@@ -20,14 +20,13 @@
 
 namespace timbre {
 
-// The names of the files that a build leaves in its directory.
-inline constexpr char kFramesFile[] = "total_fea.npy";
-inline constexpr char kIndexFile[] = "added.index";
-
 struct BuildPlan {
   FileSystem* files = &FileSystem::Posix();
-  std::string directory;    // exists; ours alone
-  std::string frames_path;  // float32 .npy written by FrameWriter, consumed
+  std::string source_path;     // float32 .npy written by FrameWriter, consumed
+  std::string work_directory;  // exists; ours alone, for what lies between
+  // What is made, of the same file system as the source.
+  std::string frames_path;  // .npy
+  std::string index_path;   // faiss's format
   uint64_t rows = 0;        // >= 1
   uint32_t dimension = 0;
   bool fits_half = false;  // every value survives float16
@@ -50,8 +49,8 @@ struct BuildResult {
   std::vector<std::string> warnings;
 };
 
-// Writes kFramesFile and kIndexFile into plan.directory, both synced (the
-// directory is not), removes plan.frames_path, and measures what the index
+// Writes plan.frames_path and plan.index_path, both synced (their directories
+// are not), removes plan.source_path, and measures what the index
 // finds. Runs on the calling thread for as long as training takes; memory stays
 // below the size of the frames as float32, three times that of the centroids
 // and 200 MB, besides mapped pages that are released as they are used up.

@@ -124,7 +124,9 @@ class Expansion {
 // Where the index lies that neighbours are found with.
 BuildPlan PlanOfIndex(const BuildPlan& plan) {
   BuildPlan inner = plan;
-  inner.directory = absl::StrCat(plan.directory, "/expansion");
+  inner.work_directory = absl::StrCat(plan.work_directory, "/expansion");
+  inner.frames_path = absl::StrCat(inner.work_directory, "/frames.npy");
+  inner.index_path = absl::StrCat(inner.work_directory, "/index");
   inner.spec = std::nullopt;
   inner.storage = ElementType::kFloat32;  // the rows as they are
   inner.reduce_to_centroids = 0;
@@ -140,13 +142,13 @@ absl::StatusOr<ExpandedFrames> ExpandFrames(const BuildPlan& plan,
                                             const KernelTable& kernels,
                                             BuildObserver& observer) {
   const BuildPlan inner = PlanOfIndex(plan);
-  TIMBRE_RETURN_IF_ERROR(MakeDirectories(inner.directory, *plan.files));
+  TIMBRE_RETURN_IF_ERROR(MakeDirectories(inner.work_directory, *plan.files));
   OneStage stage(observer);
   TIMBRE_ASSIGN_OR_RETURN(const BuildResult built,
                           BuildIndex(inner, kernels, stage));
   TIMBRE_ASSIGN_OR_RETURN(
       FrameWriter writer,
-      FrameWriter::Create(absl::StrCat(plan.directory, "/expanded.npy"),
+      FrameWriter::Create(absl::StrCat(plan.work_directory, "/expanded.npy"),
                           ElementType::kFloat32, plan.dimension,
                           plan.storage == ElementType::kFloat16, kernels,
                           *plan.files));
@@ -157,7 +159,7 @@ absl::StatusOr<ExpandedFrames> ExpandFrames(const BuildPlan& plan,
         Expansion(plan, *index, built.tuning, team).WriteTo(writer));
   }
   TIMBRE_RETURN_IF_ERROR(writer.Finish());
-  TIMBRE_RETURN_IF_ERROR(RemoveTree(inner.directory, *plan.files));
+  TIMBRE_RETURN_IF_ERROR(RemoveTree(inner.work_directory, *plan.files));
   return ExpandedFrames{.path = writer.path(), .fits_half = writer.fits_half()};
 }
 

@@ -20,10 +20,10 @@ struct ExpandedFrames {
   bool fits_half = false;
 };
 
-// Expands plan.frames_path, which is consumed, into a file in plan.directory.
-// Neighbours are found with an index of the rows that is tuned to a recall of
-// 0.99, by the plan's metric, or by the cosine where that is the inner product,
-// which favours long rows. CANCELLED.
+// Expands plan.frames_path, which is consumed, into a file in
+// plan.work_directory. Neighbours are found with an index of the rows that is
+// tuned to a recall of 0.99, by the plan's metric, or by the cosine where that
+// is the inner product, which favours long rows. CANCELLED.
 absl::StatusOr<ExpandedFrames> ExpandFrames(const BuildPlan& plan,
                                             const KernelTable& kernels,
                                             BuildObserver& observer);

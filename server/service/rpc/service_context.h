@@ -34,7 +34,7 @@ struct ServiceContext {
   Admission* admission = nullptr;      // to `workers`
   ThreadPool* workers = nullptr;       // searches: never blocks
   ThreadPool* io = nullptr;            // may wait for the disk
-  VoiceOpener* opener = nullptr;       // on `io`
+  VoiceOpener* opener = nullptr;       // has its own threads
   BackgroundPool* builders = nullptr;  // one build a thread
   ThreadPool* warmers = nullptr;       // see warm_up.h
   ReadAhead* read_ahead = nullptr;     // messages before their turn

@@ -9,6 +9,8 @@
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
+#include "server/catalog/open/voice_opener.h"
+#include "server/catalog/records/file_names.h"
 #include "server/service/contract/search_params.h"
 #include "server/service/contract/speaker_metadata.h"
 #include "server/service/upload/disk_limit.h"
@@ -60,7 +62,7 @@ absl::Status BuildSession::AcceptOptions(const v1::BuildOptions& options,
 absl::Status BuildSession::OpenBase() {
   TIMBRE_ASSIGN_OR_RETURN(
       base_,
-      context_.catalog->Acquire(options_.speaker(), options_.base_version()));
+      context_.opener->OpenNow(options_.speaker(), options_.base_version()));
   const FrameStore& store = base_->index->store();
   if (options_.dimension() != 0 && options_.dimension() != store.dimension()) {
     return InvalidField("options.dimension", absl::StrCat(options_.dimension()),
@@ -192,8 +194,10 @@ absl::Status BuildSession::Train(BuildObserver& observer) {
   TIMBRE_RETURN_IF_ERROR(writer_->Finish());
   const BuildPlan plan{
       .files = &staging_->files(),
-      .directory = staging_->directory(),
-      .frames_path = writer_->path(),
+      .source_path = writer_->path(),
+      .work_directory = staging_->directory(),
+      .frames_path = FilePath(staging_->directory(), kFramesFile),
+      .index_path = FilePath(staging_->directory(), kIndexFile),
       .rows = writer_->rows(),
       .dimension = writer_->dimension(),
       .fits_half = writer_->fits_half(),

@@ -6,6 +6,7 @@
 #include "server/base/errors.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
+#include "server/catalog/open/voice_opener.h"
 #include "server/engine/tune/tuning_queries.h"
 #include "server/service/contract/speaker_metadata.h"
 #include "server/service/contract/tune_request.h"
@@ -31,7 +32,7 @@ absl::Status TuneSession::AcceptFirst(absl::string_view speaker_metadata) {
   TIMBRE_RETURN_IF_ERROR(
       CheckSpeakerMetadata(speaker_metadata, first_.speaker()));
   TIMBRE_ASSIGN_OR_RETURN(
-      lease_, context_.catalog->Acquire(first_.speaker(), first_.version()));
+      lease_, context_.opener->OpenNow(first_.speaker(), first_.version()));
   TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(first_.speaker()));
   TIMBRE_ASSIGN_OR_RETURN(
       writer_,

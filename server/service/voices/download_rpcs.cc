@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/status_macros.h"
+#include "server/catalog/open/voice_opener.h"
 #include "server/catalog/records/file_names.h"
 #include "server/catalog/records/speaker_name.h"
 #include "server/engine/build/builder.h"
@@ -29,7 +30,7 @@ absl::StatusOr<Lease> AcquireFor(const Request& request, const Call& call,
   TIMBRE_RETURN_IF_ERROR(CheckSpeakerName(request.speaker()));
   TIMBRE_RETURN_IF_ERROR(
       CheckSpeakerMetadata(call.Metadata("timbre-speaker"), request.speaker()));
-  return context.catalog->Acquire(request.speaker(), request.version());
+  return context.opener->OpenNow(request.speaker(), request.version());
 }
 
 // Rows [first, first + count), or those of `ids`, as messages.

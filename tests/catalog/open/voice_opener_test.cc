@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
+#include <string>
+#include <thread>
 
 namespace timbre {
 namespace {
@@ -12,35 +15,64 @@ absl::StatusOr<Lease> NobodyIsHere(const std::string&, uint64_t) {
 }
 
 TEST(VoiceOpenerTest, AVoiceIsOpenedOnceForAllWhoAskMeanwhile) {
+  std::promise<void> go;
   std::string order;
-  ThreadPool io("io", 1);
-  VoiceOpener opener(NobodyIsHere, io);
+  VoiceOpener opener(
+      [&, wait = go.get_future().share()](const std::string& speaker,
+                                          uint64_t) -> absl::StatusOr<Lease> {
+        wait.wait();
+        order += speaker == "alice" ? '1' : '2';
+        return absl::NotFoundError("");
+      },
+      1);
   const auto ask = [&](const std::string& speaker, char name) {
     opener.Open(speaker, 0, [&order, name](const absl::StatusOr<Lease>& lease) {
       EXPECT_TRUE(absl::IsNotFound(lease.status()));
       order += name;
     });
   };
-  std::promise<void> go;
-  io.Submit([&] { go.get_future().wait(); });
   ask("alice", 'a');
   ask("bob", 'b');
   ask("alice", 'A');
   go.set_value();
-  io.Stop();
-  EXPECT_EQ(order, "aAb");
+  opener.Stop();
+  EXPECT_EQ(order, "1aA2b");
 }
 
 TEST(VoiceOpenerTest, WhoAsksLaterIsAnsweredToo) {
-  ThreadPool io("io", 1);
-  VoiceOpener opener(NobodyIsHere, io);
+  VoiceOpener opener(NobodyIsHere, 1);
   for (int i = 0; i < 2; ++i) {
-    std::promise<absl::Status> answer;
-    opener.Open("alice", 0, [&](const absl::StatusOr<Lease>& lease) {
-      answer.set_value(lease.status());
-    });
-    EXPECT_TRUE(absl::IsNotFound(answer.get_future().get()));
+    EXPECT_TRUE(absl::IsNotFound(opener.OpenNow("alice", 0).status()));
   }
+}
+
+TEST(VoiceOpenerTest, WhoWaitsAndWhoDoesNotShareAnOpening) {
+  std::promise<void> go;
+  std::atomic<int> openings = 0;
+  VoiceOpener opener(
+      [&, wait = go.get_future().share()](const std::string&,
+                                          uint64_t) -> absl::StatusOr<Lease> {
+        wait.wait();
+        ++openings;
+        return absl::NotFoundError("");
+      },
+      2);
+  std::thread waits([&] {
+    EXPECT_TRUE(absl::IsNotFound(opener.OpenNow("alice", 0).status()));
+  });
+  // Behind the other one, or before it: one opening serves both.
+  opener.Open("alice", 0, [&](const absl::StatusOr<Lease>&) {});
+  opener.Open("alice", 0, [&](const absl::StatusOr<Lease>&) {});
+  go.set_value();
+  waits.join();
+  opener.Stop();
+  EXPECT_LE(openings, 2);
+}
+
+TEST(VoiceOpenerTest, WhoAsksAfterItsEndIsToldSo) {
+  VoiceOpener opener(NobodyIsHere, 1);
+  opener.Stop();
+  EXPECT_TRUE(absl::IsCancelled(opener.OpenNow("alice", 0).status()));
 }
 
 }  // namespace

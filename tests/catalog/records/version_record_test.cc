@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "server/engine/build/builder.h"
+#include "server/catalog/records/file_names.h"
 #include "tests/support/testing.h"
 
 namespace timbre {
@@ -38,7 +38,7 @@ Tuning Measured(const std::function<void(Tuning&)>& change) {
 
 TEST(VersionRecordTest, AManifestIsReadBack) {
   const Tuning tuning = Measured([](Tuning&) {});
-  const auto record = UnderstandManifest(Manifest(tuning));
+  const auto record = ParseManifest(Manifest(tuning));
   ASSERT_OK(record);
   EXPECT_EQ(record->tuning, tuning);
 }
@@ -57,7 +57,7 @@ TEST(VersionRecordTest, WhatIsNoMeasurementIsDamage) {
   };
   for (const auto& change : changes) {
     const storage::Manifest manifest = Manifest(Measured(change));
-    EXPECT_EQ(UnderstandManifest(manifest).status().code(),
+    EXPECT_EQ(ParseManifest(manifest).status().code(),
               absl::StatusCode::kDataLoss)
         << manifest.ShortDebugString();
   }

@@ -24,6 +24,8 @@ namespace {
 using testing::BuildFrames;
 using testing::ExactSearch;
 using testing::FrameMatrix;
+using testing::kBuiltFrames;
+using testing::kBuiltIndex;
 using testing::OpenBuilt;
 using testing::Speech;
 using testing::TempDir;
@@ -85,7 +87,7 @@ class SpeakerIndexTest : public ::testing::TestWithParam<Case> {
     ByteSource source = ivf_flat
                             ? ExportIvfFlat(index_->export_input(), defaults)
                             : ExportAsBuilt(index_->export_input(),
-                                            dir_.File(kIndexFile), defaults);
+                                            dir_.File(kBuiltIndex), defaults);
     EXPECT_TRUE(WriteToFile(source, dir_.File("export.index")).ok());
     return std::unique_ptr<faiss::Index>(
         faiss::read_index(dir_.File("export.index").c_str()));
@@ -384,14 +386,14 @@ TEST(SpeakerIndexEdgeTest, FilesThatLieAreDataLoss) {
   };
   ASSERT_EQ(open(), absl::StatusCode::kOk);
   // OpenBuilt digests what it finds, so these reach the parser.
-  const std::string path = dir.File(kIndexFile);
+  const std::string path = dir.File(kBuiltIndex);
   const std::string whole = *ReadFile(path);
   for (size_t bytes = 0; bytes < whole.size(); bytes += whole.size() / 20) {
     ASSERT_OK(WriteFileDurably(path, whole.substr(0, bytes)));
     EXPECT_EQ(open(), absl::StatusCode::kDataLoss) << bytes;
   }
   ASSERT_OK(WriteFileDurably(path, whole));
-  ASSERT_EQ(truncate(dir.File(kFramesFile).c_str(), 1000), 0);
+  ASSERT_EQ(truncate(dir.File(kBuiltFrames).c_str(), 1000), 0);
   EXPECT_EQ(open(), absl::StatusCode::kDataLoss);
 }
 
@@ -406,10 +408,10 @@ TEST(SpeakerIndexEdgeTest, SearchingAShrunkenMapIsDataLoss) {
   SearchScratch scratch;
   std::vector<int64_t> ids(8);
   std::vector<float> distances(8);
-  const auto whole = static_cast<off_t>(*FileSize(dir.File(kFramesFile)));
+  const auto whole = static_cast<off_t>(*FileSize(dir.File(kBuiltFrames)));
   // Within the last page, which the kernel fills up with zeros, and before.
   for (const off_t bytes : {whole - 1, off_t{4096}}) {
-    ASSERT_EQ(truncate(dir.File(kFramesFile).c_str(), bytes), 0);
+    ASSERT_EQ(truncate(dir.File(kBuiltFrames).c_str(), bytes), 0);
     EXPECT_EQ((*index)
                   ->Search(frames.row(0), 1, {.k = 8}, scratch, ids.data(),
                            distances.data())
@@ -424,7 +426,7 @@ TEST(SpeakerIndexEdgeTest, TheSameSeedGivesTheSameBytes) {
     const TempDir dir;
     ASSERT_OK(BuildFrames(dir.path(), Speech(2000, 32, 5),
                           {.factory = "IVF16,PQ16x4fs,RFlat"}));
-    const std::string bytes = *ReadFile(dir.File(kIndexFile));
+    const std::string bytes = *ReadFile(dir.File(kBuiltIndex));
     if (run == 0) first = bytes;
     EXPECT_TRUE(first == bytes);
   }
