@@ -168,11 +168,11 @@ class Catalog {
       std::unique_ptr<const SpeakerIndex> index,
       const std::function<bool()>& cancelled);
 
-  // Has `change` write a speaker that is known, as the only one: with its
-  // write_mutex held.
-  template <typename Change>
-  auto Write(const std::string& speaker, Change change)
-      -> decltype(change(std::declval<SpeakerEntry&>()));
+  // Calls `change` of a speaker that is known, with its write_mutex held.
+  template <typename Result, typename... Parameters, typename... Arguments>
+  Result Write(const std::string& speaker,
+               Result (Catalog::*change)(SpeakerEntry&, Parameters...),
+               Arguments&&... arguments);
 
   // From the staging directory to a version that is acknowledged.
   absl::Status Commit(SpeakerEntry& speaker, const VersionPtr& version,
@@ -200,6 +200,9 @@ class Catalog {
   absl::Status Settle(SpeakerEntry& speaker)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   absl::Status RemoveVersion(SpeakerEntry& speaker, uint64_t version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
+  absl::StatusOr<SpeakerInfo> ActivateVersionOf(SpeakerEntry& speaker,
+                                                uint64_t version)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   absl::StatusOr<SpeakerInfo> DeleteVersionOf(SpeakerEntry& speaker,
                                               uint64_t version)
@@ -239,13 +242,14 @@ class Catalog {
 
 absl::Status NoSpeaker(const std::string& speaker);
 
-template <typename Change>
-auto Catalog::Write(const std::string& speaker, Change change)
-    -> decltype(change(std::declval<SpeakerEntry&>())) {
+template <typename Result, typename... Parameters, typename... Arguments>
+Result Catalog::Write(const std::string& speaker,
+                      Result (Catalog::*change)(SpeakerEntry&, Parameters...),
+                      Arguments&&... arguments) {
   const absl::StatusOr<SpeakerPtr> entry = Known(speaker);
   if (!entry.ok()) return entry.status();
   const MutexLock writing((*entry)->write_mutex);
-  return change(**entry);
+  return (this->*change)(**entry, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace timbre

@@ -17,23 +17,21 @@ absl::StatusOr<SpeakerInfo> Catalog::ActivateVersion(const std::string& speaker,
   // Opened first: a damaged version must not become active. `lease` also
   // keeps it open until Adopt has taken it over.
   TIMBRE_ASSIGN_OR_RETURN(const Lease lease, Acquire(speaker, version));
-  return Write(speaker,
-               [&](SpeakerEntry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(
-                   entry.write_mutex) -> absl::StatusOr<SpeakerInfo> {
-                 TIMBRE_RETURN_IF_ERROR(Resolve(entry, version).status());
-                 storage::SpeakerState state = entry.State();
-                 state.set_active_version(version);
-                 TIMBRE_RETURN_IF_ERROR(CommitState(entry, state));
-                 return DescribeAll(entry);
-               });
+  return Write(speaker, &Catalog::ActivateVersionOf, version);
+}
+
+absl::StatusOr<SpeakerInfo> Catalog::ActivateVersionOf(SpeakerEntry& speaker,
+                                                       uint64_t version) {
+  TIMBRE_RETURN_IF_ERROR(Resolve(speaker, version).status());
+  storage::SpeakerState state = speaker.State();
+  state.set_active_version(version);
+  TIMBRE_RETURN_IF_ERROR(CommitState(speaker, state));
+  return DescribeAll(speaker);
 }
 
 absl::StatusOr<SpeakerInfo> Catalog::DeleteVersion(const std::string& speaker,
                                                    uint64_t version) {
-  return Write(speaker, [&](SpeakerEntry& entry)
-                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(entry.write_mutex) {
-                              return DeleteVersionOf(entry, version);
-                            });
+  return Write(speaker, &Catalog::DeleteVersionOf, version);
 }
 
 absl::StatusOr<SpeakerInfo> Catalog::DeleteVersionOf(SpeakerEntry& speaker,
@@ -53,8 +51,7 @@ absl::StatusOr<SpeakerInfo> Catalog::DeleteVersionOf(SpeakerEntry& speaker,
 }
 
 absl::Status Catalog::DeleteSpeaker(const std::string& speaker) {
-  return Write(speaker, [&](SpeakerEntry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(
-                            entry.write_mutex) { return DeleteAllOf(entry); });
+  return Write(speaker, &Catalog::DeleteAllOf);
 }
 
 absl::Status Catalog::DeleteAllOf(SpeakerEntry& speaker) {
@@ -80,11 +77,8 @@ absl::Status Catalog::DeleteAllOf(SpeakerEntry& speaker) {
 }
 
 absl::Status Catalog::ApplyTuning(const Lease& lease, const Tuning& tuning) {
-  return Write(lease->record->manifest.speaker(),
-               [&](SpeakerEntry& entry)
-                   ABSL_EXCLUSIVE_LOCKS_REQUIRED(entry.write_mutex) {
-                     return ApplyTuningTo(entry, lease, tuning);
-                   });
+  return Write(lease->record->manifest.speaker(), &Catalog::ApplyTuningTo,
+               lease, tuning);
 }
 
 absl::Status Catalog::ApplyTuningTo(SpeakerEntry& speaker, const Lease& lease,
