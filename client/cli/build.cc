@@ -5,6 +5,7 @@
 #include "client/cli/build_command.h"
 #include "client/files/feature_files.h"
 #include "client/files/npy.h"
+#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 
 namespace timbre::cli {
@@ -13,6 +14,10 @@ namespace {
 absl::Status Run(BuildArguments& arguments,
                  const std::vector<std::string>& paths) {
   std::vector<std::string> files;
+  if (paths.empty() && arguments.options.base_version() == 0) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NO_FRAMES",
+                     "give a path to features, or --base_version");
+  }
   if (!paths.empty()) {
     TIMBRE_ASSIGN_OR_RETURN(files, client::ListFeatureFiles(paths));
   }

@@ -5,7 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "client/cli/command.h"
 
 int main(int argc, char** argv) {
@@ -36,6 +39,13 @@ int main(int argc, char** argv) {
   timbre::cli::AddHealth(app, &exit_code);
   timbre::cli::AddSynth(app, &exit_code);
   timbre::cli::AddLoad(app, &exit_code, absl::StrJoin(argv, argv + argc, " "));
+  // CLI11 would take the next argument for the value.
+  for (const absl::string_view argument : absl::MakeSpan(argv, argc)) {
+    if (absl::StartsWith(argument, "--") && absl::EndsWith(argument, "=")) {
+      std::cerr << "timbre: " << argument << " has no value\n";
+      return 2;
+    }
+  }
   // CLI11 would only say that a subcommand is missing.
   const std::string command = argc > 1 ? argv[1] : "-";
   const auto named = [&](const CLI::App* sub) {
@@ -50,6 +60,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  // A full disk behind a redirection loses what was said.
+  if (!std::cout.flush()) {
+    std::cerr << "timbre: standard output could not be written\n";
+    if (exit_code == 0) exit_code = 1;
   }
   return exit_code;
 }

@@ -95,7 +95,7 @@ absl::Status NameProxy(const absl::Status& status, const Address& address) {
   return MakeErrorWithDetails(
       status.code(),
       absl::StrCat(status.message(), "; on the way is the proxy ", proxy,
-                   ", which no_proxy=", address.host, " leaves out"),
+                   "; with no_proxy=", address.host, " it would not be"),
       details);
 }
 

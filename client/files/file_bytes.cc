@@ -23,6 +23,12 @@ absl::StatusOr<FileBytes> FileBytes::Open(const std::string& path) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_FILE",
                      absl::StrCat(path, ": is a directory"));
   }
+  // Pipes end, devices need not.
+  if (type == std::filesystem::file_type::character ||
+      type == std::filesystem::file_type::block) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_FILE",
+                     absl::StrCat(path, ": is a device"));
+  }
   FileBytes file;
   if (type == std::filesystem::file_type::regular) {
     TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, FileSize(path));

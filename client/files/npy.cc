@@ -1,5 +1,8 @@
 #include "client/files/npy.h"
 
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "client/files/file_bytes.h"
 #include "client/files/npy_format.h"
@@ -21,6 +24,23 @@ absl::Status Write(const std::string& path, absl::string_view type,
   });
 }
 
+// As the server refuses them; it sees messages, and knows of no files.
+absl::Status CheckNumbers(const FrameMatrix& frames) {
+  constexpr float kMaxMagnitude = 1e15F;
+  for (uint64_t row = 0; row < frames.rows; ++row) {
+    bool good = true;
+    for (uint64_t i = 0; i < frames.columns; ++i) {
+      good = good && std::abs(frames.row(row)[i]) <= kMaxMagnitude;
+    }
+    if (good) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_FIELD",
+                     absl::StrCat("frame ", row,
+                                  " holds NaN, infinity or a magnitude above "
+                                  "1e15"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<uint64_t> CountNpyRows(const std::string& path) {
@@ -35,6 +55,9 @@ absl::StatusOr<FrameMatrix> ReadNpy(const std::string& path) {
   auto matrix = ParseNpy(file.bytes());
   TIMBRE_RETURN_IF_ERROR(file.Check());
   if (!matrix.ok()) return Annotate(matrix.status(), path);
+  const absl::Status numbers = CheckNumbers(*matrix);
+  TIMBRE_RETURN_IF_ERROR(file.Check());
+  if (!numbers.ok()) return Annotate(numbers, path);
   return matrix;
 }
 

@@ -14,7 +14,7 @@ namespace timbre::client {
 
 // A two-dimensional array of float16, float32 or float64, as npy_format.h reads
 // it, as float32. NOT_FOUND, or INVALID_ARGUMENT (truncated, another shape or
-// type); the text holds the path.
+// type, numbers that the server takes from nobody); the text holds the path.
 absl::StatusOr<FrameMatrix> ReadNpy(const std::string& path);
 
 // The rows that ReadNpy would return, from the header alone.

@@ -58,6 +58,47 @@ def test_hostile_shapes_are_refused_and_the_file_named(run, tmp_path):
         assert "bad.npy: has shape " + shape.decode() in told
 
 
+def test_numbers_that_are_none_are_named_by_file_and_frame(run, tmp_path):
+    x = np.zeros((40_000, 256), "f2")  # more than a message
+    x[33_333, 5] = np.nan
+    (tmp_path / "d").mkdir()
+    np.save(tmp_path / "d" / "0.npy", x[:9])
+    np.save(tmp_path / "d" / "1.npy", x)
+    for path in ("d", "d/1.npy"):
+        told = run("build", "files-nan", path, code=3).stderr
+        assert "d/1.npy: frame 33333 holds NaN, infinity" in told
+    x = np.zeros((3, 8), "f8")
+    x[1, 0] = 1e300
+    np.save(tmp_path / "large.npy", x)
+    told = run("build", "files-nan", "large.npy", code=3).stderr
+    assert "large.npy: frame 1 holds" in told
+
+
+def test_devices_are_no_features(run):
+    told = run("build", "files-device", "/dev/zero", code=3).stderr
+    assert "/dev/zero: is a device" in told
+
+
+def test_an_option_without_its_value_takes_no_other(run):
+    assert "--server= has no value" in run(
+        "list", "--server=", "--timeout=3s", code=2).stderr
+    assert "--timeout= has no value" in run(
+        "list", "--timeout=", "--json", code=2).stderr
+
+
+def test_a_build_of_nothing_says_what_is_missing(run):
+    assert "give a path" in run("build", "files-none", code=3).stderr
+
+
+def test_lost_output_is_no_success(run, server):
+    done = subprocess.run(
+        [BIN / "timbre", "health", f"--server=127.0.0.1:{server.port}"],
+        stdout=open("/dev/full", "w"), stderr=subprocess.PIPE, text=True,
+    )
+    assert done.returncode == 1
+    assert "standard output could not be written" in done.stderr
+
+
 def test_leftovers_of_a_mac_are_skipped(run, tmp_path):
     (tmp_path / "mac").mkdir()
     for i in range(3):
