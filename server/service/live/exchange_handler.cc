@@ -54,7 +54,7 @@ void ExchangeHandler::OnRequest(grpc::ByteBuffer message) {
 }
 
 void ExchangeHandler::Take(grpc::ByteBuffer message) {
-  if (!turns_.Begin()) return call().Finish(DrainingError());
+  if (!gate_.Enter()) return call().Finish(DrainingError());
   const absl::Time now = MonotonicNow();
   const bool fresh = now - received_ < kFresh;
   received_ = now;
@@ -227,7 +227,7 @@ void ExchangeHandler::LearnCosts(const Answer& answer, absl::Duration took) {
 }
 
 void ExchangeHandler::OnWritten() {
-  turns_.End();
+  gate_.Leave();
   grpc::ByteBuffer message;
   switch (inbox_.Answered(message)) {
     case Inbox::Next::kMessage:
@@ -245,7 +245,7 @@ void ExchangeHandler::OnRequestsEnd() {
 }
 
 void ExchangeHandler::OnDrain() {
-  if (turns_.Drain()) call().Finish(DrainingError());
+  if (gate_.Drain()) call().Finish(DrainingError());
 }
 
 }  // namespace timbre

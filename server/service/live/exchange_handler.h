@@ -16,8 +16,8 @@
 #include "server/service/live/voice_pin.h"
 #include "server/service/rpc/admission.h"
 #include "server/service/rpc/rpc_handler.h"
+#include "server/service/transport/drain_gate.h"
 #include "server/service/transport/inbox.h"
-#include "server/service/transport/turns.h"
 
 namespace timbre {
 
@@ -71,7 +71,7 @@ class ExchangeHandler : public RpcHandler {
   absl::Time received_;      // or the one before, or never
   absl::Duration parsing_time_;
 
-  Turns turns_;
+  DrainGate gate_;
   Inbox inbox_;
 };
 

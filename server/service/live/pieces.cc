@@ -13,7 +13,7 @@ constexpr absl::Duration kPieceTime = absl::Microseconds(500);
 constexpr absl::Duration kWorthHelping = absl::Microseconds(150);
 // The engine works on four frames at a time.
 constexpr uint64_t kTogether = 4;
-constexpr uint64_t kMostRows = 64;
+constexpr uint64_t kMaxPieceRows = 64;
 
 constexpr uint64_t RoundedUp(uint64_t rows) {
   return (rows + kTogether - 1) / kTogether * kTogether;
@@ -35,7 +35,7 @@ void Pieces::Recruit(ThreadPool& pool) {
 
 // Counts it where it does.
 bool Pieces::WantsHelper(size_t threads) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!status_.ok() || helpers_ + 1 >= threads) return false;
   // Nothing to search any more.
   if (budget_.degradation() == v1::DEGRADATION_PASSED_THROUGH) return false;
@@ -49,22 +49,22 @@ bool Pieces::WantsHelper(size_t threads) {
 }
 
 void Pieces::Leave() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   --helpers_;
 }
 
 bool Pieces::DoNext() {
-  const std::optional<Piece> piece = Take();
+  const std::optional<Piece> piece = Claim();
   if (!piece) return false;
   const absl::Time start = MonotonicNow();
   const absl::Status status = work_(*piece);
-  Give(*piece, status, MonotonicNow() - start);
+  Complete(*piece, status, MonotonicNow() - start);
   return true;
 }
 
-std::optional<Piece> Pieces::Take() {
+std::optional<Piece> Pieces::Claim() {
   const absl::Time now = MonotonicNow();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (next_ == rows_ || !status_.ok()) return std::nullopt;
   const uint64_t left = rows_ - next_;
   const auto share_of = [left](uint64_t threads) {
@@ -73,19 +73,19 @@ std::optional<Piece> Pieces::Take() {
   Piece piece{.first = next_};
   // Those that work now, and this one: others may come late, or not at all.
   piece.settings = budget_.Next(share_of(in_work_ + 1), cost_, now);
-  const auto in_time = static_cast<uint64_t>(
-      std::min<double>(kMostRows, absl::FDivDuration(kPieceTime, CostOf(1))));
+  const auto in_time = static_cast<uint64_t>(std::min<double>(
+      kMaxPieceRows, absl::FDivDuration(kPieceTime, CostOf(1))));
   const uint64_t most = std::min(share_of(helpers_ + 1), in_time);
   piece.rows =
-      std::min(left, std::clamp(RoundedUp(most), kTogether, kMostRows));
+      std::min(left, std::clamp(RoundedUp(most), kTogether, kMaxPieceRows));
   next_ += piece.rows;
   ++in_work_;
   return piece;
 }
 
-void Pieces::Give(const Piece& piece, const absl::Status& status,
-                  absl::Duration took) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+void Pieces::Complete(const Piece& piece, const absl::Status& status,
+                      absl::Duration took) {
+  const MutexLock lock(mutex_);
   if (status_.ok()) status_ = status;
   spent_ += took;
   if (piece.settings) {
@@ -97,13 +97,14 @@ void Pieces::Give(const Piece& piece, const absl::Status& status,
 }
 
 void Pieces::Stop(const absl::Status& status) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (status_.ok()) status_ = status;
 }
 
 absl::Status Pieces::Finish() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  idle_.wait(lock, [this] { return in_work_ == 0; });
+  MutexLock lock(mutex_);
+  while (in_work_ > 0) lock.Wait(idle_);
+  spent_until_finish_ = spent_;
   return status_;
 }
 

@@ -39,15 +39,16 @@ void AddShift(const KernelTable& kernels, const float* frames, uint64_t rows,
 
 absl::Status VoiceBlend::Begin(const VoicePin& pin,
                                const v1::BlendParams& params) {
-  blend_time_ = absl::ZeroDuration();
-  mixed_ = {};
   voices_.resize(pin.leases().size());
+  MessageTotals& totals = totals_at_rest();
+  totals.voices.assign(voices_.size(), {});
+  totals.mixed = {};
+  totals.blend_time = absl::ZeroDuration();
   for (size_t i = 0; i < voices_.size(); ++i) {
     const LoadedVersion& version = *pin.leases()[i];
     voices_[i].version = &version;
     voices_[i].index = version.index.get();
     voices_[i].weight = pin.mixed() ? pin.weights()[i] : 1;
-    voices_[i].totals = {};
     TIMBRE_ASSIGN_OR_RETURN(voices_[i].blend, ResolveBlend(params, version));
   }
   leading_ = Leading();
@@ -90,12 +91,12 @@ absl::Status VoiceBlend::BlendPiece(const Piece& piece,
 }
 
 void VoiceBlend::Add(const PieceTotals& totals, const WorkerScratch& scratch) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   for (size_t i = 0; i < voices_.size(); ++i) {
-    voices_[i].totals += scratch.totals[i];
+    totals_.voices[i] += scratch.totals[i];
   }
-  mixed_ += totals.mixed;
-  blend_time_ += totals.blend_time;
+  totals_.mixed += totals.mixed;
+  totals_.blend_time += totals.blend_time;
 }
 
 absl::Status VoiceBlend::MixVoices(const SearchSettings& settings,
@@ -144,17 +145,19 @@ absl::Status VoiceBlend::BlendVoice(size_t voice,
 
 float VoiceBlend::mean_distance() const {
   double mean = 0;
-  for (const Voice& voice : voices_) {
-    if (voice.totals.frames_with_neighbor == 0) continue;
-    mean += voice.weight * voice.totals.nearest_distance /
-            static_cast<double>(voice.totals.frames_with_neighbor);
+  for (size_t i = 0; i < voices_.size(); ++i) {
+    const BlendTotals& totals = totals_at_rest().voices[i];
+    if (totals.frames_with_neighbor == 0) continue;
+    mean += voices_[i].weight * totals.nearest_distance /
+            static_cast<double>(totals.frames_with_neighbor);
   }
   return static_cast<float>(mean);
 }
 
 float VoiceBlend::mean_shift() const {
-  const BlendTotals& totals =
-      voices_.size() == 1 ? voices_.front().totals : mixed_;
+  const BlendTotals& totals = voices_.size() == 1
+                                  ? totals_at_rest().voices.front()
+                                  : totals_at_rest().mixed;
   if (totals.frames_with_norm == 0) return 0;
   return static_cast<float>(totals.shift /
                             static_cast<double>(totals.frames_with_norm));

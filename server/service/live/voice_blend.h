@@ -4,11 +4,12 @@
 #define TIMBRE_SERVER_SERVICE_LIVE_VOICE_BLEND_H_
 
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/base/mutex.h"
 #include "server/engine/search/blender.h"
 #include "server/engine/search/speaker_index.h"
 #include "server/kernels/kernels.h"
@@ -52,7 +53,7 @@ class VoiceBlend {
   float mean_distance() const;
   float mean_shift() const;
   // Of all threads, added up.
-  absl::Duration blend_time() const { return blend_time_; }
+  absl::Duration blend_time() const { return totals_at_rest().blend_time; }
 
  private:
   struct Voice {
@@ -60,7 +61,12 @@ class VoiceBlend {
     const SpeakerIndex* index = nullptr;
     float weight = 1;
     ResolvedBlend blend;
-    BlendTotals totals;
+  };
+
+  struct MessageTotals {
+    std::vector<BlendTotals> voices;
+    BlendTotals mixed;  // of several voices: their shift
+    absl::Duration blend_time;
   };
 
   // What a piece adds to the message's totals; those of voices are in the
@@ -78,13 +84,20 @@ class VoiceBlend {
                          const BlendMessage& part, uint64_t rows,
                          WorkerScratch& scratch, PieceTotals& totals) const;
   void Add(const PieceTotals& totals, const WorkerScratch& scratch);
+  // Without the lock, which would be one more for every message: no piece is in
+  // work before the first one and after Pieces::Finish.
+  MessageTotals& totals_at_rest() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return totals_;
+  }
+  const MessageTotals& totals_at_rest() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return totals_;
+  }
   size_t Leading() const;
 
   std::vector<Voice> voices_;
   size_t leading_ = 0;
-  std::mutex mutex_;   // guards the voices' totals and those below
-  BlendTotals mixed_;  // shift of several voices mixed
-  absl::Duration blend_time_;
+  Mutex mutex_;
+  MessageTotals totals_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace timbre

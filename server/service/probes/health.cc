@@ -3,7 +3,7 @@
 namespace timbre {
 
 void Health::Set(const std::string& service, ServingStatus status) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   services_[service] = status;
   for (Watcher* const watcher : watchers_) {
     if (watcher->service() == service) watcher->Tell(status);
@@ -11,7 +11,7 @@ void Health::Set(const std::string& service, ServingStatus status) {
 }
 
 void Health::SetAll(ServingStatus status) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   for (auto& [service, current] : services_) current = status;
   for (Watcher* const watcher : watchers_) {
     watcher->Tell(Find(watcher->service()));
@@ -19,18 +19,18 @@ void Health::SetAll(ServingStatus status) {
 }
 
 ServingStatus Health::Of(const std::string& service) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return Find(service);
 }
 
 void Health::Watch(Watcher& watcher) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   watchers_.insert(&watcher);
   watcher.Tell(Find(watcher.service()));
 }
 
 void Health::Leave(Watcher& watcher) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   watchers_.erase(&watcher);
 }
 

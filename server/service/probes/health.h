@@ -3,11 +3,12 @@
 #define TIMBRE_SERVER_SERVICE_PROBES_HEALTH_H_
 
 #include <map>
-#include <mutex>
 #include <set>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 
@@ -37,12 +38,12 @@ class Health {
   void Leave(Watcher& watcher);
 
  private:
-  // REQUIRES: mutex_.
-  ServingStatus Find(const std::string& service) const;
+  ServingStatus Find(const std::string& service) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  mutable std::mutex mutex_;
-  std::map<std::string, ServingStatus> services_;  // guarded by mutex_
-  std::set<Watcher*> watchers_;                    // guarded by mutex_
+  mutable Mutex mutex_;
+  std::map<std::string, ServingStatus> services_ ABSL_GUARDED_BY(mutex_);
+  std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace timbre

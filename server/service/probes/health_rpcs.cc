@@ -1,9 +1,10 @@
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
+#include "server/base/mutex.h"
 #include "server/service/probes/handlers.h"
 #include "server/service/rpc/rpc_handler.h"
 #include "server/service/transport/message_codec.h"
@@ -82,7 +83,7 @@ class WatchHandler : public HealthHandler, private Health::Watcher {
   ~WatchHandler() override { health_.Leave(*this); }
 
   void OnWritten() override {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     writing_ = false;
     Proceed();
   }
@@ -90,7 +91,7 @@ class WatchHandler : public HealthHandler, private Health::Watcher {
   // Ends when its last word, NOT_SERVING, has been said; nothing serves now,
   // whatever is to be watched.
   void OnDrain() override {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     draining_ = true;
     if (!status_) status_ = HealthCheckResponse::NOT_SERVING;
     Proceed();
@@ -107,14 +108,13 @@ class WatchHandler : public HealthHandler, private Health::Watcher {
   const std::string& service() const override { return service_; }
 
   void Tell(ServingStatus status) override {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     status_ = status;
     Proceed();
   }
 
   // Says what was not said, once the transport has taken what was said before.
-  // REQUIRES: mutex_.
-  void Proceed() {
+  void Proceed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (writing_) return;
     if (status_ != said_) {
       said_ = status_;
@@ -126,11 +126,11 @@ class WatchHandler : public HealthHandler, private Health::Watcher {
 
   Health& health_;
   std::string service_;  // constant once it watches
-  std::mutex mutex_;
-  std::optional<ServingStatus> status_;  // guarded by mutex_, like those below
-  std::optional<ServingStatus> said_;
-  bool writing_ = false;
-  bool draining_ = false;
+  Mutex mutex_;
+  std::optional<ServingStatus> status_ ABSL_GUARDED_BY(mutex_);
+  std::optional<ServingStatus> said_ ABSL_GUARDED_BY(mutex_);
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace

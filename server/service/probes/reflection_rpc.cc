@@ -9,8 +9,8 @@
 #include "server/service/probes/handlers.h"
 #include "server/service/probes/reflection.h"
 #include "server/service/rpc/rpc_handler.h"
+#include "server/service/transport/drain_gate.h"
 #include "server/service/transport/message_codec.h"
-#include "server/service/transport/turns.h"
 
 namespace timbre {
 namespace {
@@ -89,20 +89,20 @@ class ReflectionHandler : public CallHandler {
   void OnStart() override { call_.Read(); }
 
   void OnRequest(grpc::ByteBuffer message) override {
-    if (!turns_.Begin()) return call_.Finish(DrainingError());
+    if (!gate_.Enter()) return call_.Finish(DrainingError());
     context_.io->Submit([this, keep = call_.shared_from_this(),
                          message]() mutable { Answer(message); });
   }
 
   void OnWritten() override {
-    turns_.End();
+    gate_.Leave();
     call_.Read();
   }
 
   void OnRequestsEnd() override { call_.Finish(absl::OkStatus()); }
 
   void OnDrain() override {
-    if (turns_.Drain()) call_.Finish(DrainingError());
+    if (gate_.Drain()) call_.Finish(DrainingError());
   }
 
   void OnEnd(const absl::Status&) override {}
@@ -118,7 +118,7 @@ class ReflectionHandler : public CallHandler {
 
   Call& call_;
   ServiceContext& context_;
-  Turns turns_;
+  DrainGate gate_;
 };
 
 }  // namespace

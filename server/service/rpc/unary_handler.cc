@@ -4,7 +4,7 @@ namespace timbre {
 
 void SingleRequestHandler::OnRequest(grpc::ByteBuffer message) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     asked_ = true;
   }
   context().metrics->AddBytes(rpc(), message.Length(), 0);
@@ -26,7 +26,7 @@ void SingleRequestHandler::OnWritten() {
 
 void SingleRequestHandler::OnDrain() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     draining_ = true;
     if (asked_) return;  // a sequence ends at its next message
   }
@@ -40,7 +40,7 @@ void SingleRequestHandler::SendNext() {
   if (!next->has_value()) return call().Finish(absl::OkStatus());
   bool drained = false;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     drained = draining_ && sent_;
     sent_ = true;
   }

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "server/base/errors.h"
+#include "server/base/mutex.h"
 #include "server/service/rpc/rpc_handler.h"
 #include "server/service/transport/message_codec.h"
 
@@ -41,10 +42,10 @@ class SingleRequestHandler : public RpcHandler {
 
   const Start start_;
   MessageSource source_;
-  std::mutex mutex_;
-  bool asked_ = false;     // the request has come; guarded by mutex_
-  bool sent_ = false;      // a message of the answer; guarded by mutex_
-  bool draining_ = false;  // guarded by mutex_
+  Mutex mutex_;
+  bool asked_ ABSL_GUARDED_BY(mutex_) = false;  // the request has come
+  bool sent_ ABSL_GUARDED_BY(mutex_) = false;   // a message of the answer
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Requests of these calls are small; what is not is refused before it is

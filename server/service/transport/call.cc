@@ -55,28 +55,28 @@ void Call::OnAccepted(bool ok) {
 }
 
 void Call::Read() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!over_) stream_.Read(&incoming_, read_.Start());
 }
 
 void Call::Write(const grpc::ByteBuffer& message) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!over_) stream_.Write(message, written_.Start());
 }
 
 bool Call::Begin() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!over_) begun_ = true;
   return !over_;
 }
 
 bool Call::begun() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return begun_;
 }
 
 bool Call::StartFinishing(const absl::Status& status) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (over_) return false;
   over_ = true;
   status_ = status;
@@ -93,7 +93,7 @@ void Call::Finish(const absl::Status& status) {
 
 void Call::Refuse(const absl::Status& status) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (over_ || begun_) return;
     over_ = true;
     status_ = status;
@@ -137,7 +137,7 @@ void Call::OnEnd(bool) {
   const bool gone = context_.IsCancelled();
   absl::Status status;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     over_ = true;
     status = gone ? absl::CancelledError(
                         "the client is gone or its deadline has passed")

@@ -7,12 +7,13 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "server/base/mutex.h"
 #include "server/service/transport/connections.h"
 #include "server/service/transport/raw_service.h"
 
@@ -154,11 +155,13 @@ class Call : public std::enable_shared_from_this<Call> {
   std::shared_ptr<ConnectionUse> connection_;
   absl::Time accepted_at_;
 
-  std::atomic<bool> over_{false};      // written under mutex_
+  // Written under mutex_; read without where being late does no harm.
+  std::atomic<bool> over_{false};
   std::atomic<bool> answered_{false};  // with a message at least
-  mutable std::mutex mutex_;
-  bool begun_ = false;   // guarded by mutex_
-  absl::Status status_;  // the last word of the server; guarded by mutex_
+  mutable Mutex mutex_;
+  bool begun_ ABSL_GUARDED_BY(mutex_) = false;
+  // What the server ended the call with.
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
   // Set once, before the first event reaches it.
   std::unique_ptr<CallHandler> handler_;
 };

@@ -166,7 +166,7 @@ bool CallServer::MoreWaits() { return more_waits; }
 void CallServer::OnCall(Call* call, bool accepted) {
   bool drain = false;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (accepted) {
       calls_.insert(call);
       in_flight_.store(calls_.size(), std::memory_order_relaxed);
@@ -193,7 +193,7 @@ void CallServer::Drain(absl::Duration timeout, const absl::Status& refusal) {
 
 std::vector<std::shared_ptr<Call>> CallServer::Calls() {
   std::vector<std::shared_ptr<Call>> calls;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   for (Call* const call : calls_) {
     // Null where the call is on its way out.
     if (auto held = call->weak_from_this().lock()) {
@@ -205,16 +205,20 @@ std::vector<std::shared_ptr<Call>> CallServer::Calls() {
 
 void CallServer::TellDraining() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     draining_ = true;
   }
   for (const auto& call : Calls()) call->Drain();
 }
 
 bool CallServer::WaitUntilIdle(absl::Duration timeout) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  return idle_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
-                        [this] { return calls_.empty(); });
+  MutexLock lock(mutex_);
+  const auto end =
+      std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
+  while (!calls_.empty() &&
+         lock.WaitUntil(idle_, end) == std::cv_status::no_timeout) {
+  }
+  return calls_.empty();
 }
 
 void CallServer::Stop() {

@@ -8,13 +8,14 @@
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_set>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "server/base/mutex.h"
 #include "server/service/transport/call.h"
 #include "server/service/transport/connections.h"
 #include "server/service/transport/poller_beats.h"
@@ -79,10 +80,10 @@ class CallServer {
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::vector<std::thread> threads_;
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable idle_;
-  std::unordered_set<Call*> calls_;   // guarded by mutex_
-  bool draining_ = false;             // guarded by mutex_
+  std::unordered_set<Call*> calls_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<size_t> in_flight_{0};  // as many as calls_ has
 };
 

@@ -37,7 +37,7 @@ std::string Connections::KeyOf(absl::string_view peer) {
 }
 
 std::shared_ptr<ConnectionUse> Connections::Add(const std::string& key) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   std::shared_ptr<ConnectionUse>& use = uses_[key];
   if (use == nullptr) {
     use = std::make_shared<ConnectionUse>();
@@ -48,12 +48,12 @@ std::shared_ptr<ConnectionUse> Connections::Add(const std::string& key) {
 }
 
 bool Connections::Has(const std::string& key) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return key != "unix" && uses_.contains(key);
 }
 
 void Connections::Remove(const std::string& key, const ConnectionUse* use) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = uses_.find(key);
   if (key != "unix" && it != uses_.end() && it->second.get() == use) {
     uses_.erase(it);
@@ -62,7 +62,7 @@ void Connections::Remove(const std::string& key, const ConnectionUse* use) {
 
 std::shared_ptr<ConnectionUse> Connections::Find(absl::string_view peer) {
   const std::string key = KeyOf(peer);
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = uses_.find(key);
   return it != uses_.end() ? it->second : std::make_shared<ConnectionUse>();
 }

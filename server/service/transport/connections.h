@@ -6,11 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 
@@ -72,9 +73,9 @@ class Connections {
   std::shared_ptr<ConnectionUse> Find(absl::string_view peer);
 
  private:
-  std::mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<ConnectionUse>>
-      uses_;  // guarded by mutex_
+  Mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<ConnectionUse>> uses_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace timbre

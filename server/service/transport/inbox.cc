@@ -5,7 +5,7 @@
 namespace timbre {
 
 bool Inbox::StartReading() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (reading_ || ended_ || kept_bytes_ >= most_bytes_) return false;
   if (kept_bytes_ > 0 && total_.bytes.load() >= total_.most_bytes) return false;
   reading_ = true;
@@ -13,7 +13,7 @@ bool Inbox::StartReading() {
 }
 
 bool Inbox::Came(const grpc::ByteBuffer& message) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   reading_ = false;
   if (!std::exchange(in_turn_, true)) return true;
   kept_.push_back(message);
@@ -23,14 +23,14 @@ bool Inbox::Came(const grpc::ByteBuffer& message) {
 }
 
 bool Inbox::Ended() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   reading_ = false;
   ended_ = true;
   return !in_turn_;
 }
 
 Inbox::Next Inbox::Answered(grpc::ByteBuffer& message) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (kept_.empty()) {
     in_turn_ = false;
     return ended_ ? Next::kEnd : Next::kNothing;

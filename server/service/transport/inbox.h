@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <mutex>
+
+#include "absl/base/thread_annotations.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 
@@ -53,12 +55,12 @@ class Inbox {
  private:
   const size_t most_bytes_;
   ReadAhead& total_;
-  std::mutex mutex_;
-  std::deque<grpc::ByteBuffer> kept_;  // guarded by mutex_, like what follows
-  size_t kept_bytes_ = 0;
-  bool reading_ = true;
-  bool in_turn_ = false;  // a message is
-  bool ended_ = false;
+  Mutex mutex_;
+  std::deque<grpc::ByteBuffer> kept_ ABSL_GUARDED_BY(mutex_);
+  size_t kept_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = true;
+  bool in_turn_ ABSL_GUARDED_BY(mutex_) = false;  // a message is
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace timbre

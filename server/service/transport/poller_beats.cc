@@ -23,7 +23,7 @@ absl::Duration Read(clockid_t clock) {
 }  // namespace
 
 PollerBeats::Beat& PollerBeats::Join() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   Beat& beat = beats_.emplace_back();
   ::pthread_getcpuclockid(::pthread_self(), &beat.cpu_clock_);
   beat.cpu_then_ = beat.cpu_last_ = Read(beat.cpu_clock_);
@@ -31,7 +31,7 @@ PollerBeats::Beat& PollerBeats::Join() {
 }
 
 absl::Duration PollerBeats::Stuck() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const absl::Time now = MonotonicNow();
   const absl::Duration passed = now - std::exchange(last_look_, now);
   absl::Duration longest = absl::ZeroDuration();

@@ -7,9 +7,10 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
-#include <mutex>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "server/base/mutex.h"
 
 namespace timbre {
 
@@ -43,9 +44,10 @@ class PollerBeats {
   absl::Duration Stuck();
 
  private:
-  std::mutex mutex_;
-  std::deque<Beat> beats_;  // guarded by mutex_, but for events_
-  absl::Time last_look_ = absl::InfinitePast();  // guarded by mutex_
+  Mutex mutex_;
+  // But for their events_, which the threads count.
+  std::deque<Beat> beats_ ABSL_GUARDED_BY(mutex_);
+  absl::Time last_look_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
 };
 
 }  // namespace timbre

@@ -38,12 +38,12 @@ const StageShare& ShareOf(BuildStage stage) {
 }  // namespace
 
 void BuildProgress::SetExpectedFrames(uint64_t frames) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   expected_frames_ = frames;
 }
 
 void BuildProgress::SetReceivedFrames(uint64_t frames) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   frames_ = frames;
   if (expected_frames_ == 0) return;
   const double share =
@@ -65,7 +65,7 @@ void BuildProgress::Advance(BuildStage stage, double fraction) {
 
 void BuildProgress::Begin(BuildStage stage, absl::Time now) {
   Advance(stage, 0);
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   metrics_.ObserveBuildStage(static_cast<size_t>(stage_), now - stage_start_);
   stage_ = stage;
   stage_start_ = now;
@@ -103,18 +103,18 @@ grpc::ByteBuffer BuildProgress::Counted(const v1::BuildResponse& message) {
 }
 
 void BuildProgress::OnCancelled() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   ConfirmIfTaken();
 }
 
 void BuildProgress::Tick() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (writing_ || completing_) return;
   Send(Snapshot());
 }
 
 void BuildProgress::OnWritten() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   writing_ = false;
   ++written_;
   ConfirmIfTaken();
@@ -128,7 +128,7 @@ void BuildProgress::OnWritten() {
 }
 
 void BuildProgress::Confirm() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   to_confirm_ = sent_ + stages_.size();
   ConfirmIfTaken();
 }
@@ -147,7 +147,7 @@ absl::Status BuildProgress::AwaitConfirmation(absl::Duration patience) {
 }
 
 void BuildProgress::Complete(const v1::BuildResponse& last) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   metrics_.ObserveBuildStage(static_cast<size_t>(stage_),
                              MonotonicNow() - stage_start_);
   completing_ = true;
@@ -159,7 +159,7 @@ ProgressTicker::ProgressTicker() : thread_([this] { Run(); }) {}
 
 ProgressTicker::~ProgressTicker() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
@@ -168,26 +168,31 @@ ProgressTicker::~ProgressTicker() {
 
 void ProgressTicker::Add(BuildProgress* progress,
                          const std::shared_ptr<Call>& call) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   all_[progress] = call;
 }
 
 void ProgressTicker::Remove(BuildProgress* progress) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   all_.erase(progress);
 }
 
 void ProgressTicker::Run() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (!wake_.wait_for(lock, kTick, [this] { return stopping_; })) {
+  MutexLock lock(mutex_);
+  for (;;) {
+    const auto next = std::chrono::steady_clock::now() + kTick;
+    while (!stopping_ &&
+           lock.WaitUntil(wake_, next) == std::cv_status::no_timeout) {
+    }
+    if (stopping_) return;
     std::vector<std::pair<BuildProgress*, std::shared_ptr<Call>>> held;
     for (const auto& [progress, call] : all_) {
       if (auto alive = call.lock()) held.emplace_back(progress, alive);
     }
-    lock.unlock();
+    lock.Unlock();
     for (const auto& [progress, call] : held) progress->Tick();
     held.clear();
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -5,14 +5,15 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <unordered_map>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/base/monotonic_clock.h"
+#include "server/base/mutex.h"
 #include "server/base/semaphore.h"
 #include "server/engine/train/build_observer.h"
 #include "server/metrics/server_metrics.h"
@@ -59,10 +60,10 @@ class BuildProgress {
   void Complete(const v1::BuildResponse& last);
 
  private:
-  void Raise(double fraction);           // of the whole build
-  v1::BuildResponse Snapshot() const;    // under mutex_
-  void Send(v1::BuildResponse message);  // under mutex_
-  void ConfirmIfTaken();                 // under mutex_
+  void Raise(double fraction);  // of the whole build
+  v1::BuildResponse Snapshot() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Send(v1::BuildResponse message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ConfirmIfTaken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   grpc::ByteBuffer Counted(const v1::BuildResponse& message);
 
   Call& call_;
@@ -72,19 +73,21 @@ class BuildProgress {
   std::atomic<double> fraction_{0};  // of the whole build, never falling
   Semaphore confirmed_;
 
-  std::mutex mutex_;
-  // Guarded by mutex_, like what follows.
-  BuildStage stage_ = BuildStage::kReceiving;
-  absl::Time stage_start_;
-  uint64_t frames_ = 0;
-  uint64_t expected_frames_ = 0;
-  bool writing_ = false;
-  uint64_t written_ = 0;                  // messages taken
-  uint64_t sent_ = 0;                     // messages given
-  std::optional<uint64_t> to_confirm_;    // so many are to be taken
-  std::deque<v1::BuildResponse> stages_;  // first messages of stages, unsent
-  bool completing_ = false;
-  v1::BuildResponse last_;
+  Mutex mutex_;
+  BuildStage stage_ ABSL_GUARDED_BY(mutex_) = BuildStage::kReceiving;
+  absl::Time stage_start_ ABSL_GUARDED_BY(mutex_);
+  uint64_t frames_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t expected_frames_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  // Messages that the connection was given, and has taken.
+  uint64_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
+  // What written_ must come to for AwaitConfirmation.
+  std::optional<uint64_t> to_confirm_ ABSL_GUARDED_BY(mutex_);
+  // First messages of stages, not sent yet.
+  std::deque<v1::BuildResponse> stages_ ABSL_GUARDED_BY(mutex_);
+  bool completing_ ABSL_GUARDED_BY(mutex_) = false;
+  v1::BuildResponse last_ ABSL_GUARDED_BY(mutex_);
 };
 
 // One thread that calls Tick twice a second and a bit more. Thread-safe.
@@ -99,10 +102,11 @@ class ProgressTicker {
  private:
   void Run();
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_, like what follows
-  std::unordered_map<BuildProgress*, std::weak_ptr<Call>> all_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unordered_map<BuildProgress*, std::weak_ptr<Call>> all_
+      ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "server/base/large_work.h"
 #include "server/base/monotonic_clock.h"
+#include "server/base/mutex.h"
 #include "server/engine/train/build_observer.h"
 #include "server/service/rpc/admission.h"
 #include "server/service/rpc/rpc_handler.h"
@@ -48,7 +49,7 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
 
   void OnDrain() override {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       draining_ = true;
       if (working_) return;  // the drain waits for it as long as it may
     }
@@ -59,7 +60,7 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
     RpcHandler::OnEnd(status);
     bool working = false;
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       working = working_;
     }
     // One that waits in the queue must not keep its frames on the disk.
@@ -132,12 +133,12 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
 
   // Null once the call has ended.
   SessionPtr Held() {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     return session_;
   }
 
   SessionPtr StartWork() {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (draining_ || call().cancelled()) return nullptr;
     working_ = true;
     return session_;
@@ -153,7 +154,7 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
   void DropSession() {
     SessionPtr session;
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       session.swap(session_);
     }
     if (session != nullptr) {
@@ -161,10 +162,11 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
     }
   }
 
-  std::mutex mutex_;
-  SessionPtr session_;     // guarded by mutex_; used by one task at a time
-  bool working_ = false;   // guarded by mutex_
-  bool draining_ = false;  // guarded by mutex_
+  Mutex mutex_;
+  // The pointer; what it points to is used by one task at a time.
+  SessionPtr session_ ABSL_GUARDED_BY(mutex_);
+  bool working_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace timbre

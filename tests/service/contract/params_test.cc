@@ -148,6 +148,40 @@ TEST(BlendParamsTest, WeightingsResolve) {
   EXPECT_EQ(ResolveBlend(params, version)->effective.alpha, 7);
 }
 
+TEST(EffectiveParamsTest, AreReportedWithoutWhatWasNotUsed) {
+  EffectiveBlend blend = {.search = {.k = 8, .nprobe = 4, .k_factor = 2.5F},
+                          .index_rate = 0,
+                          .weighting = v1::WEIGHTING_UNIFORM};
+  v1::BlendParams expected;
+  expected.mutable_search()->set_k(8);
+  expected.mutable_search()->set_nprobe(4);
+  expected.mutable_search()->set_k_factor(2.5F);
+  expected.set_index_rate(0);
+  expected.set_weighting(v1::WEIGHTING_UNIFORM);
+  v1::BlendParams uniform;
+  FillEffective(blend, uniform);
+  EXPECT_EQ(uniform.SerializeAsString(), expected.SerializeAsString());
+  blend.search.target_recall = 0.9F;
+  blend.weighting = v1::WEIGHTING_COSINE_POWER;
+  blend.alpha = 3;
+  expected.mutable_search()->set_target_recall(0.9F);
+  expected.set_weighting(v1::WEIGHTING_COSINE_POWER);
+  expected.set_alpha(3);
+  v1::BlendParams cosine;
+  FillEffective(blend, cosine);
+  EXPECT_EQ(cosine.SerializeAsString(), expected.SerializeAsString());
+}
+
+TEST(EffectiveParamsTest, AnAlphaThatIsNotUsedIsNoChange) {
+  const LoadedVersion version = Version("Flat");
+  v1::BlendParams params;
+  const EffectiveBlend without = ResolveBlend(params, version)->effective;
+  params.set_alpha(7);
+  EXPECT_TRUE(ResolveBlend(params, version)->effective == without);
+  params.set_weighting(v1::WEIGHTING_COSINE_POWER);
+  EXPECT_FALSE(ResolveBlend(params, version)->effective == without);
+}
+
 TEST(BlendParamsTest, ValuesOutOfRangeAreRefusedByTheirField) {
   const std::vector<
       std::pair<std::string, std::function<void(v1::BlendParams&)>>>

@@ -6,10 +6,11 @@
 #include <future>
 #include <latch>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
+
+#include "server/base/mutex.h"
 
 namespace timbre {
 namespace {
@@ -201,14 +202,14 @@ TEST_F(PiecesTest, NobodyHelpsWhereOnePieceTakesLong) {
 TEST_F(PiecesTest, HelpersDoNotDriveEachOtherAway) {
   ThreadPool pool("test", 4);
   const std::thread::id own = std::this_thread::get_id();
-  std::mutex mutex;
-  std::set<std::thread::id> helpers;  // guarded by mutex
+  Mutex mutex;
+  std::set<std::thread::id> helpers;  // under mutex
   std::latch all(3);
   const auto work = [&](const Piece&) {
     if (std::this_thread::get_id() == own) return absl::OkStatus();
     bool first = false;
     {
-      const std::lock_guard<std::mutex> lock(mutex);
+      const MutexLock lock(mutex);
       first = helpers.insert(std::this_thread::get_id()).second;
     }
     // Until all three are here; each of them is on its first piece.
