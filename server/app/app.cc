@@ -148,11 +148,10 @@ void App::StartMetrics() {
 
 void App::MakeAcceptor() {
   acceptor_ = std::make_unique<Acceptor>(
-      Acceptor::Options{
-          .max_connections =
-              std::min(config_.max_connections, Acceptor::MostConnections()),
-          .max_message_bytes = MaxReceivedBytes(config_),
-          .user_timeout = kPeerSilence},
+      Acceptor::Options{.max_connections = std::min(config_.max_connections,
+                                                    Acceptor::MaxConnections()),
+                        .max_message_bytes = MaxReceivedBytes(config_),
+                        .user_timeout = kPeerSilence},
       *metrics_);
 }
 
@@ -183,7 +182,7 @@ void App::StartPools() {
   builders_ =
       std::make_unique<BackgroundPool>("build", config_.max_concurrent_builds);
   if (config_.max_queued_bytes != 0) {
-    read_ahead_.most_bytes = config_.max_queued_bytes;
+    read_ahead_.max_bytes = config_.max_queued_bytes;
   }
   large_work_ =
       std::make_unique<LargeWork>(kLargePause, [this] { GiveMemoryBack(); });

@@ -19,7 +19,7 @@ struct CheckedBuildOptions {
   std::optional<ElementType> storage;  // absent: chosen
 };
 
-// INVALID_ARGUMENT naming the field; UNIMPLEMENTED for database expansion.
+// INVALID_ARGUMENT naming the field.
 absl::StatusOr<CheckedBuildOptions> CheckBuildOptions(
     const v1::BuildOptions& options);
 

@@ -18,8 +18,8 @@ bool Within(float value, float low, float high) {
 
 // In the range of google.protobuf.Duration, and above 0.
 bool IsPositive(const google::protobuf::Duration& duration) {
-  constexpr int64_t kMostSeconds = 315'576'000'000;
-  return duration.seconds() >= 0 && duration.seconds() <= kMostSeconds &&
+  constexpr int64_t kMaxSeconds = 315'576'000'000;
+  return duration.seconds() >= 0 && duration.seconds() <= kMaxSeconds &&
          duration.nanos() >= 0 && duration.nanos() < 1'000'000'000 &&
          (duration.seconds() > 0 || duration.nanos() > 0);
 }

@@ -16,10 +16,10 @@ constexpr double kPerCandidate = 0.06;  // and number of it
 
 // How fast the scale follows what is measured.
 constexpr double kFollow = 0.3;
-constexpr double kMostAtOnce = 4;
+constexpr double kMaxAtOnce = 4;
 constexpr double kRelax = 0.7;
-constexpr double kLeastScale = 0.01;
-constexpr double kMostScale = 1000;
+constexpr double kMinScale = 0.01;
+constexpr double kMaxScale = 1000;
 
 }  // namespace
 
@@ -49,12 +49,12 @@ void FrameCost::Learn(const IndexShape& shape, const SearchSettings& settings,
   if (estimate <= absl::ZeroDuration() || took <= absl::ZeroDuration()) return;
   // One hiccup (a page fault, another thread's slice) says little.
   const double measured =
-      std::min(absl::FDivDuration(took, estimate), kMostAtOnce * scale_);
-  scale_ = std::clamp(scale_ + kFollow * (measured - scale_), kLeastScale,
-                      kMostScale);
+      std::min(absl::FDivDuration(took, estimate), kMaxAtOnce * scale_);
+  scale_ =
+      std::clamp(scale_ + kFollow * (measured - scale_), kMinScale, kMaxScale);
 }
 
-void FrameCost::Relax() { scale_ = std::max(kLeastScale, scale_ * kRelax); }
+void FrameCost::Relax() { scale_ = std::max(kMinScale, scale_ * kRelax); }
 
 bool LatencyBudget::StepDown() {
   effective_.target_recall = 0;  // what is lowered was not measured

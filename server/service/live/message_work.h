@@ -76,9 +76,10 @@ class MessageWork {
                          bool may_pass_through) const;
 
   // Runs `work` over `rows` frames in pieces of up to half a millisecond, with
-  // the help of workers that are idle, and between two of them one small
-  // message that waits: a large one holds nobody up. `budget` says what each is
-  // searched with. CANCELLED if nobody waits for the answer any more.
+  // the help of workers that are idle. Between two pieces of a large message,
+  // small ones that wait are answered first (ThreadPool::RunUrgent). `budget`
+  // says what each piece is searched with. CANCELLED if nobody waits for the
+  // answer any more.
   absl::Status InPieces(uint64_t rows, LatencyBudget& budget,
                         Pieces::Work work);
   // What all threads spent in InPieces, and how long it took.

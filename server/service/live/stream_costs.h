@@ -15,9 +15,9 @@ namespace timbre {
 // Used by one task at a time.
 class StreamCosts {
  public:
-  // About how often a frame is searched for in `bytes` of frames, once for each
-  // voice that is heard: what is in a message shows when it is parsed, which is
-  // work too.
+  // Roughly how many searches a message of `bytes` asks for: each frame once
+  // for every voice with a weight above 0. An estimate, since only parsing
+  // would tell, which is work itself.
   uint64_t SearchesIn(size_t bytes, const VoicePin& pin) const;
 
   // Of one search, in the last message; infinite: unknown.
@@ -28,7 +28,7 @@ class StreamCosts {
   // A message of `rows` frames took one thread so long.
   void Learn(uint64_t rows, const VoicePin& pin, absl::Duration took);
 
-  // What numbers came as in the last message.
+  // The numbers of the last message were of this type.
   void SawElements(ElementType type) { element_bytes_ = BytesPerElement(type); }
 
   // What pieces of messages cost at which settings.

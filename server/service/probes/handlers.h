@@ -1,5 +1,5 @@
-// What tells others that and what the server serves: each function makes the
-// handler of one call. None of them is counted among the requests.
+// Health and reflection: each function makes the handler of one call. These
+// calls are not counted in the metrics of requests.
 #ifndef TIMBRE_SERVER_SERVICE_PROBES_HANDLERS_H_
 #define TIMBRE_SERVER_SERVICE_PROBES_HANDLERS_H_
 

@@ -88,8 +88,8 @@ class WatchHandler : public HealthHandler, private Health::Watcher {
     Proceed();
   }
 
-  // Ends when its last word, NOT_SERVING, has been said; nothing serves now,
-  // whatever is to be watched.
+  // Ends once NOT_SERVING was sent, which is every service's status now, also
+  // where the client has not asked for one yet.
   void OnDrain() override {
     const MutexLock lock(mutex_);
     draining_ = true;

@@ -50,7 +50,7 @@ absl::StatusOr<Admission::Ticket> Admission::Enter(AdmissionLoad load) {
 }
 
 void Admission::Learn(absl::Duration frame_time) {
-  if (frame_time <= absl::ZeroDuration()) return;  // the clock was set
+  if (frame_time <= absl::ZeroDuration()) return;  // too short for the clock
   // A lost update does no harm.
   const int64_t before = frame_time_ns_.load(std::memory_order_relaxed);
   const int64_t now = absl::ToInt64Nanoseconds(frame_time);

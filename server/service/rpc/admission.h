@@ -15,8 +15,8 @@ namespace timbre {
 struct AdmissionLimits {
   uint64_t frames = 0;  // 0: unlimited
   uint64_t bytes = 0;   // 0: unlimited
-  // Of all workers together, for small messages: what waits is answered in
-  // 1 / workers of it.
+  // What small messages may take one worker, added up: n workers answer what
+  // waits in an n-th of it.
   absl::Duration work = absl::InfiniteDuration();
 };
 

@@ -10,7 +10,7 @@ namespace timbre {
 
 // The status with which calls end when the server drains.
 absl::Status DrainingError();
-// ... and those of one request that get none.
+// The status of a call that ends before its only request has come.
 absl::Status NoRequestError();
 
 class RpcHandler : public CallHandler {

@@ -14,7 +14,7 @@ constexpr double kPerMessage = 512;
 constexpr double kShareOfSent = 1.0 / 16;
 // Messages on their way in all streams of a connection together, unless a
 // single one may be larger.
-constexpr double kMostOnTheWay = 512 << 20;
+constexpr double kMaxOnTheWay = 512 << 20;
 constexpr double kWindow = 64 << 10;  // may be sent before anybody reads
 // A call that ends takes with it what was on its way; one that was cut short
 // only where that is not a habit.
@@ -65,7 +65,7 @@ Abuse AbuseMeter::Judge(const Sample& now, absl::Duration elapsed,
   const double gone = kept + (habit_ <= kFewResets ? cut_short : 0);
   bytes_ = std::max(0.0, bytes_ - gone * (message + kWindow));
   const double on_the_way =
-      std::min(std::max(kMostOnTheWay, message), open * (message + kWindow));
+      std::min(std::max(kMaxOnTheWay, message), open * (message + kWindow));
   if (bytes_ > kWaste + on_the_way + kPerCall * open) return Abuse::kBytes;
   if (resets_ > kResets) return Abuse::kResets;
   return KeepsThreadBusy(received, stuck) ? Abuse::kCpu : Abuse::kNone;

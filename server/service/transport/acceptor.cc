@@ -27,7 +27,7 @@ constexpr absl::Duration kLongestBackOff = absl::Seconds(1);
 // From one socket in a row, so that one look in between is not far.
 constexpr int kInARow = 64;
 // Descriptors that are left to others.
-constexpr size_t kFewestOthers = 64;
+constexpr size_t kMinOthers = 64;
 // Looking at all connections takes its time where there are so many.
 constexpr absl::Duration kRoomPause = absl::Milliseconds(250);
 
@@ -110,11 +110,11 @@ void Acceptor::Stop() {
   sockets_.clear();
 }
 
-size_t Acceptor::MostConnections() {
+size_t Acceptor::MaxConnections() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
   const auto all = static_cast<size_t>(limit.rlim_cur);
-  const size_t others = std::max(kFewestOthers, all / 4);
+  const size_t others = std::max(kMinOthers, all / 4);
   return all > others ? all - others : 1;
 }
 

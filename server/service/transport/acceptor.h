@@ -48,7 +48,7 @@ class Acceptor {
 
   // What Options::max_connections may be: leaves a part of the process's
   // descriptors to files, pipes and voices.
-  static size_t MostConnections();
+  static size_t MaxConnections();
 
   int port() const { return port_; }  // of the first TCP address, or 0
   // Thread-safe, like the next.

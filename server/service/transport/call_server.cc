@@ -23,12 +23,11 @@ constexpr int kPostedCalls = 32;
 // server drains, or a bit more.
 constexpr absl::Duration kRound = absl::Milliseconds(100);
 
-// Calls that are refused come back after it, which costs them more than the
-// server.
+// Clients whose calls are refused are told to try again after it.
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
-// What a change that has begun may take to be answered, at the end of a drain.
-constexpr absl::Duration kLastWords = absl::Seconds(1);
+// Left at the end of a drain for changes that have begun, to be answered.
+constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
 
 thread_local bool more_waits = false;
 
@@ -182,13 +181,13 @@ void CallServer::OnCall(Call* call, bool accepted) {
 
 void CallServer::Drain(absl::Duration timeout, const absl::Status& refusal) {
   const absl::Time end = MonotonicNow() + timeout;
-  const absl::Time last_words = end - std::min(kLastWords, timeout / 4);
+  const absl::Time refuse_at = end - std::min(kShutdownGrace, timeout / 4);
   do {
     TellDraining();
-  } while (!WaitUntilIdle(std::min(kRound, last_words - MonotonicNow())) &&
-           MonotonicNow() < last_words);
+  } while (!WaitUntilIdle(std::min(kRound, refuse_at - MonotonicNow())) &&
+           MonotonicNow() < refuse_at);
   for (const auto& call : Calls()) call->Refuse(refusal);
-  WaitUntilIdle(std::min(kLastWords, end - MonotonicNow()));
+  WaitUntilIdle(std::min(kShutdownGrace, end - MonotonicNow()));
 }
 
 std::vector<std::shared_ptr<Call>> CallServer::Calls() {

@@ -21,10 +21,10 @@ namespace timbre {
 
 // Knows connections by their descriptors, which are gRPC's: it closes them, and
 // says so to nobody. So the guard asks the kernel, socket by socket, whether
-// one is still there and what it received. Not thread-safe but for open() and
-// connections(): all else is called by the thread that accepts. No other thread
-// opens connections, so that a descriptor cannot come to mean another one
-// between a look and what follows from it.
+// one is still there and what it received. Not thread-safe but for open(),
+// connections() and beats(): all else is called by the thread that accepts. No
+// other thread opens connections, so that a descriptor cannot come to mean
+// another one between a look and what follows from it.
 class ConnectionGuard {
  public:
   // `max_message_bytes`: of the largest message that gRPC receives.

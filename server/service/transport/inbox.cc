@@ -6,8 +6,8 @@ namespace timbre {
 
 bool Inbox::StartReading() {
   const MutexLock lock(mutex_);
-  if (reading_ || ended_ || kept_bytes_ >= most_bytes_) return false;
-  if (kept_bytes_ > 0 && total_.bytes.load() >= total_.most_bytes) return false;
+  if (reading_ || ended_ || kept_bytes_ >= max_bytes_) return false;
+  if (kept_bytes_ > 0 && total_.bytes.load() >= total_.max_bytes) return false;
   reading_ = true;
   return true;
 }

@@ -16,7 +16,7 @@ namespace timbre {
 
 // What all inboxes keep together. Thread-safe.
 struct ReadAhead {
-  size_t most_bytes = SIZE_MAX;
+  size_t max_bytes = SIZE_MAX;
   std::atomic<size_t> bytes{0};
 };
 
@@ -29,11 +29,11 @@ struct ReadAhead {
 // Thread-safe.
 class Inbox {
  public:
-  // Reads on while it holds less than `most_bytes`; while all together hold as
+  // Reads on while it holds less than `max_bytes`; while all together hold as
   // much as `total` allows, only if it holds nothing. A read is under way from
   // the beginning.
-  Inbox(size_t most_bytes, ReadAhead& total)
-      : most_bytes_(most_bytes), total_(total) {}
+  Inbox(size_t max_bytes, ReadAhead& total)
+      : max_bytes_(max_bytes), total_(total) {}
   ~Inbox() { total_.bytes.fetch_sub(kept_bytes_); }
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
@@ -53,7 +53,7 @@ class Inbox {
   [[nodiscard]] Next Answered(grpc::ByteBuffer& message);
 
  private:
-  const size_t most_bytes_;
+  const size_t max_bytes_;
   ReadAhead& total_;
   Mutex mutex_;
   std::deque<grpc::ByteBuffer> kept_ ABSL_GUARDED_BY(mutex_);

@@ -15,8 +15,8 @@
 namespace timbre {
 namespace {
 
-constexpr size_t kLeastChunk = size_t{4} << 10;
-constexpr size_t kMostChunk = size_t{256} << 10;
+constexpr size_t kMinChunk = size_t{4} << 10;
+constexpr size_t kMaxChunk = size_t{256} << 10;
 constexpr int kGzipWindow = MAX_WBITS + 16;  // zlib's way to ask for gzip
 constexpr int kDeflateWindow = MAX_WBITS;
 
@@ -44,10 +44,10 @@ class Inflater {
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
 
-  // All of `compressed`, which is consumed. Nothing where they are damaged.
-  // More than max_bytes are cut.
+  // Inflates all that `reader` has, `compressed` bytes. Nothing where they are
+  // damaged. Ends early, with an empty buffer, once TooLarge().
   std::optional<grpc::ByteBuffer> Run(Reader& reader, size_t compressed) {
-    chunk_ = std::clamp(4 * compressed, kLeastChunk, kMostChunk);
+    chunk_ = std::clamp(4 * compressed, kMinChunk, kMaxChunk);
     int result = ready_ ? Z_OK : Z_MEM_ERROR;
     while (result == Z_OK && !TooLarge() && Feed(reader)) result = Consume();
     if (TooLarge()) return grpc::ByteBuffer();
@@ -96,7 +96,7 @@ class Inflater {
   }
 
   const size_t max_bytes_;
-  size_t chunk_ = kLeastChunk;
+  size_t chunk_ = kMinChunk;
   z_stream stream_{};
   bool ready_ = false;
   std::vector<grpc::Slice> chunks_;

@@ -27,14 +27,13 @@ namespace timbre {
 // Thread-safe.
 class BuildProgress {
  public:
-  // `expected_frames` 0: unknown.
   BuildProgress(Call& call, ServerMetrics& metrics)
       : call_(call),
         metrics_(metrics),
         start_(MonotonicNow()),
         stage_start_(start_) {}
 
-  void SetExpectedFrames(uint64_t frames);
+  void SetExpectedFrames(uint64_t frames);  // 0: unknown
   void SetReceivedFrames(uint64_t frames);
   // `fraction` is of the stage. Takes no lock: for the thread that builds,
   // which runs at the lowest priority.
@@ -90,7 +89,7 @@ class BuildProgress {
   v1::BuildResponse last_ ABSL_GUARDED_BY(mutex_);
 };
 
-// One thread that calls Tick twice a second and a bit more. Thread-safe.
+// One thread that calls Tick every 400 ms. Thread-safe.
 class ProgressTicker {
  public:
   ProgressTicker();

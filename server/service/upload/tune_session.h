@@ -17,10 +17,9 @@
 
 namespace timbre {
 
-// Queries go to the disk as they come; memory is that of those that are
-// measured with (tuning_queries.h). Not
-// thread-safe: one message, then the measurement, at a time. Functions may wait
-// for the disk.
+// Queries go to the disk as they come; only those that are measured with
+// (tuning_queries.h) are held in memory. Not thread-safe: one message, then the
+// measurement, at a time. Functions may wait for the disk.
 class TuneSession {
  public:
   using Request = v1::TuneRequest;

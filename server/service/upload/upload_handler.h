@@ -106,13 +106,13 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
   double CpusNow(int most) const override {
     // So long after the last message of a Search or Blend they have room left.
     constexpr absl::Duration kSearchesLinger = absl::Seconds(2);
-    constexpr double kLeast = 0.1;  // so that a build ends some day
+    constexpr double kMinCpus = 0.1;  // so that a build ends some day
     if (MonotonicNow() - context().admission->last() >= kSearchesLinger) {
       return most;
     }
     return std::min<double>(
         std::max(1, most - 1),
-        std::max(kLeast, context().build_limits.cpu_quota - 1));
+        std::max(kMinCpus, context().build_limits.cpu_quota - 1));
   }
 
  private:

@@ -7,7 +7,7 @@
 namespace timbre {
 namespace {
 
-constexpr size_t kMost = 1000;
+constexpr size_t kMaxBytes = 1000;
 
 grpc::ByteBuffer Message(size_t bytes) {
   const grpc::Slice slice(std::string(bytes, 'x'));
@@ -16,7 +16,7 @@ grpc::ByteBuffer Message(size_t bytes) {
 
 TEST(InboxTest, AMessageThatComesAloneHasItsTurnAtOnce) {
   ReadAhead total;
-  Inbox inbox(kMost, total);
+  Inbox inbox(kMaxBytes, total);
   grpc::ByteBuffer next;
   EXPECT_TRUE(inbox.Came(Message(10)));
   EXPECT_EQ(inbox.Answered(next), Inbox::Next::kNothing);
@@ -26,7 +26,7 @@ TEST(InboxTest, AMessageThatComesAloneHasItsTurnAtOnce) {
 
 TEST(InboxTest, OneReadIsUnderWayAtATime) {
   ReadAhead total;
-  Inbox inbox(kMost, total);
+  Inbox inbox(kMaxBytes, total);
   EXPECT_FALSE(inbox.StartReading());
   EXPECT_TRUE(inbox.Came(Message(10)));
   EXPECT_TRUE(inbox.StartReading());
@@ -35,7 +35,7 @@ TEST(InboxTest, OneReadIsUnderWayAtATime) {
 
 TEST(InboxTest, ThoseThatComeMeanwhileAreKeptInOrder) {
   ReadAhead total;
-  Inbox inbox(kMost, total);
+  Inbox inbox(kMaxBytes, total);
   EXPECT_TRUE(inbox.Came(Message(1)));
   EXPECT_FALSE(inbox.Came(Message(2)));
   EXPECT_FALSE(inbox.Came(Message(3)));
@@ -49,12 +49,12 @@ TEST(InboxTest, ThoseThatComeMeanwhileAreKeptInOrder) {
 
 TEST(InboxTest, ReadsOnUntilItHoldsEnoughAndAgainWhenItHasRoom) {
   ReadAhead total;
-  Inbox inbox(kMost, total);
-  EXPECT_TRUE(inbox.Came(Message(kMost)));  // in its turn, not held
+  Inbox inbox(kMaxBytes, total);
+  EXPECT_TRUE(inbox.Came(Message(kMaxBytes)));  // in its turn, not held
   EXPECT_TRUE(inbox.StartReading());
-  EXPECT_FALSE(inbox.Came(Message(kMost - 1)));
+  EXPECT_FALSE(inbox.Came(Message(kMaxBytes - 1)));
   EXPECT_TRUE(inbox.StartReading());
-  EXPECT_FALSE(inbox.Came(Message(kMost)));
+  EXPECT_FALSE(inbox.Came(Message(kMaxBytes)));
   EXPECT_FALSE(inbox.StartReading());
   grpc::ByteBuffer next;
   EXPECT_EQ(inbox.Answered(next), Inbox::Next::kMessage);
@@ -65,7 +65,7 @@ TEST(InboxTest, ReadsOnUntilItHoldsEnoughAndAgainWhenItHasRoom) {
 
 TEST(InboxTest, TheEndComesAfterTheLastAnswer) {
   ReadAhead total;
-  Inbox inbox(kMost, total);
+  Inbox inbox(kMaxBytes, total);
   EXPECT_TRUE(inbox.Came(Message(1)));
   EXPECT_FALSE(inbox.Came(Message(2)));
   EXPECT_FALSE(inbox.Ended());
@@ -77,12 +77,12 @@ TEST(InboxTest, TheEndComesAfterTheLastAnswer) {
 
 TEST(InboxTest, TheEndOfAStreamThatWaitsIsItsEnd) {
   ReadAhead total;
-  Inbox inbox(kMost, total);
+  Inbox inbox(kMaxBytes, total);
   EXPECT_TRUE(inbox.Ended());
 }
 
 TEST(InboxTest, AllTogetherKeepNoMoreThanIsAllowedButOneMessageEach) {
-  ReadAhead total{.most_bytes = 10, .bytes = 0};
+  ReadAhead total{.max_bytes = 10, .bytes = 0};
   Inbox one(100, total);
   {
     Inbox other(100, total);
