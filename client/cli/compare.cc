@@ -24,7 +24,7 @@ namespace {
 using client::FrameMatrix;
 
 constexpr uint64_t kBlock = 16;  // frames of a live message
-constexpr uint64_t kMostBlocks = 200;
+constexpr uint64_t kMaxBlocks = 200;
 
 struct CompareArguments {
   Common common;
@@ -55,7 +55,7 @@ absl::Status Time(const FrameMatrix& queries, Contender& contender,
                   Blend blend) {
   std::vector<double> times;
   for (uint64_t first = 0;
-       first + kBlock <= queries.rows && times.size() < kMostBlocks;
+       first + kBlock <= queries.rows && times.size() < kMaxBlocks;
        first += kBlock) {
     const FrameMatrix block = Rows(queries, first, kBlock);
     const absl::Time start = absl::Now();

@@ -14,10 +14,11 @@ namespace {
 
 constexpr uint64_t kMaxResults = 1 << 20;  // rows * k of a Search
 constexpr uint32_t kDefaultK = 8;
-// Of 1 MiB each. Some, so that the server never waits for the next one; no
-// more, since behind a proxy what waits to be read can stand before the window
-// updates without which no answer comes. The server reads 4 MiB ahead.
-constexpr int kMostAhead = 3;
+// Messages of 1 MiB that wait for their answers. Some, so that the server never
+// waits for the next one; no more, since behind a proxy what waits to be read
+// can stand before the window updates without which no answer comes. The server
+// reads 4 MiB ahead.
+constexpr int kMaxAhead = 3;
 constexpr char kSearch[] = "/timbre.v1.Retrieval/Search";
 constexpr char kBlend[] = "/timbre.v1.Retrieval/Blend";
 
@@ -84,7 +85,7 @@ absl::StatusOr<SearchResult> Client::Search(const VoiceRef& voice,
         result.version = response.version();
         result.ids.columns = response.neighbors().k();
       },
-      kMostAhead));
+      kMaxAhead));
   result.ids.rows = frames.rows;
   result.distances.rows = frames.rows;
   result.distances.columns = result.ids.columns;
@@ -124,7 +125,7 @@ absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
         return true;
       },
       [&](const v1::BlendResponse& response) { collector.Add(response); },
-      kMostAhead));
+      kMaxAhead));
   return collector.Finish(frames.rows);
 }
 

@@ -22,7 +22,8 @@ struct Window {
   Clock::time_point end;
 };
 
-// Thread-safe. Outlives its exchanges: Close, then destroy.
+// Send and the callbacks are thread-safe. Outlives its exchanges: Close, then
+// destroy.
 class GroupRun : public ExchangeListener {
  public:
   using Stubs = std::vector<std::unique_ptr<grpc::GenericStub>>;
@@ -32,11 +33,11 @@ class GroupRun : public ExchangeListener {
   // `stubs` are one per connection; streams take them in turn.
   GroupRun(const Group& group, uint32_t dimension, const Stubs& stubs,
            grpc::CompletionQueue& queue, uint32_t seed);
-  // Both before the first Send.
+  // SetWindow and SetSendLater come before the first Send.
   void SetWindow(const Window& window);
+  void SetSendLater(SendLater later) { send_later_ = std::move(later); }
 
   const Group& group() const { return group_; }
-  void SetSendLater(SendLater later) { send_later_ = std::move(later); }
   // Sends the next message of `stream`, which was due at `due`, on its call or,
   // where that has ended, on a new one.
   void Send(uint32_t stream, Clock::time_point due);

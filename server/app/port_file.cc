@@ -20,7 +20,7 @@
 namespace timbre {
 namespace {
 
-constexpr off_t kMostBytes = 64;  // of what a server has written
+constexpr off_t kMaxBytes = 64;  // of what a server has written
 
 // Of what is there itself, no link followed; nothing: there is nothing.
 std::optional<struct stat> Look(const std::string& path) {
@@ -30,7 +30,7 @@ std::optional<struct stat> Look(const std::string& path) {
 }
 
 bool IsPortFile(const std::string& path, const struct stat& info) {
-  if (!S_ISREG(info.st_mode) || info.st_size > kMostBytes) return false;
+  if (!S_ISREG(info.st_mode) || info.st_size > kMaxBytes) return false;
   const auto contents = ReadFile(path);
   return contents.ok() &&
          (contents->empty() || absl::StartsWith(*contents, "grpc="));

@@ -44,8 +44,8 @@ double LeastQuota(const std::string& mount, absl::string_view path) {
 
 // The kernel refuses a mask that is shorter than its own.
 int CpusOfAffinity() {
-  constexpr size_t kMostCpus = size_t{1} << 20;
-  for (size_t size = CPU_SETSIZE; size <= kMostCpus; size *= 2) {
+  constexpr size_t kMaxCpus = size_t{1} << 20;
+  for (size_t size = CPU_SETSIZE; size <= kMaxCpus; size *= 2) {
     std::vector<cpu_set_t> set(size / CPU_SETSIZE);
     const size_t bytes = set.size() * sizeof(cpu_set_t);
     if (sched_getaffinity(0, bytes, set.data()) == 0) {

@@ -42,7 +42,7 @@ using testing::FrameMatrix;
 
 constexpr float kTarget = 0.95F;
 constexpr uint64_t kQueries = 1500;
-constexpr uint64_t kMostExact = 100'000;  // frames that Flat is tried with
+constexpr uint64_t kMaxExact = 100'000;  // frames that Flat is tried with
 
 template <typename T>
 T OrFail(absl::StatusOr<T> value) {
@@ -126,7 +126,7 @@ class Policy {
 // The kinds of index that could suit a voice of this size.
 std::vector<std::string> Candidates(uint64_t rows, uint32_t dimension) {
   std::vector<std::string> candidates;
-  if (rows <= kMostExact) candidates.emplace_back("Flat");
+  if (rows <= kMaxExact) candidates.emplace_back("Flat");
   if (rows < 1000) return candidates;
   const auto lists = [&](double factor) {
     return absl::StrCat(

@@ -20,8 +20,8 @@ namespace timbre::fuzz {
 namespace {
 
 // What trains in a millisecond or two.
-constexpr uint64_t kMostNumbers = 4096;
-constexpr uint32_t kMostDimensions = 64;
+constexpr uint64_t kMaxNumbers = 4096;
+constexpr uint32_t kMaxDimensions = 64;
 
 class NullObserver : public BuildObserver {
  public:
@@ -212,8 +212,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   timbre::fuzz::Bytes bytes(data, size);
   const auto upload = timbre::fuzz::Receive(bytes);
   if (!upload || upload->rows == 0 ||
-      upload->dimension > timbre::fuzz::kMostDimensions ||
-      upload->frames.size() > timbre::fuzz::kMostNumbers) {
+      upload->dimension > timbre::fuzz::kMaxDimensions ||
+      upload->frames.size() > timbre::fuzz::kMaxNumbers) {
     return 0;
   }
   timbre::fuzz::Build(*upload);

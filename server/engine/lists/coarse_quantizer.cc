@@ -18,8 +18,10 @@ constexpr double kTruncation = 2;
 // Of sums of floats, relative to what is added.
 constexpr double kRounding = 0x1p-20;
 
-// If not more than twice as many lists as were compared exactly, and so many
-// more, may be nearer, all of them are compared; else as many of the nearest.
+// Lists are compared exactly in rounds. After each it is known up to which
+// score others may still be nearer. The next round compares all of these where
+// they are at most twice as many as the last one's and this number, else so
+// many with the smallest scores.
 constexpr size_t kFewMore = 16;
 
 std::vector<float> MeanOf(std::span<const float> vectors, size_t n) {
@@ -47,20 +49,20 @@ CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
     : CoarseQuantizer(
           parts.centroids, parts.dimension,
           [&parts](uint32_t list) { return !parts.List(list).empty(); }, metric,
-          kernels, Reduce::kIfItPays) {}
+          kernels, Project::kIfItPays) {}
 
 CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
                                  uint32_t dimension, Metric metric,
-                                 const KernelTable& kernels, Reduce reduce)
+                                 const KernelTable& kernels, Project project)
     : CoarseQuantizer(
           centroids, dimension, [](uint32_t) { return true; }, metric, kernels,
-          reduce) {}
+          project) {}
 
 CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
                                  uint32_t dimension,
                                  absl::FunctionRef<bool(uint32_t list)> visited,
                                  Metric metric, const KernelTable& kernels,
-                                 Reduce reduce)
+                                 Project project)
     : centroids_(centroids),
       dimension_(dimension),
       kernels_(kernels),
@@ -69,12 +71,12 @@ CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
       center_(MeanOf(centroids, dimension)),
       vectors_(0, 0) {
   const std::vector<float> centered = CenteredCentroids();
-  std::optional<Reduced> reduced;
-  if (reduce == Reduce::kIfItPays) {
-    reduced = Reduction::Find(centered, dimension, kernels);
+  std::optional<Projected> projected;
+  if (project == Project::kIfItPays) {
+    projected = SubspaceProjection::Find(centered, dimension, kernels);
   }
-  if (reduced) reduction_ = std::move(reduced->reduction);
-  const std::vector<float>& points = reduced ? reduced->vectors : centered;
+  if (projected) projection_ = std::move(projected->projection);
+  const std::vector<float>& points = projected ? projected->vectors : centered;
   const size_t n = coordinates();
   origin_.resize(n);
   const size_t lists = centroids.size() / dimension;
@@ -148,30 +150,30 @@ void CoarseQuantizer::Prepare(const float* const* frames, size_t count,
     int8_t* const values = scratch.frames.data() + i * padded_dimension_;
     quantized[i] = kernels_.quantize(frames[i], center_.data(), dimension_,
                                      padded_dimension_, values);
-    if (reduction_) continue;
+    if (projection_) continue;
     scorings[i] = ScoringOf(quantized[i], ErrorOf(quantized[i], dimension_));
     scorings[i].query.frame = values;
   }
-  if (reduction_) PrepareReduced(quantized.data(), count, scratch, scorings);
+  if (projection_) PrepareProjected(quantized.data(), count, scratch, scorings);
   for (size_t i = 0; i < count; ++i) {
     Relate(frames[i], quantized[i], scorings[i]);
   }
 }
 
-void CoarseQuantizer::PrepareReduced(const QuantizedFrame* frames, size_t count,
-                                     CoarseScratch& scratch,
-                                     Scorings& scorings) const {
-  const size_t n = reduction_->size();
+void CoarseQuantizer::PrepareProjected(const QuantizedFrame* frames,
+                                       size_t count, CoarseScratch& scratch,
+                                       Scorings& scorings) const {
+  const size_t n = projection_->size();
   scratch.coordinates.resize(kFramesPerTile * n);
-  scratch.reduced.resize(kFramesPerTile * n);
-  reduction_->Reduce(frames, scratch.frames.data(), count,
-                     scratch.coordinates.data());
+  scratch.projected.resize(kFramesPerTile * n);
+  projection_->Project(frames, scratch.frames.data(), count,
+                       scratch.coordinates.data());
   for (size_t i = 0; i < count; ++i) {
-    int8_t* const values = scratch.reduced.data() + i * n;
-    const QuantizedFrame reduced = kernels_.quantize(
+    int8_t* const values = scratch.projected.data() + i * n;
+    const QuantizedFrame projected = kernels_.quantize(
         scratch.coordinates.data() + i * n, origin_.data(), n, n, values);
     scorings[i] = ScoringOf(
-        reduced, reduction_->ErrorOf(frames[i]) + ErrorOf(reduced, n));
+        projected, projection_->ErrorOf(frames[i]) + ErrorOf(projected, n));
     scorings[i].query.frame = values;
   }
 }
@@ -181,7 +183,7 @@ void CoarseQuantizer::Probe(const float* const* frames, size_t count,
                             CoarseScratch& scratch,
                             std::vector<uint32_t>* lists) const {
   const size_t padded_lists = vectors_.padded_count();
-  const size_t room = std::max(padded_lists, kMostSurvivors);
+  const size_t room = std::max(padded_lists, kMaxSurvivors);
   scratch.scores.resize(kFramesPerTile * padded_lists);
   scratch.positions.resize(kFramesPerTile * room);
   Scorings scorings;
@@ -270,7 +272,7 @@ float CoarseQuantizer::Score(const float* frame, uint32_t list) const {
 
 size_t CoarseQuantizer::resident_bytes() const {
   return vectors_.resident_bytes() +
-         (reduction_ ? reduction_->resident_bytes() : 0) +
+         (projection_ ? projection_->resident_bytes() : 0) +
          (center_.capacity() + origin_.capacity()) * sizeof(float);
 }
 

@@ -12,8 +12,8 @@
 #include "server/base/aligned_vector.h"
 #include "server/engine/frames/metric.h"
 #include "server/engine/lists/ivf_parts.h"
+#include "server/engine/lists/projection.h"
 #include "server/engine/lists/quantized_vectors.h"
-#include "server/engine/lists/reduction.h"
 #include "server/engine/lists/select.h"
 #include "server/engine/lists/top_k.h"
 #include "server/kernels/kernels.h"
@@ -22,11 +22,11 @@ namespace timbre {
 
 // Working memory of one thread.
 struct CoarseScratch {
-  AlignedVector<int8_t> frames;    // [kFramesPerTile, padded dimension]
-  AlignedVector<int8_t> reduced;   // [kFramesPerTile, size of the reduction]
-  std::vector<float> coordinates;  // the same
-  AlignedVector<uint16_t> scores;  // [kFramesPerTile, padded lists]
-  // [kFramesPerTile, padded lists or kMostSurvivors]
+  AlignedVector<int8_t> frames;     // [kFramesPerTile, padded dimension]
+  AlignedVector<int8_t> projected;  // [kFramesPerTile, size of the projection]
+  std::vector<float> coordinates;   // the same
+  AlignedVector<uint16_t> scores;   // [kFramesPerTile, padded lists]
+  // [kFramesPerTile, padded lists or kMaxSurvivors]
   std::vector<uint32_t> positions;
   TopK nearest;  // lists by the float centroids
 };
@@ -34,9 +34,9 @@ struct CoarseScratch {
 // Immutable and thread-safe. Refers to the centroids, which must outlive it.
 //
 // All centroids are scored with int8 dot products of centred vectors, where it
-// pays in a space of fewer dimensions (reduction.h). But for rounding, which is
-// allowed for, these scores are bounds: the lists of the smallest are compared
-// by the float centroids until no other can be nearer.
+// pays in a space of fewer dimensions (projection.h). But for rounding, which
+// is allowed for, these scores are bounds: the lists of the smallest are
+// compared by the float centroids until no other can be nearer.
 class CoarseQuantizer {
  public:
   // Of all lists of `parts` that are not empty.
@@ -44,12 +44,12 @@ class CoarseQuantizer {
                   const KernelTable& kernels);
   // Whether to look for a space of fewer dimensions, which takes as long as
   // some hundred frames and pays after some thousand.
-  enum class Reduce : uint8_t { kNever, kIfItPays };
+  enum class Project : uint8_t { kNever, kIfItPays };
 
   // Of `centroids` ([lists, dimension]): at least one.
   CoarseQuantizer(std::span<const float> centroids, uint32_t dimension,
                   Metric metric, const KernelTable& kernels,
-                  Reduce reduce = Reduce::kIfItPays);
+                  Project project = Project::kIfItPays);
 
   // lists[i] becomes the `nprobe` lists whose centroids are nearest to
   // frames[i] ([dimension], normalised for kCosine), i < count <=
@@ -61,7 +61,7 @@ class CoarseQuantizer {
 
   // Coordinates that are compared: the dimension, or fewer.
   size_t coordinates() const {
-    return reduction_ ? reduction_->size() : dimension_;
+    return projection_ ? projection_->size() : dimension_;
   }
   size_t resident_bytes() const;
 
@@ -80,15 +80,15 @@ class CoarseQuantizer {
   // Of those that are `visited`.
   CoarseQuantizer(std::span<const float> centroids, uint32_t dimension,
                   absl::FunctionRef<bool(uint32_t list)> visited, Metric metric,
-                  const KernelTable& kernels, Reduce reduce);
+                  const KernelTable& kernels, Project project);
 
   std::vector<float> CenteredCentroids() const;
   float BiasOf(const float* centered) const;
-  // Quantizes the frames and, where there is a reduction, reduces them.
+  // Quantizes the frames and, where there is a projection, projects them.
   void Prepare(const float* const* frames, size_t count, CoarseScratch& scratch,
                Scorings& scorings) const;
-  void PrepareReduced(const QuantizedFrame* frames, size_t count,
-                      CoarseScratch& scratch, Scorings& scorings) const;
+  void PrepareProjected(const QuantizedFrame* frames, size_t count,
+                        CoarseScratch& scratch, Scorings& scorings) const;
   // How to score a frame of the space of `vectors_`, whose numbers have errors
   // of a variance of `error` / 12.
   Scoring ScoringOf(const QuantizedFrame& frame, double error) const;
@@ -116,9 +116,9 @@ class CoarseQuantizer {
   const size_t padded_dimension_;
   // All const after construction.
   std::vector<float> center_;  // mean of the centroids
-  std::optional<Reduction> reduction_;
+  std::optional<SubspaceProjection> projection_;
   std::vector<float> origin_;  // zeros
-  QuantizedVectors vectors_;   // centroid - center, reduced; see BiasOf
+  QuantizedVectors vectors_;   // centroid - center, projected; see BiasOf
 };
 
 }  // namespace timbre

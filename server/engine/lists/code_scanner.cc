@@ -18,7 +18,8 @@ constexpr size_t kListsAhead = 2;
 // What so many frames have scanned is still in the second-level cache.
 constexpr uint32_t kFramesKept = 8;
 
-// What codes of other lists in a shared block count as.
+// The sum of a code that is not of the list: blocks at its ends are shared with
+// its neighbours. No code has it: sums end at 65534.
 constexpr uint16_t kNone = 65535;
 
 }  // namespace
@@ -144,12 +145,14 @@ void CodeScanner::Scan(size_t i, const std::vector<uint32_t>& lists,
   const size_t n =
       ScanLists(scratch.tables.data() + i * table_bytes(), lists, scratch);
   const uint16_t* const sums = scratch.sums.data();
-  const size_t room = std::max(n, kMostSurvivors);
+  const size_t room = std::max(n, kMaxSurvivors);
   if (scratch.positions.size() < room) scratch.positions.resize(room);
   uint32_t* const positions = scratch.positions.data();
   Selection near = SelectSmallest(kernels_, sums, n, wanted, positions);
   if (near.kth == kNone) {
-    // All codes are wanted, but nothing that is none: sums end at 65534.
+    // There are no more than `wanted` codes, and what fills their blocks
+    // (kNone) was selected as well. Sums of codes are at most 65534: those are
+    // collected.
     near.count = kernels_.collect(sums, n, kNone - 1, n, positions);
   }
   CodesOf(near.count, scratch);
@@ -172,7 +175,8 @@ void CodeScanner::CodesOf(size_t count, CodeScratch& scratch) {
   }
 }
 
-// Codes are in the order of lists.
+// Keeps the `wanted` smallest by sum, then by code. Codes are numbered list by
+// list, so of equal sums those of lists with lower numbers stay.
 void CodeScanner::DropTies(size_t wanted, CodeScratch& scratch) {
   const auto end = scratch.near.begin() + static_cast<std::ptrdiff_t>(wanted);
   std::nth_element(scratch.near.begin(), end - 1, scratch.near.end());

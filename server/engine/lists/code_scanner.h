@@ -60,9 +60,9 @@ class CodeScanner {
 
   // ids becomes the `wanted` rows of `lists` that are nearest to frame i of
   // Prepare by their codes, in no particular order; all rows where there are no
-  // more. Of rows that tie for the last places those come in that faiss takes:
-  // the ones of lists with lower numbers, then those with lower ids, but for
-  // rows of one code, which go with the first of them.
+  // more. Of rows whose sums are equal, and too many for the last places, those
+  // are taken that faiss takes: of lists with lower numbers, then those with
+  // lower ids; rows that share one stored code count as the first of them.
   void Scan(size_t i, const std::vector<uint32_t>& lists, size_t wanted,
             CodeScratch& scratch, std::vector<uint32_t>& ids) const;
 

@@ -7,12 +7,12 @@ namespace {
 
 // Means of frames, whose magnitudes are at most 1e15, and their rounding:
 // squared distances cannot overflow.
-constexpr float kMostMagnitude = 2e15F;
+constexpr float kMaxMagnitude = 2e15F;
 
 // NaN fails every comparison.
 bool AreMeans(std::span<const float> numbers) {
   bool good = true;
-  for (const float x : numbers) good = good && std::fabs(x) <= kMostMagnitude;
+  for (const float x : numbers) good = good && std::fabs(x) <= kMaxMagnitude;
   return good;
 }
 

@@ -9,7 +9,7 @@
 namespace timbre {
 namespace {
 
-constexpr size_t kMostSamples = 256;
+constexpr size_t kMaxSamples = 256;
 constexpr size_t kDirectionsAtOnce = 32;
 constexpr int kIterations = 1;
 
@@ -46,7 +46,7 @@ struct Samples {
 Samples Take(const std::vector<float>& vectors, size_t dimension) {
   const size_t all = vectors.size() / dimension;
   Samples samples;
-  samples.count = std::min(all, kMostSamples);
+  samples.count = std::min(all, kMaxSamples);
   samples.dimension = dimension;
   float largest = 0;
   for (const float x : vectors) largest = std::max(largest, std::fabs(x));

@@ -6,13 +6,13 @@
 namespace timbre {
 namespace {
 
-constexpr size_t kMostLanes = 512;
-static_assert(kMostSurvivors <= kMostLanes);  // `few` below holds both
+constexpr size_t kMaxLanes = 512;
+static_assert(kMaxSurvivors <= kMaxLanes);  // `few` below holds both
 
 // Enough shares that the bound is tight, few enough that it is cheap; 0: none.
 size_t LanesFor(size_t n, size_t k) {
   if (k <= 48 && n >= 512) return 128;
-  if (k <= 192 && n >= 2048) return kMostLanes;
+  if (k <= 192 && n >= 2048) return kMaxLanes;
   return 0;
 }
 
@@ -35,16 +35,16 @@ Selection SelectSmallest(const KernelTable& kernels, const uint16_t* values,
     return {.kth = 65535,
             .count = kernels.collect(values, n, 65535, n, positions)};
   }
-  std::array<uint16_t, kMostLanes> few;
+  std::array<uint16_t, kMaxLanes> few;
   const size_t lanes = LanesFor(n, k);
   if (lanes > 0) {
     kernels.strided_minima(values, n, lanes, few.data());
     const uint16_t bound =
         kernels.kth_smallest(few.data(), lanes, k, k + k / 4 + 2);
     const size_t near =
-        kernels.collect(values, n, bound, kMostSurvivors, positions);
+        kernels.collect(values, n, bound, kMaxSurvivors, positions);
     // No fewer than that: many are equal, and some may be missing.
-    if (near < kMostSurvivors) {
+    if (near < kMaxSurvivors) {
       for (size_t i = 0; i < near; ++i) few[i] = values[positions[i]];
       const uint16_t kth = kernels.kth_smallest(few.data(), near, k, k);
       return {.kth = kth, .count = Filter(few.data(), near, kth, positions)};

@@ -19,12 +19,12 @@ struct Selection {
 
 // Finds the k-th smallest of values[0..n), k >= 1, and writes the positions of
 // all values up to it, in increasing order: at least min(k, n). `positions` has
-// room for max(n, kMostSurvivors). Thread-safe.
+// room for max(n, kMaxSurvivors). Thread-safe.
 //
 // A bound comes first: the minima of 128 or 512 interleaved shares of the
 // values are values, so the k-th smallest of them is no less than what is
 // looked for, and hardly a few more than k lie below it.
-inline constexpr size_t kMostSurvivors = 512;
+inline constexpr size_t kMaxSurvivors = 512;
 Selection SelectSmallest(const KernelTable& kernels, const uint16_t* values,
                          size_t n, size_t k, uint32_t* positions);
 

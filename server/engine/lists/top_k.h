@@ -15,8 +15,8 @@
 
 namespace timbre {
 
-// A score and an id in one integer whose order is (score, id): ties are broken
-// by the smaller id, always.
+// A score and an id in one integer whose order is (score, id): of equal scores
+// the smaller id comes first.
 using ScoredId = uint64_t;
 
 // Maps floats to unsigned integers of the same order (-0 and +0 to one); not
@@ -118,8 +118,10 @@ class TopK {
           MakeScoredId(scores[i], ids[i]);
       inside += ranks[i] < size_ ? 1 : 0;
     }
-    // Equal scores have equal ranks, and the places after that to themselves:
-    // one of these stays free, or more keys than there are places are inside.
+    // A rank is the number of smaller scores. Equal scores have the same one:
+    // the keys overwrite each other at one place, and as many places behind it
+    // stay free, or lie beyond the last and more keys were inside than places
+    // are. Then all keys are pushed one by one, which orders them by id.
     const bool ties =
         inside > size_ ||
         std::count(places.begin(), places.begin() + size_, kFree) > 0;

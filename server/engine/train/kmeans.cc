@@ -24,7 +24,7 @@ constexpr int kFirstIterations = 10;  // at most, of the first stride
 constexpr int kLaterIterations = 3;   // of each of the others
 // A stride has to leave so many frames for each centroid.
 constexpr size_t kLeastRowsPerCentroid = 16;
-constexpr size_t kMostRowsPerCentroid = 256;
+constexpr size_t kMaxRowsPerCentroid = 256;
 // An iteration that improves the sum of all distances by less is the last.
 constexpr double kLeastGain = 2e-3;
 
@@ -195,7 +195,7 @@ class KMeans {
 
 }  // namespace
 
-uint64_t KMeansRows(uint64_t k) { return k * kMostRowsPerCentroid; }
+uint64_t KMeansRows(uint64_t k) { return k * kMaxRowsPerCentroid; }
 
 absl::StatusOr<std::vector<float>> TrainKMeans(std::span<const float> rows,
                                                const KMeansPlan& plan,

@@ -78,7 +78,7 @@ class ExactSearch {
     LoadRows(first, count, worker);
     const CoarseQuantizer rows(worker.rows, static_cast<uint32_t>(n_),
                                index_.metric(), index_.kernels(),
-                               CoarseQuantizer::Reduce::kNever);
+                               CoarseQuantizer::Project::kNever);
     const double start = ThreadSeconds();
     std::array<const float*, kFramesPerTile> tile;
     std::array<std::vector<uint32_t>, kFramesPerTile> found;

@@ -17,7 +17,7 @@ constexpr uint32_t kLeastLists = 8;
 constexpr int kCloserLooks = 2;
 // So many steps that each find less than this are enough.
 constexpr float kWorthwhile = 0.0005F;
-constexpr int kMostInVain = 3;
+constexpr int kMaxInVain = 3;
 
 class Tuner {
  public:
@@ -87,7 +87,7 @@ class Tuner {
           });
       // Where nothing finds more, as with codes that tell nothing apart.
       vain = next.recall - here.recall < kWorthwhile ? vain + 1 : 0;
-      if (vain == kMostInVain) break;
+      if (vain == kMaxInVain) break;
       here = next;
     }
     return absl::OkStatus();

@@ -11,8 +11,8 @@ constexpr float kOtherVoice = 0.5F;
 // Of short voices another voice's frames lie between the few that there are.
 constexpr uint64_t kShortVoice = 4096;
 constexpr float kBetween = 0.4F;
-constexpr size_t kMostMeasured = 10'000;
-constexpr size_t kMostNeighbors = 1 << 21;
+constexpr size_t kMaxMeasured = 10'000;
+constexpr size_t kMaxNeighbors = 1 << 21;
 
 }  // namespace
 
@@ -51,7 +51,7 @@ size_t OwnQueryCount(uint64_t rows) {
 }
 
 size_t MostMeasured(uint32_t k) {
-  return std::min(kMostMeasured, kMostNeighbors / k);
+  return std::min(kMaxMeasured, kMaxNeighbors / k);
 }
 
 std::vector<float> EvenlySpread(const FrameStore& store, size_t most) {

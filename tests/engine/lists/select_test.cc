@@ -10,7 +10,7 @@ namespace {
 class SelectSmallestTest : public testing::LevelTest {
  protected:
   void Check(const std::vector<uint16_t>& values, size_t k) {
-    std::vector<uint32_t> positions(std::max(values.size(), kMostSurvivors));
+    std::vector<uint32_t> positions(std::max(values.size(), kMaxSurvivors));
     const Selection found = SelectSmallest(level(), values.data(),
                                            values.size(), k, positions.data());
     std::vector<uint16_t> sorted = values;

@@ -1,6 +1,6 @@
-// What the reduction promises, in double precision: inner products of reduced
-// vectors are no smaller than those of the vectors, but for rounding.
-#include "server/engine/lists/reduction.h"
+// What the projection promises, in double precision: inner products of
+// projected vectors are no smaller than those of the vectors, but for rounding.
+#include "server/engine/lists/projection.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 namespace timbre {
 namespace {
 
-class ReductionTest : public testing::LevelTest {
+class ProjectionTest : public testing::LevelTest {
  protected:
   static constexpr size_t kVectors = 300;
 
@@ -33,14 +33,15 @@ class ReductionTest : public testing::LevelTest {
     double error;
   };
 
-  Frame Reduce(const Reduction& reduction, const std::vector<float>& frame) {
+  Frame Project(const SubspaceProjection& projection,
+                const std::vector<float>& frame) {
     const std::vector<float> zeros(frame.size());
     std::vector<int8_t> values(frame.size());
     const QuantizedFrame quantized = level().quantize(
         frame.data(), zeros.data(), frame.size(), values.size(), values.data());
-    Frame result{std::vector<float>(reduction.size()), 0};
-    reduction.Reduce(&quantized, values.data(), 1, result.coordinates.data());
-    result.error = kDeviations * std::sqrt(reduction.ErrorOf(quantized) / 12);
+    Frame result{std::vector<float>(projection.size()), 0};
+    projection.Project(&quantized, values.data(), 1, result.coordinates.data());
+    result.error = kDeviations * std::sqrt(projection.ErrorOf(quantized) / 12);
     return result;
   }
 
@@ -51,12 +52,13 @@ class ReductionTest : public testing::LevelTest {
   }
 
   void CheckBounds(const std::vector<float>& vectors, size_t n,
-                   const Reduced& reduced, const std::vector<float>& frame) {
-    const Frame f = Reduce(reduced.reduction, frame);
-    const size_t size = reduced.reduction.size();
+                   const Projected& projected,
+                   const std::vector<float>& frame) {
+    const Frame f = Project(projected.projection, frame);
+    const size_t size = projected.projection.size();
     for (size_t i = 0; i < kVectors; ++i) {
       const float* const v = &vectors[i * n];
-      const float* const r = &reduced.vectors[i * size];
+      const float* const r = &projected.vectors[i * size];
       const double norm = std::sqrt(Dot(r, r, size));
       ASSERT_GE(Dot(r, f.coordinates.data(), size) + f.error * norm,
                 Dot(v, frame.data(), n))
@@ -65,53 +67,55 @@ class ReductionTest : public testing::LevelTest {
   }
 };
 
-TEST_P(ReductionTest, InnerProductsAreBounds) {
+TEST_P(ProjectionTest, InnerProductsAreBounds) {
   for (const size_t n : {128, 256, 768}) {
     const auto vectors = Flat(kVectors, n, 40, 0.03F);
-    const auto reduced = Reduction::Find(vectors, n, level());
-    ASSERT_TRUE(reduced.has_value());
-    EXPECT_LE(reduced->reduction.size(), n / 2);
-    EXPECT_EQ(reduced->reduction.size() % 32, 0U);
+    const auto projected = SubspaceProjection::Find(vectors, n, level());
+    ASSERT_TRUE(projected.has_value());
+    EXPECT_LE(projected->projection.size(), n / 2);
+    EXPECT_EQ(projected->projection.size() % 32, 0U);
     for (int i = 0; i < 20; ++i) {
       // Within the subspace, about as often outside, and nothing but outside.
-      CheckBounds(vectors, n, *reduced, Flat(1, n, 40, 0.01F));
-      CheckBounds(vectors, n, *reduced, Flat(1, n, 40, 1));
-      CheckBounds(vectors, n, *reduced, Flat(1, n, 0, 1));
+      CheckBounds(vectors, n, *projected, Flat(1, n, 40, 0.01F));
+      CheckBounds(vectors, n, *projected, Flat(1, n, 40, 1));
+      CheckBounds(vectors, n, *projected, Flat(1, n, 0, 1));
     }
     // One of the vectors, and one with a number that dwarfs the others.
     std::vector<float> one(vectors.begin(), vectors.begin() + n);
-    CheckBounds(vectors, n, *reduced, one);
+    CheckBounds(vectors, n, *projected, one);
     one[n - 1] += 300;
-    CheckBounds(vectors, n, *reduced, one);
+    CheckBounds(vectors, n, *projected, one);
   }
 }
 
-TEST_P(ReductionTest, TheMoreDirectionsHoldTheTighterTheBoundsAre) {
+TEST_P(ProjectionTest, TheMoreDirectionsHoldTheTighterTheBoundsAre) {
   const auto vectors = Flat(kVectors, 128, 20, 0);
-  const auto reduced = Reduction::Find(vectors, 128, level());
-  ASSERT_TRUE(reduced.has_value());
+  const auto projected = SubspaceProjection::Find(vectors, 128, level());
+  ASSERT_TRUE(projected.has_value());
   const auto frame = Flat(1, 128, 20, 0);
-  const Frame f = Reduce(reduced->reduction, frame);
-  const size_t size = reduced->reduction.size();
+  const Frame f = Project(projected->projection, frame);
+  const size_t size = projected->projection.size();
   for (size_t i = 0; i < kVectors; ++i) {
     const double exact = Dot(&vectors[i * 128], frame.data(), 128);
-    EXPECT_NEAR(Dot(&reduced->vectors[i * size], f.coordinates.data(), size),
+    EXPECT_NEAR(Dot(&projected->vectors[i * size], f.coordinates.data(), size),
                 exact, 1)
         << i;
   }
 }
 
-TEST_P(ReductionTest, VectorsWithoutStructureAreLeftAlone) {
-  EXPECT_FALSE(Reduction::Find(Floats(kVectors * 128), 128, level()));
+TEST_P(ProjectionTest, VectorsWithoutStructureAreLeftAlone) {
+  EXPECT_FALSE(SubspaceProjection::Find(Floats(kVectors * 128), 128, level()));
   // As many directions as there are samples hold all of these, not of the rest.
   const auto vectors = Flat(1024, 768, 31, 0.2F);
-  EXPECT_FALSE(Reduction::Find(vectors, 768, level()));
+  EXPECT_FALSE(SubspaceProjection::Find(vectors, 768, level()));
   // Too few of them, or too short, to be worth it.
-  EXPECT_FALSE(Reduction::Find(Flat(100, 128, 3, 0.01F), 128, level()));
-  EXPECT_FALSE(Reduction::Find(Flat(kVectors, 64, 3, 0.01F), 64, level()));
+  EXPECT_FALSE(
+      SubspaceProjection::Find(Flat(100, 128, 3, 0.01F), 128, level()));
+  EXPECT_FALSE(
+      SubspaceProjection::Find(Flat(kVectors, 64, 3, 0.01F), 64, level()));
 }
 
-TIMBRE_FOR_EVERY_LEVEL(ReductionTest);
+TIMBRE_FOR_EVERY_LEVEL(ProjectionTest);
 
 }  // namespace
 }  // namespace timbre

@@ -1,4 +1,4 @@
-#include "server/engine/lists/reduction.h"
+#include "server/engine/lists/projection.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@ namespace {
 
 // Of the squared lengths of centroids. Frames lose more, but what both have
 // lost counts only as the product of both.
-constexpr double kMostLost = 0.005;
+constexpr double kMaxLost = 0.005;
 
 // With fewer lists or dimensions the rest of a search takes longer.
 constexpr size_t kLeastVectors = 256;
@@ -77,28 +77,30 @@ float ScaleResiduals(size_t size, std::vector<float>& coordinates) {
 
 }  // namespace
 
-std::optional<Reduced> Reduction::Find(const std::vector<float>& vectors,
-                                       size_t dimension,
-                                       const KernelTable& kernels) {
+std::optional<Projected> SubspaceProjection::Find(
+    const std::vector<float>& vectors, size_t dimension,
+    const KernelTable& kernels) {
   if (dimension < kLeastDimension ||
       vectors.size() / dimension < kLeastVectors) {
     return std::nullopt;
   }
   const std::vector<float> directions =
-      PrincipalDirections(vectors, dimension, kMostLost, kernels);
+      PrincipalDirections(vectors, dimension, kMaxLost, kernels);
   if (directions.empty()) return std::nullopt;
   std::vector<float> coordinates =
       Coordinates(vectors, dimension, directions, kernels);
   const size_t size = directions.size() / dimension + 1;
   // The directions are those of some of the vectors.
-  if (ShareLost(coordinates, size) > 2 * kMostLost) return std::nullopt;
+  if (ShareLost(coordinates, size) > 2 * kMaxLost) return std::nullopt;
   const float unit = ScaleResiduals(size, coordinates);
-  return Reduced{.reduction = Reduction(directions, dimension, unit, kernels),
-                 .vectors = std::move(coordinates)};
+  return Projected{
+      .projection = SubspaceProjection(directions, dimension, unit, kernels),
+      .vectors = std::move(coordinates)};
 }
 
-Reduction::Reduction(const std::vector<float>& directions, size_t dimension,
-                     float residual_unit, const KernelTable& kernels)
+SubspaceProjection::SubspaceProjection(const std::vector<float>& directions,
+                                       size_t dimension, float residual_unit,
+                                       const KernelTable& kernels)
     : size_(directions.size() / dimension + 1),
       dimension_(dimension),
       directions_(size_ - 1, dimension),
@@ -112,13 +114,14 @@ Reduction::Reduction(const std::vector<float>& directions, size_t dimension,
 
 // Each number of the frame and of the direction is off by up to half a step,
 // with a variance of step^2 / 12; directions are of length one.
-double Reduction::ErrorOf(const QuantizedFrame& frame) const {
+double SubspaceProjection::ErrorOf(const QuantizedFrame& frame) const {
   const double step = directions_.largest_step();
   return timbre::ErrorOf(frame, dimension_) + step * step * frame.squared_norm;
 }
 
-void Reduction::Reduce(const QuantizedFrame* frames, const int8_t* values,
-                       size_t count, float* coordinates) const {
+void SubspaceProjection::Project(const QuantizedFrame* frames,
+                                 const int8_t* values, size_t count,
+                                 float* coordinates) const {
   std::array<Projection, kFramesPerTile> projections;
   for (size_t i = 0; i < count; ++i) {
     projections[i] = {.frame = values + i * directions_.padded_dimension(),

@@ -5,8 +5,8 @@
 // length of what is lost as one more coordinate, vectors a and b have
 //   <a, b> <= <a', b'>      (Cauchy-Schwarz)
 // whatever the directions are; the better they are, the tighter it is.
-#ifndef TIMBRE_SERVER_ENGINE_LISTS_REDUCTION_H_
-#define TIMBRE_SERVER_ENGINE_LISTS_REDUCTION_H_
+#ifndef TIMBRE_SERVER_ENGINE_LISTS_PROJECTION_H_
+#define TIMBRE_SERVER_ENGINE_LISTS_PROJECTION_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -18,21 +18,21 @@
 
 namespace timbre {
 
-struct Reduced;
+struct Projected;
 
 // A value; const use is thread-safe.
-class Reduction {
+class SubspaceProjection {
  public:
   // For `vectors` ([count, dimension], with a mean of zero): the directions in
   // which they differ most, and what becomes of them; or nothing if half of the
   // dimensions would not do, or they are too few for it to pay. Deterministic.
   // Costs count * size * dimension operations: some milliseconds for 1,000
   // vectors of 256 numbers.
-  static std::optional<Reduced> Find(const std::vector<float>& vectors,
-                                     size_t dimension,
-                                     const KernelTable& kernels);
+  static std::optional<Projected> Find(const std::vector<float>& vectors,
+                                       size_t dimension,
+                                       const KernelTable& kernels);
 
-  // Coordinates of a reduced vector: a multiple of 32.
+  // Coordinates of a projected vector: a multiple of 32.
   size_t size() const { return size_; }
 
   // The coordinates ([count, size()]) of `count` <= kFramesPerTile frames, in
@@ -40,8 +40,8 @@ class Reduction {
   // kDeviations.
   //   frames  what `quantize` said of each
   //   values  [count, padded dimension], what it wrote
-  void Reduce(const QuantizedFrame* frames, const int8_t* values, size_t count,
-              float* coordinates) const;
+  void Project(const QuantizedFrame* frames, const int8_t* values, size_t count,
+               float* coordinates) const;
 
   // Twelve times the variance of the error of a coordinate of this frame.
   double ErrorOf(const QuantizedFrame& frame) const;
@@ -49,8 +49,8 @@ class Reduction {
   size_t resident_bytes() const { return directions_.resident_bytes(); }
 
  private:
-  Reduction(const std::vector<float>& directions, size_t dimension,
-            float residual_unit, const KernelTable& kernels);
+  SubspaceProjection(const std::vector<float>& directions, size_t dimension,
+                     float residual_unit, const KernelTable& kernels);
 
   size_t size_;
   size_t dimension_;
@@ -59,11 +59,11 @@ class Reduction {
   const KernelTable* kernels_;
 };
 
-struct Reduced {
-  Reduction reduction;
-  std::vector<float> vectors;  // [count, reduction.size()]
+struct Projected {
+  SubspaceProjection projection;
+  std::vector<float> vectors;  // [count, projection.size()]
 };
 
 }  // namespace timbre
 
-#endif  // TIMBRE_SERVER_ENGINE_LISTS_REDUCTION_H_
+#endif  // TIMBRE_SERVER_ENGINE_LISTS_PROJECTION_H_
