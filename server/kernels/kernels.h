@@ -27,7 +27,7 @@
 namespace timbre {
 
 // What rank takes: counts fit a byte, scores a few registers.
-inline constexpr size_t kMostRanked = 64;
+inline constexpr size_t kMaxRanked = 64;
 
 // A frame as int8: frame[i] - center[i] = step * value[i] within step / 2.
 struct QuantizedFrame {
@@ -119,7 +119,7 @@ struct KernelTable {
                          uint16_t* minima);
 
   // ranks[i] = how many of scores[0..n), none of them NaN, are below scores[i].
-  // REQUIRES: n <= kMostRanked.
+  // REQUIRES: n <= kMaxRanked.
   void (*rank)(const float* scores, size_t n, uint8_t* ranks);
 
   // --- approximate distances from 4-bit codes ------------------------------

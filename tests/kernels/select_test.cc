@@ -86,7 +86,7 @@ TEST_P(SelectTest, StridedMinimaAreThoseOfTheReference) {
 }
 
 TEST_P(SelectTest, RanksCountWhatIsBelow) {
-  for (size_t n = 0; n <= kMostRanked; ++n) {
+  for (size_t n = 0; n <= kMaxRanked; ++n) {
     auto scores = Floats(n + 1);
     scores[0] = scores[n / 2];  // ties share a rank
     if (n > 2) scores[n - 1] = -scores[n - 2];

@@ -13,7 +13,7 @@ void Prefault(ThreadPool& pool, Lease lease, size_t offset) {
     const MappedFile& file = lease->index->store().file();
     file.Prefault(offset, kHugePageBytes);
     const size_t next = offset + kHugePageBytes;
-    if (next >= file.size() || next >= kMostWarmedBytes) return;
+    if (next >= file.size() || next >= kMaxWarmedBytes) return;
     Prefault(pool, std::move(lease), next);
   });
 }

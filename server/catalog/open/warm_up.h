@@ -12,7 +12,7 @@ namespace timbre {
 
 // Of a voice: two million frames of 256 numbers. More would push others out of
 // the memory of a small node.
-inline constexpr size_t kMostWarmedBytes = size_t{1} << 30;
+inline constexpr size_t kMaxWarmedBytes = size_t{1} << 30;
 
 // Maps the frames of `lease`, once after it was opened, on threads of `pool`, a
 // huge page at a time in turn with other voices. Else searches do, by a page

@@ -22,7 +22,8 @@
 namespace timbre {
 namespace {
 
-// In the index file, for whom reads it without Timbre: exports hold the tuned
+// The nprobe in the stored index file, which workers read without Timbre where
+// they find it; exports hold the tuned
 // one.
 constexpr uint32_t kStoredNprobe = 16;
 constexpr uint64_t kCopyRows = 1024;

@@ -14,7 +14,7 @@ constexpr size_t kDirectionsAtOnce = 32;
 constexpr int kIterations = 1;
 
 // If the first directions hold less than that, no few directions will do.
-constexpr double kLeastHeldAtFirst = 0.5;
+constexpr double kMinHeldAtFirst = 0.5;
 
 // A row whose length falls to that when others are taken out was theirs.
 constexpr float kDependent = 1e-5F;
@@ -163,7 +163,7 @@ std::vector<float> PrincipalDirections(const std::vector<float>& vectors,
     if (lost <= most_lost * samples.energy) {
       return Turn(directions, dimension, random, kernels);
     }
-    if (lost > (1 - kLeastHeldAtFirst) * samples.energy) break;
+    if (lost > (1 - kMinHeldAtFirst) * samples.energy) break;
   }
   return {};
 }

@@ -15,8 +15,8 @@ namespace {
 constexpr double kMaxLost = 0.005;
 
 // With fewer lists or dimensions the rest of a search takes longer.
-constexpr size_t kLeastVectors = 256;
-constexpr size_t kLeastDimension = 128;
+constexpr size_t kMinVectors = 256;
+constexpr size_t kMinDimension = 128;
 
 // Of a squared length, for the rounding of floats.
 constexpr float kRounding = 1e-6F;
@@ -80,8 +80,7 @@ float ScaleResiduals(size_t size, std::vector<float>& coordinates) {
 std::optional<Projected> SubspaceProjection::Find(
     const std::vector<float>& vectors, size_t dimension,
     const KernelTable& kernels) {
-  if (dimension < kLeastDimension ||
-      vectors.size() / dimension < kLeastVectors) {
+  if (dimension < kMinDimension || vectors.size() / dimension < kMinVectors) {
     return std::nullopt;
   }
   const std::vector<float> directions =

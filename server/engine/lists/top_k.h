@@ -66,7 +66,7 @@ class TopK {
   // ranked all at once, without a branch that could be predicted wrongly.
   void Push(const float* scores, std::span<const uint32_t> ids,
             const KernelTable& kernels) {
-    if (size_ == 0 && ids.size() <= kMostRanked && k_ <= kSorted) {
+    if (size_ == 0 && ids.size() <= kMaxRanked && k_ <= kSorted) {
       return PlaceRanked(scores, ids, kernels);
     }
     for (size_t i = 0; i < ids.size(); ++i) {
@@ -106,7 +106,7 @@ class TopK {
 
   void PlaceRanked(const float* scores, std::span<const uint32_t> ids,
                    const KernelTable& kernels) {
-    std::array<uint8_t, kMostRanked> ranks;
+    std::array<uint8_t, kMaxRanked> ranks;
     kernels.rank(scores, ids.size(), ranks.data());
     size_ = std::min(k_, ids.size());
     std::array<ScoredId, kSorted + 1> places;

@@ -23,10 +23,10 @@ constexpr std::array<size_t, 4> kStrides = {8, 4, 2, 1};
 constexpr int kFirstIterations = 10;  // at most, of the first stride
 constexpr int kLaterIterations = 3;   // of each of the others
 // A stride has to leave so many frames for each centroid.
-constexpr size_t kLeastRowsPerCentroid = 16;
+constexpr size_t kMinRowsPerCentroid = 16;
 constexpr size_t kMaxRowsPerCentroid = 256;
 // An iteration that improves the sum of all distances by less is the last.
-constexpr double kLeastGain = 2e-3;
+constexpr double kMinGain = 2e-3;
 
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 
@@ -51,7 +51,7 @@ class KMeans {
     const size_t all = rows_.size() / plan_.dimension;
     for (const size_t stride : kStrides) {
       const size_t count = all / stride;
-      if (stride > 1 && count < plan_.k * kLeastRowsPerCentroid) continue;
+      if (stride > 1 && count < plan_.k * kMinRowsPerCentroid) continue;
       stride_ = stride;
       const bool first = centroids_.empty();
       if (first) Start(count);
@@ -93,7 +93,7 @@ class KMeans {
       const double now = std::accumulate(scores_.begin(), scores_.end(), 0.0);
       TIMBRE_RETURN_IF_ERROR(Update());
       const bool repaired = Repair();
-      if (!repaired && before - now <= kLeastGain * std::fabs(now)) break;
+      if (!repaired && before - now <= kMinGain * std::fabs(now)) break;
       before = now;
     }
     return absl::OkStatus();

@@ -13,7 +13,7 @@ constexpr float kMaxKFactor = 64;
 constexpr double kCodesPerCandidate = 16;
 // Beyond that, or the target, nothing more is looked for, once nprobe is this.
 constexpr float kAlmostAll = 0.995F;
-constexpr uint32_t kLeastLists = 8;
+constexpr uint32_t kMinLists = 8;
 constexpr int kCloserLooks = 2;
 // So many steps that each find less than this are enough.
 constexpr float kWorthwhile = 0.0005F;
@@ -78,7 +78,7 @@ class Tuner {
     while (true) {
       curve_.push_back(here);
       const float enough = std::max(kAlmostAll, goal_.target_recall);
-      if (here.recall >= enough && here.nprobe >= kLeastLists) break;
+      if (here.recall >= enough && here.nprobe >= kMinLists) break;
       TIMBRE_ASSIGN_OR_RETURN(const Steps steps, MeasureSteps(here));
       if (steps.empty()) break;
       const OperatingPoint next = *std::max_element(

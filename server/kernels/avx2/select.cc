@@ -151,8 +151,8 @@ TIMBRE_AVX2 void StridedMinima(const uint16_t* values, size_t n, size_t lanes,
 
 TIMBRE_AVX2 void Rank(const float* scores, size_t n, uint8_t* ranks) {
   // Infinity is below nothing.
-  alignas(32) float padded[kMostRanked];
-  std::fill(padded, padded + kMostRanked,
+  alignas(32) float padded[kMaxRanked];
+  std::fill(padded, padded + kMaxRanked,
             std::numeric_limits<float>::infinity());
   std::copy_n(scores, n, padded);
   for (size_t i = 0; i < n; ++i) {

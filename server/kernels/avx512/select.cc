@@ -134,9 +134,9 @@ TIMBRE_AVX512 void StridedMinima(const uint16_t* values, size_t n, size_t lanes,
 }
 
 TIMBRE_AVX512 void Rank(const float* scores, size_t n, uint8_t* ranks) {
-  __m512 all[kMostRanked / 16];
-  __mmask16 used[kMostRanked / 16];
-  for (size_t v = 0; v < kMostRanked / 16; ++v) {
+  __m512 all[kMaxRanked / 16];
+  __mmask16 used[kMaxRanked / 16];
+  for (size_t v = 0; v < kMaxRanked / 16; ++v) {
     used[v] = 16 * v < n ? Tail16(n - 16 * v) : 0;
     all[v] = _mm512_maskz_loadu_ps(used[v], scores + 16 * v);
   }
@@ -144,7 +144,7 @@ TIMBRE_AVX512 void Rank(const float* scores, size_t n, uint8_t* ranks) {
     const __m512 score = _mm512_set1_ps(scores[i]);
     int below = 0;
 #pragma GCC unroll 4
-    for (size_t v = 0; v < kMostRanked / 16; ++v) {
+    for (size_t v = 0; v < kMaxRanked / 16; ++v) {
       below += std::popcount(static_cast<uint32_t>(
           _mm512_mask_cmp_ps_mask(used[v], all[v], score, _CMP_LT_OQ)));
     }
