@@ -22,9 +22,8 @@
 namespace timbre {
 namespace {
 
-// The nprobe in the stored index file, which workers read without Timbre where
-// they find it; exports hold the tuned
-// one.
+// The nprobe in the stored index file, for workers that read it without Timbre;
+// exports hold the tuned one.
 constexpr uint32_t kStoredNprobe = 16;
 constexpr uint64_t kCopyRows = 1024;
 
