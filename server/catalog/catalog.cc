@@ -165,6 +165,11 @@ absl::StatusOr<Lease> Catalog::Load(SpeakerEntry& speaker,
 
 SpeakerInfo Catalog::Describe(const SpeakerEntry& speaker, bool active_only) {
   const MutexLock lock(speaker.mutex);
+  return DescribeLocked(speaker, active_only);
+}
+
+SpeakerInfo Catalog::DescribeLocked(const SpeakerEntry& speaker,
+                                    bool active_only) {
   SpeakerInfo info{.speaker = speaker.name,
                    .active_version = speaker.state.active_version(),
                    .versions = {}};
@@ -203,11 +208,9 @@ std::vector<SpeakerInfo> Catalog::List(absl::string_view prefix,
   for (; it != speakers_.end() && infos.size() < limit; ++it) {
     if (!absl::StartsWith(it->first, prefix)) break;
     const SpeakerEntry& speaker = *it->second;
-    {
-      const MutexLock speaker_lock(speaker.mutex);
-      if (speaker.versions.empty()) continue;
-    }
-    infos.push_back(Describe(speaker, true));
+    const MutexLock speaker_lock(speaker.mutex);
+    if (speaker.versions.empty()) continue;
+    infos.push_back(DescribeLocked(speaker, true));
   }
   return infos;
 }
@@ -245,7 +248,9 @@ CatalogStats Catalog::Stats() {
     const MutexLock speaker_lock(speaker->mutex);
     for (const auto& [number, version] : speaker->versions) {
       const VersionLife::View view = version->life->Look();
-      loaded = loaded || view.state == VersionLife::State::kOpen;
+      // Beside streams that hold damaged frames it may be opening anew.
+      loaded = loaded || view.resident_bytes > 0 ||
+               view.state == VersionLife::State::kOpen;
       stats.bytes_resident += view.resident_bytes;
       stats.versions_damaged += view.damaged ? 1 : 0;
     }

@@ -156,6 +156,9 @@ class Catalog {
   std::optional<VersionInfo> FindPublished(const SpeakerEntry& speaker,
                                            const std::string& request_id);
   static SpeakerInfo Describe(const SpeakerEntry& speaker, bool active_only);
+  static SpeakerInfo DescribeLocked(const SpeakerEntry& speaker,
+                                    bool active_only)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.mutex);
   // NOT_FOUND for one without versions.
   static absl::StatusOr<SpeakerInfo> DescribeAll(const SpeakerEntry& speaker);
 

@@ -205,13 +205,15 @@ absl::Status VersionLife::ReplaceRecord(
   const MutexLock opening(opening_mutex_);
   absl::Status committed = commit();
   if (!committed.ok() && !absl::IsUnknown(committed)) return committed;
-  Lease replaced;  // and what was kept goes without the lock
+  IndexPtr open;
+  Lease replaced;  // these, and what was kept, go without the lock
   const MutexLock lock(mutex_);
   record_ = std::move(record);
   // Not that of `lease` where it was opened anew since.
+  open = index_.lock();
   replaced = std::make_shared<const LoadedVersion>(
-      LoadedVersion{record_, index_.expired() ? lease->index : index_.lock()});
-  if (!index_.expired()) lease_ = replaced;
+      LoadedVersion{record_, open != nullptr ? open : lease->index});
+  if (open != nullptr) lease_ = replaced;
   if (kept_ != nullptr) kept_.swap(replaced);
   return committed;
 }

@@ -1,7 +1,5 @@
 #include "server/catalog/open/voice_opener.h"
 
-#include <future>
-
 namespace timbre {
 
 VoiceOpener::VoiceOpener(Acquire acquire, int threads)
@@ -20,8 +18,9 @@ void VoiceOpener::Open(const std::string& speaker, uint64_t version,
     std::vector<Done>& waiting = waiting_[voice];
     waiting.push_back(std::move(done));
     if (waiting.size() > 1) return;
+    // With the lock, so that Stop does not come between the two.
+    threads_.Submit([this, voice] { AcquireForAll(voice); });
   }
-  threads_.Submit([this, voice] { AcquireForAll(voice); });
 }
 
 void VoiceOpener::Stop() {
@@ -34,11 +33,7 @@ void VoiceOpener::Stop() {
 
 absl::StatusOr<Lease> VoiceOpener::OpenNow(const std::string& speaker,
                                            uint64_t version) {
-  std::promise<absl::StatusOr<Lease>> opened;
-  Open(speaker, version, [&opened](absl::StatusOr<Lease> lease) {
-    opened.set_value(std::move(lease));
-  });
-  return opened.get_future().get();
+  return acquire_(speaker, version);
 }
 
 void VoiceOpener::AcquireForAll(const Voice& voice) {

@@ -34,8 +34,9 @@ class VoiceOpener {
   // `done` is called on one of its threads with what `acquire` says, or by this
   // function after Stop. Returns at once.
   void Open(const std::string& speaker, uint64_t version, Done done);
-  // Waits for it, and so not on one of its threads, nor on one that polls or
-  // answers live streams.
+  // Opens it on the calling thread, which waits for the disk. Not together with
+  // others: an opening of version 0 that is under way may have begun before a
+  // change that this caller knows to be done.
   absl::StatusOr<Lease> OpenNow(const std::string& speaker, uint64_t version);
   // Finishes what was asked for; whoever asks from then on is told CANCELLED.
   void Stop();

@@ -23,8 +23,8 @@ namespace timbre {
 
 // Has one message after the other answered on a worker, or on the thread that
 // polls where that takes less than a hand-over; those that come meanwhile are
-// kept (see Inbox). The voice of the first message is opened on an I/O thread
-// if it is not open.
+// kept (see Inbox). The voice of the first message is opened by a thread
+// of the opener if it is not open.
 class ExchangeHandler : public RpcHandler {
  public:
   ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc,
