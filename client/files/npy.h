@@ -12,6 +12,10 @@
 
 namespace timbre::client {
 
+// Larger numbers are no features: squared distances of theirs overflow, and the
+// server refuses them.
+inline constexpr float kMaxMagnitude = 1e15F;
+
 // A two-dimensional array of float16, float32 or float64, as npy_format.h reads
 // it, as float32. NOT_FOUND, or INVALID_ARGUMENT (truncated, another shape or
 // type, numbers that the server takes from nobody); the text holds the path.

@@ -90,7 +90,6 @@ void App::Drain() {
   io_->Stop();
   opener_->Stop();
   workers_->Stop();
-  opener_.reset();
   // The last events of calls that were cut off may start operations too.
   calls_->WaitUntilIdle(kLastEvents);
   calls_->Stop();

@@ -34,8 +34,8 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   explicit MutexLock(Mutex& mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex)
       : lock_(mutex.mutex_) {}
   // Not defaulted: the annotation belongs to a body.
-  ~MutexLock() ABSL_UNLOCK_FUNCTION() {
-  }  // NOLINT(modernize-use-equals-default)
+  // NOLINTNEXTLINE(modernize-use-equals-default)
+  ~MutexLock() ABSL_UNLOCK_FUNCTION() {}
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
 

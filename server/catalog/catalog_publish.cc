@@ -91,7 +91,6 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
     const std::function<bool()>& cancelled) {
   const SpeakerPtr speaker = FindOrAdd(staging.speaker());
   const MutexLock writing(speaker->write_mutex);
-  uint64_t number = 0;
   {
     const MutexLock lock(speaker->mutex);
     if (speaker->generation != staging.generation()) {
@@ -99,15 +98,15 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
                        absl::StrCat("voice \"", speaker->name,
                                     "\" was deleted while the build ran"));
     }
-    number = speaker->reserved + 1;
   }
   if (auto earlier = FindPublished(*speaker, manifest.request_id())) {
     TIMBRE_RETURN_IF_ERROR(Settle(*speaker));
     return *std::move(earlier);
   }
+  uint64_t number = 0;
   {
     const MutexLock lock(speaker->mutex);
-    speaker->reserved = number;
+    number = ++speaker->reserved;
   }
   manifest.set_speaker(speaker->name);
   manifest.set_version(number);

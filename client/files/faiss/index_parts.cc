@@ -5,13 +5,14 @@
 #include <iterator>
 #include <vector>
 
+#include "client/files/npy.h"
+
 namespace timbre::client {
 namespace {
 
 constexpr uint32_t kMaxDimension = 65536;
 constexpr uint64_t kMaxBits = 16;  // of a product quantizer's digit
 constexpr uint64_t kAnyCode = ~uint64_t{0};
-constexpr float kMaxMagnitude = 1e15F;
 constexpr int32_t kMaxBeam = 1'000'000;
 
 void CheckDimension(ByteCursor& file, int64_t dimension) {

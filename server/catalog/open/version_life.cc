@@ -76,14 +76,13 @@ VersionLife::View VersionLife::Look() const {
 
 bool VersionLife::NotRead() const {
   const MutexLock lock(mutex_);
-  return !damage_.ok() && !absl::IsDataLoss(damage_);
+  return NotReadLocked();
 }
 
 void VersionLife::ReadAgain(absl::StatusOr<VersionRecord> found) {
   const MutexLock lock(mutex_);
-  if (damage_.ok() || absl::IsDataLoss(damage_)) return;
   // What an opening under way finds is newer.
-  if (StateNow() != State::kClosed) return;
+  if (!NotReadLocked() || StateNow() != State::kClosed) return;
   damage_ = found.status();
   if (absl::IsDataLoss(damage_)) Become(State::kDamaged);
   record_ = SharedRecord(std::move(found));

@@ -108,6 +108,9 @@ class VersionLife : public std::enable_shared_from_this<VersionLife> {
  private:
   using IndexPtr = std::shared_ptr<const SpeakerIndex>;
 
+  bool NotReadLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !damage_.ok() && !absl::IsDataLoss(damage_);
+  }
   State StateNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Become(State state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of what is open, with the record of now; null: nothing is.
