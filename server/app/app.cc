@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "server/app/version.h"
 #include "server/base/cpu_quota.h"
 #include "server/base/errors.h"
+#include "server/base/memory_limit.h"
 #include "server/base/status_macros.h"
 #include "server/engine/faiss/faiss_format.h"
 #include "server/service/live/worker_scratch.h"
@@ -28,10 +31,20 @@ namespace {
 constexpr int kIoThreads = 4;
 // After the last large message, until its memory is given back.
 constexpr absl::Duration kLargePause = absl::Seconds(2);
-constexpr int kOpeners = 4;
+// Mappings that are not of open voices: of threads, libraries, the allocator,
+// downloads and builds.
+constexpr uint64_t kOtherMappings = 16384;
 constexpr int kPollers = 1;
 constexpr absl::Duration kLastEvents = absl::Seconds(10);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
+
+MemoryBudget::Options BudgetOf(const Config& config) {
+  const uint64_t maps = MaxMappings();
+  return {.limit = {.bytes = config.max_resident_bytes,
+                    .maps = std::max(maps / 2,
+                                     maps - std::min(maps, kOtherMappings))},
+          .close_idle_after = config.close_idle_after};
+}
 
 }  // namespace
 
@@ -114,7 +127,8 @@ absl::Status App::OpenCatalog() {
   TIMBRE_ASSIGN_OR_RETURN(catalog_,
                           Catalog::Open({.data_dir = config_.data_dir,
                                          .keep_versions = config_.keep_versions,
-                                         .kernels = kernels_}));
+                                         .kernels = kernels_,
+                                         .budget = BudgetOf(config_)}));
   return absl::OkStatus();
 }
 
@@ -131,13 +145,35 @@ void App::StartMetrics() {
       ServerMetrics::BuildInfo{.version = kVersion,
                                .faiss_version = faiss_format::kVersions,
                                .simd_level = std::string(kernels_->name)});
+  opener_ = std::make_unique<VoiceOpener>(
+      [catalog = catalog_.get()](std::span<const VoiceName> voices,
+                                 const std::function<bool()>& cancelled) {
+        return catalog->AcquireAll(voices, cancelled);
+      },
+      [this](OpeningResult result, absl::Duration took, bool disk) {
+        metrics_->CountOpening(static_cast<size_t>(result));
+        if (result != OpeningResult::kOk) return;
+        metrics_->ObserveOpening(disk ? OpenedFrom::kDisk : OpenedFrom::kMemory,
+                                 took);
+      },
+      config_.max_concurrent_opens);
   metrics_->SetScrapedValues([this, catalog = catalog_.get()] {
     const CatalogStats stats = catalog->Stats();
     return ScrapedValues{
         .speakers = static_cast<double>(stats.speakers),
         .speakers_loaded = static_cast<double>(stats.speakers_loaded),
         .versions_damaged = static_cast<double>(stats.versions_damaged),
-        .resident_bytes = static_cast<double>(stats.bytes_resident),
+        .versions_open = static_cast<double>(stats.budget.versions),
+        .resident_bytes = static_cast<double>(stats.budget.open.bytes),
+        .reserved_bytes = static_cast<double>(stats.budget.reserved.bytes),
+        .max_resident_bytes = static_cast<double>(stats.budget.limit.bytes),
+        .openings_waiting =
+            static_cast<double>(stats.budget.waiting + opener_->waiting()),
+        .last_closed_age = absl::ToDoubleSeconds(stats.budget.last_closed_age),
+        .closings = {static_cast<double>(stats.budget.closings[0]),
+                     static_cast<double>(stats.budget.closings[1]),
+                     static_cast<double>(stats.budget.closings[2]),
+                     static_cast<double>(stats.budget.closings[3])},
         .queued_frames = static_cast<double>(admission_->frames()),
         .queued_bytes =
             static_cast<double>(admission_->bytes() + read_ahead_.bytes.load()),
@@ -173,11 +209,6 @@ void App::StartPools() {
                                           ThreadPriority::kUrgent);
   io_ =
       std::make_unique<ThreadPool>("io", kIoThreads, ThreadPriority::kDeferred);
-  opener_ = std::make_unique<VoiceOpener>(
-      [catalog = catalog_.get()](const std::string& speaker, uint64_t version) {
-        return catalog->Acquire(speaker, version);
-      },
-      kOpeners);
   warmers_ = std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
   builders_ =
       std::make_unique<BackgroundPool>("build", config_.max_concurrent_builds);

@@ -34,6 +34,10 @@ struct Config {
   absl::Duration max_connection_age;  // infinite: off
   absl::Duration max_connection_age_grace;
 
+  uint64_t max_resident_bytes = 0;  // 0: unlimited
+  int max_concurrent_opens = 4;
+  absl::Duration close_idle_after = absl::InfiniteDuration();  // never
+
   int max_concurrent_builds = 1;
   int build_threads = 0;  // 0: one per available CPU
   uint64_t max_build_frames = 0;

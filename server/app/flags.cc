@@ -9,11 +9,13 @@
 #include "absl/flags/usage.h"
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "server/app/version.h"
 #include "server/base/errors.h"
+#include "server/base/memory_limit.h"
 #include "server/base/status_macros.h"
 #include "server/engine/lists/index_spec.h"
 
@@ -83,6 +85,17 @@ ABSL_FLAG(absl::Duration, max_connection_age, absl::InfiniteDuration(),
 ABSL_FLAG(absl::Duration, max_connection_age_grace, absl::Minutes(10),
           "how long streams may live on after --max_connection_age; at least "
           "1s; inf: as long as they like.");
+ABSL_FLAG(
+    std::string, max_resident_bytes, "auto",
+    "what open voices may hold besides the mapped frames; beyond it those "
+    "that no stream holds are closed. auto: half of the memory that the "
+    "cgroup or the machine has. 0: unlimited.");
+ABSL_FLAG(int, max_concurrent_opens, timbre::Config{}.max_concurrent_opens,
+          "voices that are opened at the same time, 1..64; others wait in the "
+          "order in which they were asked for.");
+ABSL_FLAG(absl::Duration, close_idle_after, absl::InfiniteDuration(),
+          "close voices that no stream has held for so long, at least 1ms; "
+          "inf: only when their memory is wanted.");
 ABSL_FLAG(int, max_concurrent_builds, 1,
           "builds that train at the same time, 1..64; others wait (their "
           "clients see STAGE_QUEUED). Each takes memory of the size of its "
@@ -133,6 +146,15 @@ absl::StatusOr<LogLevel> ParseLogLevel(const std::string& name) {
   if (name == "warning") return LogLevel::kWarning;
   if (name == "error") return LogLevel::kError;
   return BadFlag("log_level", name, "debug, info, warning or error");
+}
+
+// Half of the memory: the rest is for frames in the page cache, messages and
+// builds.
+absl::StatusOr<uint64_t> ParseResidentBytes(const std::string& text) {
+  if (text == "auto") return AvailableMemory() / 2;
+  uint64_t bytes = 0;
+  if (absl::SimpleAtoi(text, &bytes)) return bytes;
+  return BadFlag("max_resident_bytes", text, "auto or a number of bytes");
 }
 
 void DescribeProgram() {
@@ -193,6 +215,11 @@ absl::Status Check(const Config& config) {
       InRange("build_threads", config.build_threads, 0, 256));
   TIMBRE_RETURN_IF_ERROR(
       InRange("max_concurrent_builds", config.max_concurrent_builds, 1, 64));
+  TIMBRE_RETURN_IF_ERROR(
+      InRange("max_concurrent_opens", config.max_concurrent_opens, 1, 64));
+  TIMBRE_RETURN_IF_ERROR(InRange("close_idle_after", config.close_idle_after,
+                                 absl::Milliseconds(1),
+                                 absl::InfiniteDuration()));
   TIMBRE_RETURN_IF_ERROR(InRange<uint64_t>(
       "max_connections", config.max_connections, 1, 1'000'000));
   TIMBRE_RETURN_IF_ERROR(
@@ -246,6 +273,11 @@ absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
   config.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
   config.max_connection_age_grace =
       absl::GetFlag(FLAGS_max_connection_age_grace);
+  TIMBRE_ASSIGN_OR_RETURN(
+      config.max_resident_bytes,
+      ParseResidentBytes(absl::GetFlag(FLAGS_max_resident_bytes)));
+  config.max_concurrent_opens = absl::GetFlag(FLAGS_max_concurrent_opens);
+  config.close_idle_after = absl::GetFlag(FLAGS_close_idle_after);
   config.max_concurrent_builds = absl::GetFlag(FLAGS_max_concurrent_builds);
   config.build_threads = absl::GetFlag(FLAGS_build_threads);
   config.max_build_frames = absl::GetFlag(FLAGS_max_build_frames);

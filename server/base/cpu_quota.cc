@@ -11,7 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/string_view.h"
+#include "server/base/cgroup.h"
 #include "server/base/file_system.h"
 
 namespace timbre {
@@ -30,16 +30,6 @@ double QuotaOf(const std::string& directory) {
                   ParseCpuMax(absl::StrCat(
                       TextOf(absl::StrCat(directory, "/cpu.cfs_quota_us")), " ",
                       TextOf(absl::StrCat(directory, "/cpu.cfs_period_us")))));
-}
-
-// Of the cgroup at mount + path and all around it.
-double LeastQuota(const std::string& mount, absl::string_view path) {
-  double least = QuotaOf(mount);
-  while (path.size() > 1 && path[0] == '/') {
-    least = std::min(least, QuotaOf(absl::StrCat(mount, path)));
-    path = path.substr(0, path.rfind('/'));
-  }
-  return least;
 }
 
 // The kernel refuses a mask that is shorter than its own.
@@ -72,26 +62,13 @@ double ParseCpuMax(const std::string& text) {
 
 double CpuQuota(const std::string& membership, const std::string& root) {
   double least = kUnlimited;
-  for (const absl::string_view line : absl::StrSplit(membership, '\n')) {
-    // "0::/a/b" in version 2, "5:cpu,cpuacct:/a/b" in version 1.
-    const std::vector<absl::string_view> parts =
-        absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (parts.size() != 3) continue;
-    const std::vector<absl::string_view> controllers =
-        absl::StrSplit(parts[1], ',');
-    if (parts[1].empty()) {
-      least = std::min({least, LeastQuota(root, parts[2]),
-                        LeastQuota(absl::StrCat(root, "/unified"), parts[2])});
-    } else if (std::count(controllers.begin(), controllers.end(), "cpu") > 0) {
-      least = std::min(least, LeastQuota(absl::StrCat(root, "/cpu"), parts[2]));
-    }
-  }
+  ForEachCgroup(membership, root, "cpu", [&](const std::string& directory) {
+    least = std::min(least, QuotaOf(directory));
+  });
   return least;
 }
 
-double CpuQuota() {
-  return CpuQuota(TextOf("/proc/self/cgroup"), "/sys/fs/cgroup");
-}
+double CpuQuota() { return CpuQuota(CgroupMembership(), "/sys/fs/cgroup"); }
 
 int AvailableCpus() {
   const int cpus = CpusOfAffinity();

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
+#include "server/base/memory_region.h"
 #include "server/base/mutex.h"
 #include "server/base/status_macros.h"
 
@@ -171,7 +172,7 @@ absl::StatusOr<MappedFile::Mark> MappedFile::MarkOf(int fd,
 MappedFile::~MappedFile() {
   // Out of the table first: the next map may get the same address.
   SlotTable::Get().Give(slot_);
-  munmap(data_, size_);
+  UnmapInSlices(data_, size_);
 }
 
 bool MappedFile::damaged() const {
@@ -195,6 +196,14 @@ void MappedFile::Prefault(size_t offset, size_t bytes) const {
   madvise(data_ + begin, end - begin, MADV_HUGEPAGE);
   madvise(data_ + begin, end - begin, MADV_POPULATE_READ);
 }
+
+void MappedFile::SayWarm(size_t bytes) const {
+  size_t before = warm_bytes_.load();
+  while (before < bytes && !warm_bytes_.compare_exchange_weak(before, bytes)) {
+  }
+}
+
+void MappedFile::SayCold() const { madvise(data_, size_, MADV_COLD); }
 
 void MappedFile::Release(size_t offset, size_t bytes) const {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -51,8 +52,16 @@ class MappedFile {
   // cannot be read.
   void Prefault(size_t offset, size_t bytes) const;
 
-  // Whether nobody asked before.
-  bool FirstUse() const { return !used_.exchange(true); }
+  // How often it was called, this time included; up to some thousand millions.
+  uint32_t CountUse() const { return uses_.fetch_add(1) + 1; }
+  uint32_t uses() const { return uses_.load(); }
+  // What a caller of Prefault has done; a larger number stays.
+  void SayWarm(size_t bytes) const;
+  size_t warm_bytes() const { return warm_bytes_.load(); }
+
+  // Says that nobody will touch it soon: its pages go before others when memory
+  // is wanted.
+  void SayCold() const;
 
   // Says that bytes [offset, offset + bytes) are not needed for now.
   void Release(size_t offset, size_t bytes) const;
@@ -80,7 +89,8 @@ class MappedFile {
   const Mark mark_;
   const int slot_;  // in the table that the signal handler reads
   mutable std::atomic<bool> shrank_{false};
-  mutable std::atomic<bool> used_{false};
+  mutable std::atomic<uint32_t> uses_{0};
+  mutable std::atomic<size_t> warm_bytes_{0};
 };
 
 }  // namespace timbre

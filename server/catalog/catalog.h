@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/catalog/open/lease.h"
+#include "server/catalog/open/memory_budget.h"
 #include "server/catalog/records/version_record.h"
 #include "server/catalog/speaker_entry.h"
 #include "server/catalog/store/dir_lock.h"
@@ -29,6 +31,7 @@
 
 namespace timbre {
 
+struct FoundVersion;
 struct RecoveryPlan;
 
 struct CatalogOptions {
@@ -37,6 +40,8 @@ struct CatalogOptions {
   // the oldest inactive ones beyond it are deleted after a Build. 0: all.
   uint32_t keep_versions = 0;
   const KernelTable* kernels = nullptr;
+  // How much open versions may hold.
+  MemoryBudget::Options budget;
   // Outlives the catalog.
   FileSystem* files = &FileSystem::Posix();
 };
@@ -56,10 +61,17 @@ struct SpeakerInfo {
 };
 
 struct CatalogStats {
-  uint64_t speakers = 0;         // with a version
-  uint64_t speakers_loaded = 0;  // with an open version
-  uint64_t versions_damaged = 0;
-  uint64_t bytes_resident = 0;  // besides mapped pages
+  uint64_t speakers = 0;          // with a version
+  uint64_t speakers_loaded = 0;   // with an open version
+  uint64_t versions_damaged = 0;  // as far as is known
+  MemoryBudget::Totals budget;
+};
+
+// The frames of a version without its index. Outside of the budget: it takes a
+// mapping and nothing else.
+struct StoredFrames {
+  std::shared_ptr<const VersionRecord> record;
+  std::shared_ptr<const FrameStore> store;
 };
 
 // Thread-safe. Functions that may read or write the disk say so; the others
@@ -67,28 +79,39 @@ struct CatalogStats {
 class Catalog {
  public:
   // Claims the directory (data_directory.h), locks it, removes what killed
-  // builds left, completes what was half published, and reads the manifests,
-  // not the indices. FAILED_PRECONDITION if it is not one of Timbre's, or
-  // another server has it. A voice that cannot be read costs that voice: it is
-  // read again when somebody asks for it.
+  // builds left, and completes what was half published. Reads no manifest but
+  // for that: damage shows when a version is asked for. FAILED_PRECONDITION if
+  // it is not one of Timbre's, or another server has it. A voice that cannot be
+  // read costs that voice: it is read again when somebody asks for it.
   static absl::StatusOr<std::unique_ptr<Catalog>> Open(CatalogOptions options);
   ~Catalog();
 
-  // A version of a speaker; 0: the active one. Opens it if need be (disk).
+  // Versions of speakers, all of them or none; in the order of `voices`. Opens
+  // them if need be (disk), in the order in which callers come, and waits for
+  // room (see MemoryBudget::Reserve, whose errors and `cancelled` these are).
   // NOT_FOUND, FAILED_PRECONDITION (no active version), DATA_LOSS; other errors
   // of file_error.h pass, and are not remembered. A version that is being
   // deleted is there or NOT_FOUND, never damaged.
+  absl::StatusOr<std::vector<Lease>> AcquireAll(
+      std::span<const VoiceName> voices,
+      const std::function<bool()>& cancelled);
   absl::StatusOr<Lease> Acquire(const std::string& speaker, uint64_t version);
   // The same if it is open already, else null.
   Lease FindLoaded(const std::string& speaker, uint64_t version);
+  // The same without the index (disk).
+  absl::StatusOr<StoredFrames> OpenFrames(const std::string& speaker,
+                                          uint64_t version);
 
   // `status`, that of reading files of `version`; NOT_FOUND if that was deleted
   // meanwhile.
-  absl::Status WhyUnreadable(const LoadedVersion& version,
+  absl::Status WhyUnreadable(const VersionRecord& version,
                              const absl::Status& status);
+  // Its frames could not be read: whoever wants it next opens it anew. Takes
+  // short locks.
+  void DropDamaged(const LoadedVersion& version);
 
-  // NOT_FOUND for a speaker without versions. Reads what could not be read
-  // before (disk).
+  // NOT_FOUND for a speaker without versions. Reads the manifests of what is
+  // not open (disk), like List.
   absl::StatusOr<SpeakerInfo> GetSpeaker(const std::string& speaker);
   // Up to `limit` speakers in the order of their names, after `after`, whose
   // names begin with `prefix`; with their active versions alone.
@@ -136,14 +159,11 @@ class Catalog {
 
   absl::Status Recover();
   absl::Status RecoverSpeaker(const std::string& name);
-  VersionPtr MakeVersion(const std::string& speaker, uint64_t number,
-                         absl::StatusOr<VersionRecord> found);
   absl::StatusOr<VersionRecord> ReadRecord(const std::string& speaker,
                                            uint64_t number);
-  // The same, and says in the log why not.
-  absl::StatusOr<VersionRecord> ReadRecordAloud(const std::string& speaker,
-                                                uint64_t number);
-  void ReadWhatFailed(const SpeakerEntry& speaker);
+  absl::StatusOr<FoundVersion> FindVersion(
+      const std::string& speaker, uint64_t number,
+      const std::optional<storage::SpeakerState>& state);
 
   SpeakerPtr Find(const std::string& speaker);
   SpeakerPtr FindOrAdd(const std::string& speaker);
@@ -151,23 +171,46 @@ class Catalog {
   // start (disk). NOT_FOUND, or why it cannot be read.
   absl::StatusOr<SpeakerPtr> Known(const std::string& speaker);
   // A version of it that is there; 0: the active one.
-  static absl::StatusOr<VersionPtr> Resolve(const SpeakerEntry& speaker,
-                                            uint64_t version);
-  std::optional<VersionInfo> FindPublished(const SpeakerEntry& speaker,
-                                           const std::string& request_id);
-  static SpeakerInfo Describe(const SpeakerEntry& speaker, bool active_only);
-  static SpeakerInfo DescribeLocked(const SpeakerEntry& speaker,
-                                    bool active_only)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.mutex);
-  // NOT_FOUND for one without versions.
-  static absl::StatusOr<SpeakerInfo> DescribeAll(const SpeakerEntry& speaker);
+  static absl::StatusOr<VersionEntry> Resolve(const SpeakerEntry& speaker,
+                                              uint64_t version);
+  // After its versions have changed: whether it is listed.
+  void UpdateListed(const SpeakerPtr& speaker);
 
-  absl::StatusOr<Lease> Load(SpeakerEntry& speaker,
-                             const VersionEntry& version);
+  // A version that is being acquired.
+  struct Wanted;
+  absl::StatusOr<Wanted> WantedOf(const VoiceName& voice);
+  absl::Status ReadRecordOf(Wanted& wanted);
+  absl::StatusOr<Lease> OpenWanted(Wanted& wanted, ChargePtr charge);
+  IndexDescription DescriptionOf(const Wanted& wanted) const;
+  // Gives all a lease; an error is that of `failed`, null: of all.
+  absl::Status OpenAll(std::span<Wanted> wanted,
+                       const std::function<bool()>& cancelled,
+                       const Wanted*& failed);
+  // `status` of reading `wanted`: OK if that is not the version that is meant
+  // any more, and the caller tries again.
+  absl::Status Failed(const Wanted& wanted, const absl::Status& status);
+  // One that must not fail for want of room.
+  absl::StatusOr<Lease> AcquireForSure(const VoiceName& voice);
+
+  absl::StatusOr<std::optional<VersionInfo>> FindPublished(
+      const SpeakerEntry& speaker, const std::string& request_id);
+  // Reads manifests (disk).
+  SpeakerInfo Describe(const SpeakerEntry& speaker, bool active_only);
+  VersionInfo DescribeVersion(const SpeakerEntry& speaker,
+                              const VersionEntry& version, bool active);
+  // The same; what seems damaged is remembered if it is no deletion.
+  SpeakerInfo DescribeSurely(SpeakerEntry& speaker, bool active_only);
+  // NOT_FOUND for one without versions.
+  absl::StatusOr<SpeakerInfo> DescribeAll(const SpeakerEntry& speaker);
+  std::vector<SpeakerPtr> ListedAfter(absl::string_view prefix,
+                                      std::string after, size_t limit);
+
   absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Verify(
-      const Staging& staging, storage::Manifest& manifest);
+      const Staging& staging, const LifePtr& life, storage::Manifest& manifest,
+      ChargePtr& charge);
   absl::StatusOr<VersionInfo> PublishVerified(
-      Staging& staging, storage::Manifest manifest,
+      Staging& staging, storage::Manifest manifest, const SpeakerPtr& speaker,
+      const LifePtr& life, ChargePtr charge,
       std::unique_ptr<const SpeakerIndex> index,
       const std::function<bool()>& cancelled);
 
@@ -178,7 +221,7 @@ class Catalog {
                Arguments&&... arguments);
 
   // From the staging directory to a version that is acknowledged.
-  absl::Status Commit(SpeakerEntry& speaker, const VersionPtr& version,
+  absl::Status Commit(SpeakerEntry& speaker, const VersionEntry& version,
                       const storage::Manifest& manifest, Staging& staging)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   absl::Status MakeSpeakerDir(const SpeakerEntry& speaker)
@@ -195,9 +238,9 @@ class Catalog {
                            const storage::SpeakerState& state)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   // What is on the disk becomes what is true; `added`: one more version, or
-  // null.
+  // none.
   static void Adopt(SpeakerEntry& speaker, const storage::SpeakerState& state,
-                    const VersionPtr& added, bool settled)
+                    const VersionEntry& added, bool settled)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   // OK: what is known of the speaker outlives a power cut.
   absl::Status Settle(SpeakerEntry& speaker)
@@ -236,9 +279,10 @@ class Catalog {
   // Voices whose directory could not be read yet.
   std::set<std::string> unreadable_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, SpeakerPtr> speakers_ ABSL_GUARDED_BY(mutex_);
+  // Those of them that have a version.
+  std::map<absl::string_view, SpeakerPtr> listed_ ABSL_GUARDED_BY(mutex_);
 
-  // Unmaps what nobody holds.
-  const std::shared_ptr<ThreadPool> reaper_;
+  const std::shared_ptr<OpenVersions> open_ = std::make_shared<OpenVersions>();
   // Removes directories: large ones hold up nobody who waits for the reaper.
   ThreadPool remover_;
 };
@@ -252,7 +296,10 @@ Result Catalog::Write(const std::string& speaker,
   const absl::StatusOr<SpeakerPtr> entry = Known(speaker);
   if (!entry.ok()) return entry.status();
   const MutexLock writing((*entry)->write_mutex);
-  return (this->*change)(**entry, std::forward<Arguments>(arguments)...);
+  Result result =
+      (this->*change)(**entry, std::forward<Arguments>(arguments)...);
+  UpdateListed(*entry);
+  return result;
 }
 
 }  // namespace timbre

@@ -63,33 +63,45 @@ absl::StatusOr<std::unique_ptr<Staging>> Catalog::Stage(
 absl::StatusOr<VersionInfo> Catalog::Publish(
     Staging& staging, storage::Manifest manifest,
     const std::function<bool()>& cancelled) {
+  const SpeakerPtr speaker = FindOrAdd(staging.speaker());
+  const auto life = std::make_shared<VersionLife>(speaker->open);
+  ChargePtr charge;
   TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<const SpeakerIndex> index,
-                          Verify(staging, manifest));
-  return PublishVerified(staging, std::move(manifest), std::move(index),
-                         cancelled);
+                          Verify(staging, life, manifest, charge));
+  auto published =
+      PublishVerified(staging, std::move(manifest), speaker, life,
+                      std::move(charge), std::move(index), cancelled);
+  UpdateListed(speaker);
+  return published;
 }
 
 absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
-    const Staging& staging, storage::Manifest& manifest) {
+    const Staging& staging, const LifePtr& life, storage::Manifest& manifest,
+    ChargePtr& charge) {
   for (const char* const name : {kFramesFile, kIndexFile}) {
     TIMBRE_RETURN_IF_ERROR(
         AddFile(staging.directory(), name, files(), manifest));
   }
   manifest.set_digest(DigestOfFiles(manifest));
   TIMBRE_ASSIGN_OR_RETURN(const VersionRecord record, ParseManifest(manifest));
-  TIMBRE_ASSIGN_OR_RETURN(
-      std::unique_ptr<const SpeakerIndex> index,
-      SpeakerIndex::Open(record.Describe(staging.directory(), files()),
-                         *options_.kernels));
+  const IndexDescription description =
+      record.Describe(staging.directory(), files());
+  charge = open_->budget->ReserveForSure(
+      {.version = life,
+       .room = {.bytes = SpeakerIndex::MostResidentBytes(description) +
+                         record.resident_bytes(),
+                .maps = SpeakerIndex::kMaps}});
+  TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<const SpeakerIndex> index,
+                          SpeakerIndex::Open(description, *options_.kernels));
   TIMBRE_RETURN_IF_ERROR(CheckAnswers(*index, manifest.default_nprobe()));
   return index;
 }
 
 absl::StatusOr<VersionInfo> Catalog::PublishVerified(
-    Staging& staging, storage::Manifest manifest,
+    Staging& staging, storage::Manifest manifest, const SpeakerPtr& speaker,
+    const LifePtr& life, ChargePtr charge,
     std::unique_ptr<const SpeakerIndex> index,
     const std::function<bool()>& cancelled) {
-  const SpeakerPtr speaker = FindOrAdd(staging.speaker());
   const MutexLock writing(speaker->write_mutex);
   {
     const MutexLock lock(speaker->mutex);
@@ -99,39 +111,45 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
                                     "\" was deleted while the build ran"));
     }
   }
-  if (auto earlier = FindPublished(*speaker, manifest.request_id())) {
+  TIMBRE_ASSIGN_OR_RETURN(std::optional<VersionInfo> earlier,
+                          FindPublished(*speaker, manifest.request_id()));
+  if (earlier) {
     TIMBRE_RETURN_IF_ERROR(Settle(*speaker));
     return *std::move(earlier);
   }
-  uint64_t number = 0;
+  VersionEntry version{.life = life};
   {
     const MutexLock lock(speaker->mutex);
-    number = ++speaker->reserved;
+    version.number = ++speaker->reserved;
   }
   manifest.set_speaker(speaker->name);
-  manifest.set_version(number);
+  manifest.set_version(version.number);
   TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest, files()));
   TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, ParseManifest(manifest));
-  const VersionPtr version = MakeVersion(speaker->name, number, record);
   // Until Adopt decides whether it stays open.
-  const Lease lease = version->life->Publish(
-      {std::make_shared<const VersionRecord>(std::move(record)),
-       std::move(index)});
+  const Lease lease =
+      life->Publish({std::make_shared<const VersionRecord>(std::move(record)),
+                     std::move(index)},
+                    std::move(charge));
   if (cancelled()) return absl::CancelledError("the build was cancelled");
   TIMBRE_RETURN_IF_ERROR(Commit(*speaker, version, manifest, staging));
   DropOldVersions(*speaker);
-  for (VersionInfo& info : Describe(*speaker, false).versions) {
-    if (info.version == number) return std::move(info);
+  bool active = false;
+  {
+    const MutexLock lock(speaker->mutex);
+    active = speaker->state.active_version() == version.number;
   }
-  return absl::InternalError("the published version is gone");
+  return DescribeVersion(*speaker, version, active);
 }
 
-absl::Status Catalog::Commit(SpeakerEntry& speaker, const VersionPtr& version,
+absl::Status Catalog::Commit(SpeakerEntry& speaker, const VersionEntry& version,
                              const storage::Manifest& manifest,
                              Staging& staging) {
   storage::SpeakerState state = speaker.State();
-  state.set_last_version(version->number);
-  if (!manifest.keep_inactive()) state.set_active_version(version->number);
+  state.set_last_version(version.number);
+  if (!manifest.keep_inactive()) state.set_active_version(version.number);
+  const std::string directory =
+      VersionDir(options_.data_dir, speaker.name, version.number);
   // Whatever can be done before is: a full disk is found here.
   TIMBRE_ASSIGN_OR_RETURN(
       Replacement replacement,
@@ -139,7 +157,7 @@ absl::Status Catalog::Commit(SpeakerEntry& speaker, const VersionPtr& version,
                           files(), StagingDir(options_.data_dir)));
   absl::Status status = MakeSpeakerDir(speaker);
   if (status.ok()) {
-    status = files().Rename(staging.directory(), version->directory);
+    status = files().Rename(staging.directory(), directory);
   }
   if (!status.ok()) {
     DropSpeakerDir(speaker);
@@ -147,12 +165,12 @@ absl::Status Catalog::Commit(SpeakerEntry& speaker, const VersionPtr& version,
   }
   // From here on a start would complete the publication.
   staging.Published();
-  status = files().SyncDirectory(ParentOf(version->directory));
+  status = files().SyncDirectory(ParentOf(directory));
   if (status.ok())
     status = files().SyncDirectory(ParentOf(staging.directory()));
   if (status.ok()) status = replacement.Commit();
   if (!status.ok() && !absl::IsUnknown(status)) {
-    if (Withdraw(speaker, *version, staging)) return status;
+    if (Withdraw(speaker, version, staging)) return status;
     status = OutcomeUnknown(status);
   }
   Adopt(speaker, state, version, status.ok());
@@ -177,8 +195,9 @@ void Catalog::DropSpeakerDir(const SpeakerEntry& speaker) {
 
 bool Catalog::Withdraw(const SpeakerEntry& speaker, const VersionEntry& version,
                        Staging& staging) {
-  if (const auto status =
-          files().Rename(version.directory, staging.directory());
+  const std::string directory =
+      VersionDir(options_.data_dir, speaker.name, version.number);
+  if (const auto status = files().Rename(directory, staging.directory());
       !status.ok()) {
     Log(LogLevel::kError, "publication_not_withdrawn",
         {{"speaker", speaker.name},
@@ -188,7 +207,7 @@ bool Catalog::Withdraw(const SpeakerEntry& speaker, const VersionEntry& version,
   }
   // After a power cut the version may be there: it is whole then too, as long
   // as its files are.
-  if (files().SyncDirectory(ParentOf(version.directory)).ok()) {
+  if (files().SyncDirectory(ParentOf(directory)).ok()) {
     staging.Unpublished();
   }
   DropSpeakerDir(speaker);
@@ -200,7 +219,7 @@ void Catalog::DropOldVersions(SpeakerEntry& speaker) {
   {
     const MutexLock lock(speaker.mutex);
     std::vector<uint64_t> versions;
-    for (const auto& [number, version] : speaker.versions) {
+    for (const auto& [number, life] : speaker.versions) {
       versions.push_back(number);
     }
     surplus =

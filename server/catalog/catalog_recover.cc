@@ -58,83 +58,52 @@ absl::Status Catalog::Recover() {
   return absl::OkStatus();
 }
 
-VersionPtr Catalog::MakeVersion(const std::string& speaker, uint64_t number,
-                                absl::StatusOr<VersionRecord> found) {
-  auto version = std::make_shared<VersionEntry>();
-  version->speaker = speaker;
-  version->number = number;
-  version->directory = VersionDir(options_.data_dir, speaker, number);
-  version->life = std::make_shared<VersionLife>(std::move(found), reaper_);
-  return version;
-}
-
 absl::StatusOr<VersionRecord> Catalog::ReadRecord(const std::string& speaker,
                                                   uint64_t number) {
   return ReadVersionRecord(VersionDir(options_.data_dir, speaker, number),
                            speaker, number, files());
 }
 
-absl::StatusOr<VersionRecord> Catalog::ReadRecordAloud(
-    const std::string& speaker, uint64_t number) {
-  absl::StatusOr<VersionRecord> record = ReadRecord(speaker, number);
-  if (!record.ok()) {
-    Log(LogLevel::kError,
-        absl::IsDataLoss(record.status()) ? "version_damaged"
-                                          : "version_not_read",
-        {{"speaker", speaker},
-         {"version", number},
-         {"error", std::string(record.status().message())}});
+// What the rules must know of a version: its manifest only where the state does
+// not know it.
+absl::StatusOr<FoundVersion> Catalog::FindVersion(
+    const std::string& speaker, uint64_t number,
+    const std::optional<storage::SpeakerState>& state) {
+  FoundVersion found{.version = number, .intact = true};
+  if (state && number <= state->last_version()) return found;
+  const absl::StatusOr<VersionRecord> record = ReadRecord(speaker, number);
+  if (!record.ok() && !absl::IsDataLoss(record.status())) {
+    return record.status();
   }
-  return record;
-}
-
-void Catalog::ReadWhatFailed(const SpeakerEntry& speaker) {
-  std::vector<VersionPtr> failed;
-  {
-    const MutexLock lock(speaker.mutex);
-    for (const auto& [number, version] : speaker.versions) {
-      if (version->life->NotRead()) failed.push_back(version);
-    }
-  }
-  for (const VersionPtr& version : failed) {
-    version->life->ReadAgain(
-        ReadRecordAloud(version->speaker, version->number));
-  }
+  found.intact = record.ok();
+  found.keep_inactive = record.ok() && record->manifest.keep_inactive();
+  return found;
 }
 
 absl::Status Catalog::RecoverSpeaker(const std::string& name) {
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<std::string> entries,
                           files().List(SpeakerDir(options_.data_dir, name)));
-  absl::Status not_read;
-  std::map<uint64_t, VersionPtr> versions;
-  for (const std::string& entry : entries) {
-    const std::optional<uint64_t> number = ParseVersion(entry);
-    if (!number) continue;
-    const VersionPtr version =
-        MakeVersion(name, *number, ReadRecordAloud(name, *number));
-    versions[*number] = version;
-    if (version->life->NotRead()) not_read.Update(version->life->Look().damage);
-  }
-  std::vector<FoundVersion> found;
-  for (const auto& [number, version] : versions) {
-    const VersionLife::View view = version->life->Look();
-    found.push_back({.version = number,
-                     .intact = view.damage.ok(),
-                     .keep_inactive = view.record != nullptr &&
-                                      view.record->manifest.keep_inactive()});
+  const auto read =
+      ReadSpeakerState(StatePath(options_.data_dir, name), files());
+  if (!read.ok() && !absl::IsDataLoss(read.status())) {
+    return read.status();  // unreadable for now: not to be overwritten
   }
   const auto state =
-      ReadSpeakerState(StatePath(options_.data_dir, name), files());
-  if (!state.ok() && !absl::IsDataLoss(state.status())) {
-    return state.status();  // unreadable for now: not to be overwritten
+      read.ok() ? std::optional<storage::SpeakerState>(*read) : std::nullopt;
+  // In increasing order.
+  std::set<uint64_t> numbers;
+  for (const std::string& entry : entries) {
+    if (const auto number = ParseVersion(entry)) numbers.insert(*number);
   }
-  const RecoveryPlan plan = PlanRecovery(
-      state.ok() ? std::optional<storage::SpeakerState>(*state) : std::nullopt,
-      found);
-  // Nothing is decided over versions that cannot be read for now.
-  if (plan.write_state) TIMBRE_RETURN_IF_ERROR(not_read);
-  for (const uint64_t number : plan.garbage) versions.erase(number);
-  const auto speaker = std::make_shared<SpeakerEntry>(name);
+  std::vector<FoundVersion> found;
+  for (const uint64_t number : numbers) {
+    // Nothing is decided over versions that cannot be read for now.
+    TIMBRE_ASSIGN_OR_RETURN(found.emplace_back(),
+                            FindVersion(name, number, state));
+  }
+  const RecoveryPlan plan = PlanRecovery(state, found);
+  for (const uint64_t number : plan.garbage) numbers.erase(number);
+  const auto speaker = std::make_shared<SpeakerEntry>(name, open_);
   // Nobody else changes it until the plan is carried out.
   const MutexLock writing(speaker->write_mutex);
   {
@@ -142,12 +111,17 @@ absl::Status Catalog::RecoverSpeaker(const std::string& name) {
     speaker->settled = synced_;
     speaker->state = plan.state;
     speaker->reserved = plan.state.last_version();
-    speaker->versions = std::move(versions);
+    for (const uint64_t number : numbers) {
+      const auto life = std::make_shared<VersionLife>(speaker->open);
+      life->KeepOpen(number == plan.state.active_version());
+      speaker->versions[number] = life;
+    }
   }
   {
     const MutexLock lock(mutex_);
     speakers_[name] = speaker;
   }
+  UpdateListed(speaker);
   ApplyPlan(*speaker, plan);
   return absl::OkStatus();
 }

@@ -16,7 +16,8 @@ absl::StatusOr<SpeakerInfo> Catalog::ActivateVersion(const std::string& speaker,
                                                      uint64_t version) {
   // Opened first: a damaged version must not become active. `lease` also
   // keeps it open until Adopt has taken it over.
-  TIMBRE_ASSIGN_OR_RETURN(const Lease lease, Acquire(speaker, version));
+  TIMBRE_ASSIGN_OR_RETURN(const Lease lease,
+                          AcquireForSure({speaker, version}));
   return Write(speaker, &Catalog::ActivateVersionOf, version);
 }
 
@@ -36,8 +37,8 @@ absl::StatusOr<SpeakerInfo> Catalog::DeleteVersion(const std::string& speaker,
 
 absl::StatusOr<SpeakerInfo> Catalog::DeleteVersionOf(SpeakerEntry& speaker,
                                                      uint64_t version) {
-  TIMBRE_ASSIGN_OR_RETURN(const VersionPtr found, Resolve(speaker, version));
-  if (speaker.State().active_version() == found->number) {
+  TIMBRE_ASSIGN_OR_RETURN(const VersionEntry found, Resolve(speaker, version));
+  if (speaker.State().active_version() == found.number) {
     return MakeError(
         absl::StatusCode::kFailedPrecondition, "VERSION_ACTIVE",
         absl::StrCat("version: ", version, " of voice \"", speaker.name,
@@ -55,14 +56,17 @@ absl::Status Catalog::DeleteSpeaker(const std::string& speaker) {
 }
 
 absl::Status Catalog::DeleteAllOf(SpeakerEntry& speaker) {
-  TIMBRE_RETURN_IF_ERROR(DescribeAll(speaker).status());
+  {
+    const MutexLock lock(speaker.mutex);
+    if (speaker.versions.empty()) return NoSpeaker(speaker.name);
+  }
   // One rename decides; the directories are garbage from then on.
   storage::SpeakerState state = speaker.State();
   state.set_active_version(0);
   state.set_deleted_through(state.last_version());
   const absl::Status committed = CommitState(speaker, state);
   if (!committed.ok() && !absl::IsUnknown(committed)) return committed;
-  std::map<uint64_t, VersionPtr> versions;
+  std::map<uint64_t, LifePtr> versions;
   {
     const MutexLock lock(speaker.mutex);
     versions.swap(speaker.versions);
@@ -70,7 +74,7 @@ absl::Status Catalog::DeleteAllOf(SpeakerEntry& speaker) {
   }
   // After a power cut it may all be true again: left to the next start.
   TIMBRE_RETURN_IF_ERROR(committed);
-  for (const auto& [number, version] : versions) {
+  for (const auto& [number, life] : versions) {
     SayIfNotRemoved(speaker, number, TrashVersionDir(speaker, number));
   }
   return absl::OkStatus();
@@ -94,14 +98,14 @@ absl::Status Catalog::ApplyTuningTo(SpeakerEntry& speaker, const Lease& lease,
   auto record = std::make_shared<VersionRecord>(*lease->record);
   record->tuning = tuning;
   record->warnings.clear();
-  return (*version)->life->ReplaceRecord(
-      lease, std::move(record), [&]() -> absl::Status {
-        TIMBRE_ASSIGN_OR_RETURN(
-            Replacement replacement,
-            PrepareTuning((*version)->directory, tuning, files(),
-                          StagingDir(options_.data_dir)));
-        return replacement.Commit();
-      });
+  return version->life->ReplaceRecord(std::move(record), [&]() -> absl::Status {
+    TIMBRE_ASSIGN_OR_RETURN(
+        Replacement replacement,
+        PrepareTuning(
+            VersionDir(options_.data_dir, speaker.name, version->number),
+            tuning, files(), StagingDir(options_.data_dir)));
+    return replacement.Commit();
+  });
 }
 
 absl::Status Catalog::CommitState(SpeakerEntry& speaker,
@@ -112,20 +116,20 @@ absl::Status Catalog::CommitState(SpeakerEntry& speaker,
                           files(), StagingDir(options_.data_dir)));
   const absl::Status committed = replacement.Commit();
   if (committed.ok() || absl::IsUnknown(committed)) {
-    Adopt(speaker, state, nullptr, committed.ok());
+    Adopt(speaker, state, {}, committed.ok());
   }
   return committed;
 }
 
 void Catalog::Adopt(SpeakerEntry& speaker, const storage::SpeakerState& state,
-                    const VersionPtr& added, bool settled) {
+                    const VersionEntry& added, bool settled) {
   const MutexLock lock(speaker.mutex);
   speaker.state = state;
   speaker.settled = settled;
-  if (added != nullptr) speaker.versions[added->number] = added;
+  if (added.life != nullptr) speaker.versions[added.number] = added.life;
   // The active version stays open, the others only while they are held.
-  for (const auto& [number, version] : speaker.versions) {
-    version->life->KeepOpen(number == state.active_version());
+  for (const auto& [number, life] : speaker.versions) {
+    life->KeepOpen(number == state.active_version());
   }
 }
 

@@ -1,4 +1,5 @@
-// What the catalogue holds of a speaker: for catalog.h alone.
+// What the catalogue holds of a speaker: for catalog.h alone. A server has a
+// hundred thousand of them: a few hundred bytes each, and no document.
 #ifndef TIMBRE_SERVER_CATALOG_SPEAKER_ENTRY_H_
 #define TIMBRE_SERVER_CATALOG_SPEAKER_ENTRY_H_
 
@@ -14,19 +15,21 @@
 
 namespace timbre {
 
-// Constant; its life goes on.
+using LifePtr = std::shared_ptr<VersionLife>;
+
 struct VersionEntry {
-  std::string speaker;
   uint64_t number = 0;
-  std::string directory;
-  std::shared_ptr<VersionLife> life;
+  LifePtr life;
 };
-using VersionPtr = std::shared_ptr<const VersionEntry>;
 
 struct SpeakerEntry {
-  explicit SpeakerEntry(std::string of) : name(std::move(of)) {}
+  SpeakerEntry(std::string of, std::shared_ptr<OpenVersions> open_versions)
+      : name(std::move(of)), open(std::make_shared<OpenVoice>()) {
+    open->all = std::move(open_versions);
+  }
 
   const std::string name;
+  const std::shared_ptr<OpenVoice> open;
 
   // One writer at a time; held across disk operations. Taken before `mutex`.
   Mutex write_mutex;
@@ -41,7 +44,7 @@ struct SpeakerEntry {
   // The highest version number given to a publication.
   uint64_t reserved ABSL_GUARDED_BY(mutex) = 0;
   uint64_t generation ABSL_GUARDED_BY(mutex) = 0;  // counts DeleteSpeaker
-  std::map<uint64_t, VersionPtr> versions ABSL_GUARDED_BY(mutex);
+  std::map<uint64_t, LifePtr> versions ABSL_GUARDED_BY(mutex);
 
   storage::SpeakerState State() const {
     const MutexLock lock(mutex);

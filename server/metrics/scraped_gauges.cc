@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -24,6 +25,24 @@ prometheus::MetricFamily Single(const char* name, const char* help,
   family.help = help;
   family.type = type;
   family.metric.push_back(std::move(metric));
+  return family;
+}
+
+prometheus::MetricFamily Closings(const ScrapedValues& now) {
+  constexpr std::array<const char*, kCloseReasons> kNames = {
+      "budget", "idle", "superseded", "deleted"};
+  prometheus::MetricFamily family;
+  family.name = "timbre_closes_total";
+  family.help =
+      "Versions that were closed: for others (budget), unused "
+      "(--close_idle_after), not active any more, deleted.";
+  family.type = prometheus::MetricType::Counter;
+  for (size_t i = 0; i < kCloseReasons; ++i) {
+    prometheus::ClientMetric metric;
+    metric.label.push_back({"reason", kNames[i]});
+    metric.counter.value = now.closings[i];
+    family.metric.push_back(std::move(metric));
+  }
   return family;
 }
 
@@ -65,6 +84,22 @@ std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
       Single("timbre_resident_bytes",
              "Memory of open versions besides the mapped frames.", gauge,
              now.resident_bytes),
+      Single("timbre_reserved_bytes",
+             "The same, at most, of versions that are being opened.", gauge,
+             now.reserved_bytes),
+      Single("timbre_max_resident_bytes",
+             "What both may be together (--max_resident_bytes); 0: unlimited.",
+             gauge, now.max_resident_bytes),
+      Single("timbre_versions_open", "Versions that are open.", gauge,
+             now.versions_open),
+      Single("timbre_openings_waiting",
+             "Openings that wait for a thread, their turn or room.", gauge,
+             now.openings_waiting),
+      Single("timbre_last_closed_age_seconds",
+             "How long nobody had held the version that was closed last to "
+             "make room; +Inf: none was.",
+             gauge, now.last_closed_age),
+      Closings(now),
       Single("timbre_queued_frames",
              "Frames of messages that wait for their answers, about.", gauge,
              now.queued_frames),

@@ -33,6 +33,11 @@ constexpr std::array<const char*, 3> kBuildResults = {"ok", "cancelled",
 constexpr std::array<const char*, kConnectionFaults> kConnectionFaultNames = {
     "limit", "shortage", "silence", "bytes", "resets", "cpu"};
 
+constexpr std::array<const char*, kOpenedFrom> kOpenedFromNames = {
+    "open", "memory", "disk"};
+constexpr std::array<const char*, kOpenResults> kOpenResultNames = {
+    "ok", "no_room", "damaged", "cancelled", "failed"};
+
 // 1, 2.5, 5 in every decade from `first` to `last`.
 Buckets Decades(double first, double last) {
   Buckets buckets;
@@ -93,6 +98,7 @@ ServerMetrics::ServerMetrics(const BuildInfo& info)
   AddMessageHistograms();
   AddBuildSeries();
   AddConnectionSeries();
+  AddOpeningSeries();
 }
 
 ServerMetrics::~ServerMetrics() = default;
@@ -277,6 +283,38 @@ void ServerMetrics::AddConnectionSeries() {
 
 void ServerMetrics::CountConnectionFault(ConnectionFault fault) {
   connection_faults_[static_cast<size_t>(fault)]->Increment();
+}
+
+void ServerMetrics::AddOpeningSeries() {
+  auto& durations =
+      prometheus::BuildHistogram()
+          .Name("timbre_open_duration_seconds")
+          .Help(
+              "Time until a stream, or several that waited together, had its "
+              "voices: open already, opened from memory (page cache) or from "
+              "disk.")
+          .Register(*registry_);
+  auto& openings =
+      prometheus::BuildCounter()
+          .Name("timbre_opens_total")
+          .Help("Openings of voices that were not open, by result.")
+          .Register(*registry_);
+  for (size_t i = 0; i < kOpenedFrom; ++i) {
+    opening_durations_[i] =
+        &durations.Add({{"from", kOpenedFromNames[i]}}, StageBuckets());
+  }
+  for (size_t i = 0; i < kOpenResults; ++i) {
+    openings_[i] = &openings.Add({{"result", kOpenResultNames[i]}});
+  }
+}
+
+void ServerMetrics::ObserveOpening(OpenedFrom from, absl::Duration duration) {
+  opening_durations_[static_cast<size_t>(from)]->Observe(
+      absl::ToDoubleSeconds(duration));
+}
+
+void ServerMetrics::CountOpening(size_t result) {
+  openings_[result]->Increment();
 }
 
 }  // namespace timbre

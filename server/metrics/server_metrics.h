@@ -64,6 +64,13 @@ enum class ConnectionFault : uint8_t {
 inline constexpr size_t kConnectionFaults = 6;
 absl::string_view NameOf(ConnectionFault fault);  // as the label has it
 
+// Where a voice was when a stream asked for it.
+enum class OpenedFrom : uint8_t { kOpen, kMemory, kDisk };
+inline constexpr size_t kOpenedFrom = 3;
+
+inline constexpr size_t kOpenResults = 5;   // OpeningResult of the catalogue
+inline constexpr size_t kCloseReasons = 4;  // ClosingReason, likewise
+
 // Which label an effective nprobe gets: 1, 2, 4 ... 128 (rounded up), "other";
 // nullopt (no lists): "exact". An index into a fixed array, for hot paths.
 size_t NprobeLabel(std::optional<uint32_t> nprobe);
@@ -73,7 +80,13 @@ struct ScrapedValues {
   double speakers = 0;
   double speakers_loaded = 0;
   double versions_damaged = 0;
+  double versions_open = 0;
   double resident_bytes = 0;
+  double reserved_bytes = 0;
+  double max_resident_bytes = 0;
+  double openings_waiting = 0;
+  double last_closed_age = 0;  // infinite: nothing was
+  std::array<double, kCloseReasons> closings{};
   double queued_frames = 0;
   double queued_bytes = 0;
   double connections = 0;
@@ -111,6 +124,10 @@ class ServerMetrics {
   void CountBuild(absl::string_view result);  // "ok", "cancelled", "failed"
   void AddFrames(Rpc rpc, uint64_t frames);
   void CountConnectionFault(ConnectionFault fault);
+  // A stream got its voices; `duration` from its first message, or from when an
+  // opener began.
+  void ObserveOpening(OpenedFrom from, absl::Duration duration);
+  void CountOpening(size_t result);
 
  private:
   struct PerRpc {
@@ -131,6 +148,7 @@ class ServerMetrics {
   void AddMessageHistograms();
   void AddBuildSeries();
   void AddConnectionSeries();
+  void AddOpeningSeries();
 
   std::shared_ptr<prometheus::Registry> registry_;
   std::shared_ptr<prometheus::Collectable> gauges_;
@@ -139,6 +157,8 @@ class ServerMetrics {
   std::array<prometheus::Histogram*, kBuildStages> build_stages_{};
   std::array<prometheus::Counter*, 3> builds_{};
   std::array<prometheus::Counter*, kConnectionFaults> connection_faults_{};
+  std::array<prometheus::Histogram*, kOpenedFrom> opening_durations_{};
+  std::array<prometheus::Counter*, kOpenResults> openings_{};
 };
 
 }  // namespace timbre

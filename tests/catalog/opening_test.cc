@@ -64,10 +64,10 @@ TEST_F(OpeningTest, WhyAFileOfADeletedVersionCannotBeReadIsThatItWasDeleted) {
   const Lease first = *catalog_->Acquire("alice", 1);
   const absl::Status error =
       MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT", "gone");
-  EXPECT_EQ(catalog_->WhyUnreadable(*first, error), error);
-  EXPECT_TRUE(catalog_->WhyUnreadable(*first, absl::OkStatus()).ok());
+  EXPECT_EQ(catalog_->WhyUnreadable(*first->record, error), error);
+  EXPECT_TRUE(catalog_->WhyUnreadable(*first->record, absl::OkStatus()).ok());
   ASSERT_OK(catalog_->DeleteVersion("alice", 1));
-  EXPECT_EQ(catalog_->WhyUnreadable(*first, error).code(),
+  EXPECT_EQ(catalog_->WhyUnreadable(*first->record, error).code(),
             absl::StatusCode::kNotFound);
 }
 

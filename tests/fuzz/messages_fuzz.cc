@@ -118,7 +118,7 @@ bool CheckFrames(const v1::Frames& frames, uint32_t dimension,
 
 // Pins what was named, as the catalog would: any name has one of the versions.
 bool PinNamed(Bytes& bytes, VoicePin& pin) {
-  for (const WantedVoice& voice : pin.wanted()) {
+  for (const VoiceName& voice : pin.wanted()) {
     Require(CheckSpeakerName(voice.speaker).ok(), "a voice has a name");
   }
   if (pin.pinned()) return true;

@@ -3,17 +3,16 @@
 #include <utility>
 
 #include "server/base/log.h"
-#include "server/base/status_macros.h"
 
 namespace timbre {
 namespace {
 
 using State = VersionLife::State;
 
-std::shared_ptr<const VersionRecord> SharedRecord(
-    absl::StatusOr<VersionRecord> found) {
-  if (!found.ok()) return nullptr;
-  return std::make_shared<const VersionRecord>(*std::move(found));
+// What a version takes while it is open.
+OpenRoom RoomOf(const VersionRecord& record, const SpeakerIndex& index) {
+  return {.bytes = index.resident_bytes() + record.resident_bytes(),
+          .maps = SpeakerIndex::kMaps};
 }
 
 }  // namespace
@@ -21,199 +20,230 @@ std::shared_ptr<const VersionRecord> SharedRecord(
 bool VersionLife::CanBecome(State from, State to) {
   switch (from) {
     case State::kClosed:
-      return to == State::kReserved || to == State::kOpen ||
+      return to == State::kOpening || to == State::kOpen ||
              to == State::kDamaged;
-    case State::kReserved:
-      return to == State::kOpening;
     case State::kOpening:
       return to == State::kOpen || to == State::kClosed ||
              to == State::kDamaged;
     case State::kOpen:
-      return to == State::kClosing || to == State::kReserved;
-    case State::kClosing:
-      return to == State::kClosed || to == State::kReserved ||
+      return to == State::kIdle || to == State::kClosing ||
              to == State::kDamaged;
+    case State::kIdle:
+      return to == State::kOpen || to == State::kClosing ||
+             to == State::kDamaged;
+    case State::kClosing:
+      return to == State::kClosed || to == State::kDamaged;
     case State::kDamaged:
-      return to == State::kReserved;
+      return to == State::kOpening;
   }
   return false;
 }
 
-VersionLife::VersionLife(absl::StatusOr<VersionRecord> found,
-                         std::shared_ptr<ThreadPool> reaper)
-    : reaper_(std::move(reaper)),
-      state_(absl::IsDataLoss(found.status()) ? State::kDamaged
-                                              : State::kClosed),
-      damage_(found.status()) {
-  record_ = SharedRecord(std::move(found));
-}
+VersionLife::VersionLife(std::shared_ptr<OpenVoice> voice)
+    : voice_(std::move(voice)) {}
 
-// Nobody has to tell that the last lease has gone.
-VersionLife::State VersionLife::StateNow() const {
-  return state_ == State::kOpen && index_.expired() ? State::kClosing : state_;
+VersionLife::~VersionLife() {
+  budget().Forget(*this);
+  const MutexLock lock(mutex_);
+  if (open_ != nullptr) Become(State::kClosing);
+  SetDamage(absl::OkStatus());
 }
 
 void VersionLife::Become(State state) {
-  const State now = StateNow();
-  if (!CanBecome(now, state)) {
+  if (!CanBecome(state_, state)) {
     Log(LogLevel::kError, "version_state_unforeseen",
-        {{"from", static_cast<int>(now)}, {"to", static_cast<int>(state)}});
+        {{"from", static_cast<int>(state_)}, {"to", static_cast<int>(state)}});
+  }
+  const auto is_open = [](State s) {
+    return s == State::kOpen || s == State::kIdle;
+  };
+  if (is_open(state) && !is_open(state_) && voice_->open.fetch_add(1) == 0) {
+    voice_->all->voices.fetch_add(1);
+  }
+  if (is_open(state_) && !is_open(state) && voice_->open.fetch_sub(1) == 1) {
+    voice_->all->voices.fetch_sub(1);
   }
   state_ = state;
 }
 
+VersionLife::State VersionLife::Resting() const {
+  return damage_.ok() ? State::kClosed : State::kDamaged;
+}
+
+void VersionLife::SetDamage(absl::Status damage) {
+  if (damage_.ok() && !damage.ok()) voice_->all->damaged.fetch_add(1);
+  if (!damage_.ok() && damage.ok()) voice_->all->damaged.fetch_sub(1);
+  damage_ = std::move(damage);
+}
+
 VersionLife::View VersionLife::Look() const {
   const MutexLock lock(mutex_);
-  View view{.state = StateNow(), .record = record_, .damage = damage_};
-  view.damaged = absl::IsDataLoss(damage_);
-  if (const IndexPtr index = index_.lock(); index != nullptr) {
-    view.resident_bytes = index->resident_bytes();
-    view.damaged = index->store().damaged();
-    if (!view.damaged) view.damage = absl::OkStatus();
+  View view{.state = state_, .record = record_, .damage = damage_};
+  if (open_ != nullptr && open_->index->store().damaged()) {
+    view.damage = open_->index->store().Check();
   }
   return view;
 }
 
-bool VersionLife::NotRead() const {
-  const MutexLock lock(mutex_);
-  return NotReadLocked();
-}
-
-void VersionLife::ReadAgain(absl::StatusOr<VersionRecord> found) {
-  const MutexLock lock(mutex_);
-  // What an opening under way finds is newer.
-  if (!NotReadLocked() || StateNow() != State::kClosed) return;
-  damage_ = found.status();
-  if (absl::IsDataLoss(damage_)) Become(State::kDamaged);
-  record_ = SharedRecord(std::move(found));
-}
-
 Lease VersionLife::Find() {
   const MutexLock lock(mutex_);
-  Lease lease = LeaseOf(index_.lock());
-  if (lease != nullptr && lease->index->store().damaged()) return nullptr;
-  return lease;
+  if (open_ == nullptr || open_->index->store().damaged() ||
+      !budget().Take(*open_->charge)) {
+    return nullptr;
+  }
+  if (state_ == State::kIdle) Become(State::kOpen);
+  return MakeLease();
 }
 
 // A lease from before the record was replaced may be all that is left.
-Lease VersionLife::LeaseOf(IndexPtr index) {
+Lease VersionLife::MakeLease() {
   Lease lease = lease_.lock();
-  if (lease == nullptr && index != nullptr) {
-    lease = std::make_shared<const LoadedVersion>(
-        LoadedVersion{record_, std::move(index)});
-    lease_ = lease;
+  if (lease != nullptr) return lease;
+  IndexPtr held = held_.lock();
+  if (held == nullptr) {
+    const auto release = [life = std::weak_ptr(Self()),
+                          open = open_](const SpeakerIndex*) mutable {
+      // Not kept by those who hold a weak pointer.
+      const OpenPtr released = std::move(open);
+      if (const auto alive = life.lock()) alive->Released(released);
+    };
+    held = IndexPtr(open_->index.get(), release);
+    held_ = held;
   }
+  lease = std::make_shared<const LoadedVersion>(
+      LoadedVersion{record_, std::move(held)});
+  lease_ = lease;
   return lease;
 }
 
-VersionLife::State VersionLife::Resting() const {
-  return absl::IsDataLoss(damage_) ? State::kDamaged : State::kClosed;
+void VersionLife::Released(const OpenPtr& open) {
+  OpenPtr dropped;  // to go without the lock
+  const MutexLock lock(mutex_);
+  // Opened anew, or taken again meanwhile.
+  if (open_ != open || !held_.expired()) return;
+  if (budget().Rest(*open_->charge, keep_)) {
+    if (state_ == State::kOpen) Become(State::kIdle);
+    return;
+  }
+  Become(State::kClosing);
+  closing_ = open_.get();
+  record_ = nullptr;
+  dropped.swap(open_);
 }
 
-absl::StatusOr<Lease> VersionLife::Open(Reader reader) {
+void VersionLife::Close() {
+  OpenPtr dropped;
+  const MutexLock lock(mutex_);
+  if (state_ != State::kIdle) return;  // Released did it
+  Become(State::kClosing);
+  closing_ = open_.get();
+  record_ = nullptr;
+  dropped.swap(open_);
+}
+
+absl::StatusOr<Lease> VersionLife::Open(ChargePtr charge, Reader reader) {
   const MutexLock opening(opening_mutex_);
-  IndexPtr index;
   {
     const MutexLock lock(mutex_);
-    index = index_.lock();
-  }
-  if (index != nullptr && index->store().Check().ok()) {
-    const MutexLock lock(mutex_);
-    return LeaseOf(std::move(index));
-  }
-  index.reset();
-  {
-    MutexLock lock(mutex_);
-    Become(State::kReserved);
-    while (index_.expired() && unmapped_opening_ != opening_) {
-      lock.Wait(unmapped_);
-    }
     Become(State::kOpening);
   }
   absl::StatusOr<Read> read = reader();
   const MutexLock lock(mutex_);
   if (!read.ok()) {
-    // Streams may hold damaged frames of the opening before.
-    Become(unmapped_opening_ != opening_ ? State::kOpen : Resting());
+    Become(Resting());
     return read.status();
   }
-  return Opened(*std::move(read));
+  return Opened(*std::move(read), std::move(charge));
 }
 
-Lease VersionLife::Opened(Read read) {
-  IndexPtr index = Shared(std::move(read.index));
-  Lease lease =
-      std::make_shared<const LoadedVersion>(LoadedVersion{read.record, index});
+Lease VersionLife::Opened(Read read, ChargePtr charge) {
+  const OpenRoom room = RoomOf(*read.record, *read.index);
+  known_bytes_ = room.bytes;
+  budget().Opened(*charge, room);
   Become(State::kOpen);
   record_ = std::move(read.record);
-  damage_ = absl::OkStatus();
-  index_ = index;
-  lease_ = lease;
-  return lease;
+  SetDamage(absl::OkStatus());
+  open_ = MakeOpen(std::move(read.index), std::move(charge));
+  held_.reset();
+  lease_.reset();
+  return MakeLease();
 }
 
-VersionLife::IndexPtr VersionLife::Shared(
-    std::unique_ptr<const SpeakerIndex> index) {
-  const auto unmap = [reaper = reaper_, life = weak_from_this(),
-                      opening = ++opening_](const SpeakerIndex* last) {
+VersionLife::OpenPtr VersionLife::MakeOpen(
+    std::unique_ptr<const SpeakerIndex> index, ChargePtr charge) {
+  auto open = std::make_unique<OpenIndex>(
+      OpenIndex{std::move(charge), std::move(index)});
+  const auto unmap = [reaper = voice_->all->reaper,
+                      life = std::weak_ptr(Self())](OpenIndex* last) {
     // Destroyed with the task: on the reaper's thread, or here after its end.
-    std::shared_ptr<const SpeakerIndex> owned(last);
-    reaper->Submit([owned = std::move(owned), life, opening]() mutable {
+    std::shared_ptr<OpenIndex> owned(last);
+    reaper->Submit([owned = std::move(owned), life]() mutable {
+      // Used once, as by a sweep: what others use again and again is to stay in
+      // memory rather than this.
+      const MappedFile& file = owned->index->store().file();
+      if (file.uses() <= 1) file.SayCold();
+      owned->index.reset();
+      if (const auto alive = life.lock()) alive->Unmapped(owned.get());
       owned.reset();
-      if (const auto alive = life.lock()) alive->Unmapped(opening);
     });
   };
-  return IndexPtr(index.release(), unmap);
+  return OpenPtr(open.release(), unmap);
 }
 
-void VersionLife::Unmapped(uint64_t opening) {
+void VersionLife::Unmapped(const OpenIndex* open) {
   const MutexLock lock(mutex_);
-  if (opening != opening_) return;
-  unmapped_opening_ = opening;
-  if (state_ == State::kOpen) Become(Resting());
-  unmapped_.notify_all();
+  if (closing_ != open) return;
+  closing_ = nullptr;
+  Become(Resting());
 }
 
-Lease VersionLife::Publish(Read built) {
+Lease VersionLife::Publish(Read built, ChargePtr charge) {
   const MutexLock lock(mutex_);
-  return Opened(std::move(built));
+  return Opened(std::move(built), std::move(charge));
 }
 
 void VersionLife::KeepOpen(bool keep) {
-  Lease kept;  // what was, to go without the lock
+  OpenPtr dropped;
   const MutexLock lock(mutex_);
-  kept = std::exchange(kept_, keep ? LeaseOf(index_.lock()) : nullptr);
+  keep_ = keep;
+  if (keep || state_ != State::kIdle) return;
+  budget().Rest(*open_->charge, false);
+  Become(State::kClosing);
+  closing_ = open_.get();
+  record_ = nullptr;
+  dropped.swap(open_);
 }
 
 void VersionLife::SayDamaged(const absl::Status& damage) {
   const MutexLock lock(mutex_);
-  // Somebody may be opening it again already.
-  const State now = StateNow();
-  if (now == State::kReserved || now == State::kOpening) return;
-  if (const IndexPtr index = index_.lock();
-      index != nullptr && !index->store().damaged()) {
-    return;
-  }
-  damage_ = damage;
-  if (now == State::kClosed) Become(State::kDamaged);
+  // Somebody may have opened it again already.
+  if (state_ != State::kClosed && state_ != State::kDamaged) return;
+  SetDamage(damage);
+  if (state_ == State::kClosed) Become(State::kDamaged);
+}
+
+void VersionLife::DropDamaged() {
+  OpenPtr dropped;
+  const MutexLock lock(mutex_);
+  if (open_ == nullptr || !open_->index->store().damaged()) return;
+  SetDamage(open_->index->store().Check());
+  budget().Detach(*open_->charge);
+  Become(State::kDamaged);
+  record_ = nullptr;
+  dropped.swap(open_);
 }
 
 absl::Status VersionLife::ReplaceRecord(
-    const Lease& lease, std::shared_ptr<const VersionRecord> record,
+    std::shared_ptr<const VersionRecord> record,
     absl::FunctionRef<absl::Status()> commit) {
   const MutexLock opening(opening_mutex_);
   absl::Status committed = commit();
   if (!committed.ok() && !absl::IsUnknown(committed)) return committed;
-  IndexPtr open;
-  Lease replaced;  // these, and what was kept, go without the lock
   const MutexLock lock(mutex_);
+  // What is opened from now on reads it.
+  if (open_ == nullptr) return committed;
   record_ = std::move(record);
-  // Not that of `lease` where it was opened anew since.
-  open = index_.lock();
-  replaced = std::make_shared<const LoadedVersion>(
-      LoadedVersion{record_, open != nullptr ? open : lease->index});
-  if (open != nullptr) lease_ = replaced;
-  if (kept_ != nullptr) kept_.swap(replaced);
+  lease_.reset();
   return committed;
 }
 

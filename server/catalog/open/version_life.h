@@ -1,28 +1,28 @@
 // The life of one version: what is known of it, and its open part.
 //
-//   closed   -> reserved   somebody wants it
+//   closed   -> opening    there is room for it (memory_budget.h)
 //            -> open       it was just published
 //            -> damaged    so an opening that failed had found it
-//   reserved -> opening    what was open before is unmapped: a version is in
-//                          memory once
 //   opening  -> open       its files were read
 //            -> closed     they could not be read, which says nothing of them
 //            -> damaged    the same, and damage was known before
-//   open     -> closing    the last lease has gone; nobody has to say so
-//            -> reserved   the frames in memory are damaged: it is opened anew
-//                          beside the streams that hold them, since it may have
-//                          been repaired
-//   closing  -> closed     it is unmapped
+//   open     -> idle       the last lease has gone
+//            -> closing    the same, and it does not stay
+//            -> damaged    the frames in memory are: it may be opened anew
+//                          beside the streams that hold them
+//   idle     -> open       a lease is wanted
+//            -> closing    its room is wanted, or it does not stay any more
+//            -> damaged    as above
+//   closing  -> closed     it is unmapped: a version is in memory once
 //            -> damaged    the same, and damage was known before
-//            -> reserved   it is wanted again
-//   damaged  -> reserved   it is wanted again: it may have been repaired
+//   damaged  -> opening    it may have been repaired
 //
 // Deletion is no state: streams keep a deleted version open. It is the
 // catalogue's entry that goes.
 #ifndef TIMBRE_SERVER_CATALOG_OPEN_VERSION_LIFE_H_
 #define TIMBRE_SERVER_CATALOG_OPEN_VERSION_LIFE_H_
 
-#include <condition_variable>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -32,20 +32,35 @@
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/catalog/open/lease.h"
+#include "server/catalog/open/memory_budget.h"
 #include "server/catalog/records/version_record.h"
 #include "server/engine/search/speaker_index.h"
 
 namespace timbre {
 
-// Held by shared pointers alone. Thread-safe; its lock is taken last but for
-// the reaper's, and never held across a disk operation.
-class VersionLife : public std::enable_shared_from_this<VersionLife> {
+// What all versions of all voices share.
+struct OpenVersions {
+  std::shared_ptr<MemoryBudget> budget;
+  std::shared_ptr<ThreadPool> reaper;  // unmaps
+  std::atomic<int64_t> voices{0};      // with an open version
+  std::atomic<int64_t> damaged{0};     // versions
+};
+
+// What the versions of one voice share.
+struct OpenVoice {
+  std::shared_ptr<OpenVersions> all;
+  std::atomic<int> open{0};
+};
+
+// Thread-safe. Its lock is taken before the budget's and never held across a
+// disk operation.
+class VersionLife : public BudgetedVersion {
  public:
   enum class State : uint8_t {
     kClosed,
-    kReserved,
     kOpening,
     kOpen,
+    kIdle,
     kClosing,
     kDamaged
   };
@@ -62,86 +77,92 @@ class VersionLife : public std::enable_shared_from_this<VersionLife> {
   // What is to be seen at one moment.
   struct View {
     State state = State::kClosed;
-    // Null: the manifest could not be read.
-    std::shared_ptr<const VersionRecord> record;
-    // DATA_LOSS; others: it could not be read; OK while it is open.
-    absl::Status damage;
-    bool damaged = false;  // also where it was found in what is mapped
-    uint64_t resident_bytes = 0;
+    std::shared_ptr<const VersionRecord> record;  // of an open one, else null
+    absl::Status damage;                          // DATA_LOSS, or OK
+    // Streams may search it, and it has no damage.
+    bool open() const {
+      return damage.ok() && (state == State::kOpen || state == State::kIdle);
+    }
   };
 
-  // Closed, or damaged, as its manifest was found. `reaper` unmaps.
-  VersionLife(absl::StatusOr<VersionRecord> found,
-              std::shared_ptr<ThreadPool> reaper);
-  VersionLife(const VersionLife&) = delete;
-  VersionLife& operator=(const VersionLife&) = delete;
+  explicit VersionLife(std::shared_ptr<OpenVoice> voice);
+  ~VersionLife() override;
 
   View Look() const;
-  // The manifest could not be read, which says nothing about the files.
-  bool NotRead() const;
-  // It was read again: counts where NotRead.
-  void ReadAgain(absl::StatusOr<VersionRecord> found);
 
   // A lease if it is open, else null; also where its frames were found to be
   // damaged. Looks at no page.
   Lease Find();
+  // What it takes while it is open, if it was open before; else zero.
+  uint64_t known_bytes() const { return known_bytes_.load(); }
 
-  // A lease; where it is not open, or its frames in memory are damaged, of what
-  // `reader` finds. One at a time; waits for the disk. An error of `reader`
-  // leaves it closed: see SayDamaged.
-  absl::StatusOr<Lease> Open(Reader reader);
+  // A lease of what `reader` finds, in the room that `charge` has reserved. One
+  // at a time: a charge is given to nobody while there is one. Waits for the
+  // disk. An error of `reader` leaves it closed: see SayDamaged.
+  absl::StatusOr<Lease> Open(ChargePtr charge, Reader reader);
   // What was just built is open from the beginning.
-  Lease Publish(Read built);
-  // An active version stays open, another one while somebody holds it.
+  Lease Publish(Read built, ChargePtr charge);
+  // Whether it stays open when nobody holds it: an active version does.
   void KeepOpen(bool keep);
+
   // The DATA_LOSS with which Open failed is about this version.
   void SayDamaged(const absl::Status& damage);
+  // Has it closed if its frames in memory are damaged: it may be opened anew.
+  void DropDamaged();
 
   // Has `commit` write what takes the place of the record, and lets leases have
   // `record` from then on; no opening in between, which would bring the one
-  // from before. `lease` holds it open. An error of `commit` other than UNKNOWN
-  // (OUTCOME_UNKNOWN: written) changes nothing. Waits for the disk.
-  absl::Status ReplaceRecord(const Lease& lease,
-                             std::shared_ptr<const VersionRecord> record,
+  // from before. An error of `commit` other than UNKNOWN (OUTCOME_UNKNOWN:
+  // written) changes nothing. Waits for the disk.
+  absl::Status ReplaceRecord(std::shared_ptr<const VersionRecord> record,
                              absl::FunctionRef<absl::Status()> commit);
+
+  void Close() override;
 
  private:
   using IndexPtr = std::shared_ptr<const SpeakerIndex>;
+  // What is open; its last owner hands it to the reaper.
+  struct OpenIndex {
+    ChargePtr charge;
+    std::unique_ptr<const SpeakerIndex> index;
+  };
+  using OpenPtr = std::shared_ptr<OpenIndex>;
 
-  bool NotReadLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !damage_.ok() && !absl::IsDataLoss(damage_);
+  std::shared_ptr<VersionLife> Self() {
+    return std::static_pointer_cast<VersionLife>(shared_from_this());
   }
-  State StateNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  MemoryBudget& budget() const { return *voice_->all->budget; }
   void Become(State state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of what is open, with the record of now; null: nothing is.
-  Lease LeaseOf(IndexPtr index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What it is where nothing is open: closed or damaged.
   State Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Lease Opened(Read read) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Whose last owner has the reaper unmap it.
-  IndexPtr Shared(std::unique_ptr<const SpeakerIndex> index)
+  void SetDamage(absl::Status damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Lease Opened(Read read, ChargePtr charge)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Unmapped(uint64_t opening);
+  OpenPtr MakeOpen(std::unique_ptr<const SpeakerIndex> index, ChargePtr charge);
+  // Of what is open and charged to its streams.
+  Lease MakeLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Released(const OpenPtr& open);
+  void Unmapped(const OpenIndex* open);
 
-  const std::shared_ptr<ThreadPool> reaper_;
+  const std::shared_ptr<OpenVoice> voice_;
+  std::atomic<uint64_t> known_bytes_{0};
 
-  // Openings and replacements of the record, one at a time; held across disk
-  // operations. Taken before mutex_.
+  // Openings and replacements of the record; held across disk operations.
+  // Taken before mutex_.
   Mutex opening_mutex_;
 
   mutable Mutex mutex_;
-  std::condition_variable unmapped_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kClosed;
-  std::shared_ptr<const VersionRecord> record_ ABSL_GUARDED_BY(mutex_);
   absl::Status damage_ ABSL_GUARDED_BY(mutex_);
-  // Nobody is the last owner of what is pointed to while mutex_ is held: it is
-  // the reaper that ends it, whoever lets it go.
-  std::weak_ptr<const SpeakerIndex> index_ ABSL_GUARDED_BY(mutex_);
+  // While it is open or idle:
+  OpenPtr open_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const VersionRecord> record_ ABSL_GUARDED_BY(mutex_);
+  // What is being unmapped.
+  const OpenIndex* closing_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  // What streams hold; the end of the last one calls Released.
+  std::weak_ptr<const SpeakerIndex> held_ ABSL_GUARDED_BY(mutex_);
   std::weak_ptr<const LoadedVersion> lease_ ABSL_GUARDED_BY(mutex_);
-  Lease kept_ ABSL_GUARDED_BY(mutex_);
-  uint64_t opening_ ABSL_GUARDED_BY(mutex_) = 0;  // counts them
-  // The last one whose index was unmapped.
-  uint64_t unmapped_opening_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool keep_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace timbre

@@ -1,21 +1,31 @@
-// The door by which voices are opened: of streams, and of calls that read,
-// export, tune or build upon a version.
+// The door by which voices are opened for streams, and for calls that export,
+// tune or search a version.
 #ifndef TIMBRE_SERVER_CATALOG_OPEN_VOICE_OPENER_H_
 #define TIMBRE_SERVER_CATALOG_OPEN_VOICE_OPENER_H_
 
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <string>
-#include <utility>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/catalog/open/lease.h"
 
 namespace timbre {
+
+// How an opening ended; for metrics.
+enum class OpeningResult : uint8_t {
+  kOk,
+  kNoRoom,  // MEMORY_BUDGET, VERSION_TOO_LARGE
+  kDamaged,
+  kCancelled,  // nobody waited for it any more
+  kFailed,
+};
+inline constexpr size_t kOpeningResults = 5;
 
 // After a restart hundreds of streams may ask for one voice at once: it is
 // opened for all of them by one thread, in the order in which voices are asked
@@ -23,33 +33,52 @@ namespace timbre {
 // coming. Thread-safe.
 class VoiceOpener {
  public:
-  using Done = std::function<void(absl::StatusOr<Lease>)>;
-  // Opens a version of a speaker (0: the active one); may wait for the disk.
-  using Acquire = std::function<absl::StatusOr<Lease>(
-      const std::string& speaker, uint64_t version)>;
+  using Voices = std::vector<VoiceName>;
+  using Leases = std::vector<Lease>;
+  using Done = std::function<void(const absl::StatusOr<Leases>&)>;
+  // Whether somebody does not wait any more. Quick.
+  using Gone = std::function<bool()>;
+  // Acquires the versions, all or none; may wait for the disk, and for room
+  // until `cancelled` says that nobody waits for it.
+  using Acquire = std::function<absl::StatusOr<Leases>(
+      std::span<const VoiceName> voices,
+      const std::function<bool()>& cancelled)>;
+  // Of those that threads opened: how it ended, how long it took, and whether
+  // the disk was waited for.
+  using Observe = std::function<void(OpeningResult, absl::Duration, bool disk)>;
 
-  // What `acquire` refers to must outlive it.
-  VoiceOpener(Acquire acquire, int threads);
+  // What these refer to must outlive it.
+  VoiceOpener(Acquire acquire, Observe observe, int threads);
 
-  // `done` is called on one of its threads with what `acquire` says, or by this
-  // function after Stop. Returns at once.
-  void Open(const std::string& speaker, uint64_t version, Done done);
-  // Opens it on the calling thread, which waits for the disk. Not together with
-  // others: an opening of version 0 that is under way may have begun before a
-  // change that this caller knows to be done.
-  absl::StatusOr<Lease> OpenNow(const std::string& speaker, uint64_t version);
+  // `done` is called on one of its threads with what `acquire` says and the
+  // frames of each voice in memory (ReadAheadFrames), or by this function after
+  // Stop. Returns at once.
+  void Open(const Voices& voices, Done done, Gone gone);
+  // Acquires a version on the calling thread, which waits for the disk. Not
+  // together with others: an opening of version 0 that is under way may have
+  // begun before a change that this caller knows to be done.
+  absl::StatusOr<Lease> OpenNow(const VoiceName& voice);
   // Finishes what was asked for; whoever asks from then on is told CANCELLED.
   void Stop();
 
- private:
-  using Voice = std::pair<std::string, uint64_t>;
+  // Openings that wait for a thread.
+  uint64_t waiting() const;
 
-  void AcquireForAll(const Voice& voice);
+ private:
+  struct Waiter {
+    Done done;
+    Gone gone;
+  };
+
+  void AcquireForAll(const Voices& voices);
+  bool AllGone(const Voices& voices);
 
   const Acquire acquire_;
-  Mutex mutex_;
-  // Who waits for a voice that is being opened.
-  std::map<Voice, std::vector<Done>> waiting_ ABSL_GUARDED_BY(mutex_);
+  const Observe observe_;
+  mutable Mutex mutex_;
+  // Who waits for voices that are being opened.
+  std::map<Voices, std::vector<Waiter>> waiting_ ABSL_GUARDED_BY(mutex_);
+  uint64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   ThreadPool threads_;  // last: it uses the others
 };

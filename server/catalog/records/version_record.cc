@@ -222,6 +222,11 @@ uint64_t VersionRecord::bytes_on_disk() const {
   return bytes;
 }
 
+uint64_t VersionRecord::resident_bytes() const {
+  return sizeof(*this) + manifest.SpaceUsedLong() +
+         tuning.curve.capacity() * sizeof(OperatingPoint);
+}
+
 IndexDescription VersionRecord::Describe(const std::string& directory,
                                          FileSystem& files) const {
   return {.spec = spec,

@@ -28,6 +28,8 @@ struct VersionRecord {
   std::vector<std::string> warnings;
 
   uint64_t bytes_on_disk() const;
+  // What the record itself takes.
+  uint64_t resident_bytes() const;
   // For opening the version in `directory`.
   IndexDescription Describe(const std::string& directory,
                             FileSystem& files) const;

@@ -1,9 +1,11 @@
 #include "server/engine/faiss/faiss_export.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -226,10 +228,10 @@ ByteSource IvfFlatFile(const FrameStore& store, Metric metric,
                        const KernelTable& kernels) {
   // Without lists there is one, of all rows; its centroid decides nothing.
   const std::vector<float> origin(store.dimension(), 0.0F);
-  const std::vector<uint32_t> all = {0, static_cast<uint32_t>(store.rows())};
+  const std::array<uint32_t, 2> all = {0, static_cast<uint32_t>(store.rows())};
   const uint32_t nlist = parts != nullptr ? parts->nlist : 1;
-  const std::vector<uint32_t>& begins =
-      parts != nullptr ? parts->list_begin : all;
+  const std::span<const uint32_t> begins =
+      parts != nullptr ? std::span<const uint32_t>(parts->list_begin) : all;
   std::vector<uint64_t> sizes(nlist);
   for (uint32_t i = 0; i < nlist; ++i) sizes[i] = begins[i + 1] - begins[i];
   ByteSource source;

@@ -72,7 +72,7 @@ class FieldReader {
   }
 
   // A vector whose length goes before it and must be this one.
-  void ReadFloats(uint64_t count, std::vector<float>& floats) {
+  void ReadFloats(uint64_t count, AlignedVector<float>& floats) {
     Expect(count);
     const char* const data = Take(count * sizeof(float));
     if (!ok_) return;
@@ -255,8 +255,9 @@ absl::StatusOr<uint64_t> IndexSize(const IndexDescription& description) {
 }
 
 absl::StatusOr<std::unique_ptr<IvfParts>> ParseCodedParts(
-    const IndexDescription& description, absl::string_view data) {
-  auto parts = std::make_unique<IvfParts>();
+    const IndexDescription& description, absl::string_view data,
+    std::pmr::memory_resource* memory) {
+  auto parts = std::make_unique<IvfParts>(memory);
   // Each row has an id: memory is taken for what the bytes can hold.
   const bool good = description.rows <= kMaxRows &&
                     description.rows <= data.size() / sizeof(int64_t) &&
@@ -267,7 +268,8 @@ absl::StatusOr<std::unique_ptr<IvfParts>> ParseCodedParts(
 }
 
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
-    const IndexDescription& description, const KernelTable& kernels) {
+    const IndexDescription& description, const KernelTable& kernels,
+    std::pmr::memory_resource* memory) {
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, IndexSize(description));
   TIMBRE_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> file,
                           description.files->Map(description.index_path, size));
@@ -276,7 +278,7 @@ absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     TIMBRE_RETURN_IF_ERROR(file->Check());
     return IndexDamaged(description, "the digest does not match the manifest");
   }
-  auto parsed = ParseCodedParts(description, data);
+  auto parsed = ParseCodedParts(description, data, memory);
   TIMBRE_RETURN_IF_ERROR(file->Check());
   TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<IvfParts> parts, std::move(parsed));
   const size_t at_once = kBlocksAtOnce * parts->block_bytes();

@@ -3,6 +3,7 @@
 #define TIMBRE_SERVER_ENGINE_FAISS_FAISS_LOAD_H_
 
 #include <memory>
+#include <memory_resource>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -21,21 +22,24 @@ absl::StatusOr<uint64_t> IndexSize(const IndexDescription& description);
 
 // Takes `data`, the bytes of an index file, apart; checks every number that a
 // search relies on before it sizes anything. DATA_LOSS if anything is not as
-// described. The codes are not arranged yet. Pure.
+// described. The codes are not arranged yet. Here and below the arrays lie in
+// `memory`, which is to outlive them; null: the heap. Pure.
 absl::StatusOr<std::unique_ptr<IvfParts>> ParseCodedParts(
-    const IndexDescription& description, absl::string_view data);
+    const IndexDescription& description, absl::string_view data,
+    std::pmr::memory_resource* memory = nullptr);
 
 // Verifies the digest before anything of the file is used, then every number
 // that a search relies on; arranges the codes for `kernels`. DATA_LOSS if
 // anything is not as described; errors of file_error.h where the file cannot be
 // read for now. Thread-safe.
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
-    const IndexDescription& description, const KernelTable& kernels);
+    const IndexDescription& description, const KernelTable& kernels,
+    std::pmr::memory_resource* memory);
 
 // The same for IVF<n>,Flat, without faiss: its lists hold the frames once more,
 // and only their ids are wanted in memory.
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
-    const IndexDescription& description);
+    const IndexDescription& description, std::pmr::memory_resource* memory);
 
 }  // namespace timbre
 

@@ -109,7 +109,7 @@ absl::Status ReadParts(const IndexDescription& description,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
-    const IndexDescription& description) {
+    const IndexDescription& description, std::pmr::memory_resource* memory) {
   // Memory is taken for what the file holds, whatever a manifest says.
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, IndexSize(description));
   if (size != BytesOf(description)) {
@@ -123,7 +123,7 @@ absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
       InputFile file,
       InputFile::Open(description.index_path, *description.files));
   DigestingReader reader(std::move(file));
-  auto parts = std::make_unique<IvfParts>();
+  auto parts = std::make_unique<IvfParts>(memory);
   if (const auto status = ReadParts(description, reader, *parts);
       !status.ok()) {
     return absl::IsOutOfRange(status)

@@ -45,24 +45,26 @@ size_t PaddedDimension(size_t dimension) {
 // Empty lists are never visited: where all frames are alike, dozens of them may
 // be as near as the full one.
 CoarseQuantizer::CoarseQuantizer(const IvfParts& parts, Metric metric,
-                                 const KernelTable& kernels)
+                                 const KernelTable& kernels,
+                                 std::pmr::memory_resource* memory)
     : CoarseQuantizer(
           parts.centroids, parts.dimension,
           [&parts](uint32_t list) { return !parts.List(list).empty(); }, metric,
-          kernels, Project::kIfItPays) {}
+          kernels, Project::kIfItPays, memory) {}
 
 CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
                                  uint32_t dimension, Metric metric,
                                  const KernelTable& kernels, Project project)
     : CoarseQuantizer(
           centroids, dimension, [](uint32_t) { return true; }, metric, kernels,
-          project) {}
+          project, nullptr) {}
 
 CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
                                  uint32_t dimension,
                                  absl::FunctionRef<bool(uint32_t list)> visited,
                                  Metric metric, const KernelTable& kernels,
-                                 Project project)
+                                 Project project,
+                                 std::pmr::memory_resource* memory)
     : centroids_(centroids),
       dimension_(dimension),
       kernels_(kernels),
@@ -73,14 +75,14 @@ CoarseQuantizer::CoarseQuantizer(std::span<const float> centroids,
   const std::vector<float> centered = CenteredCentroids();
   std::optional<Projected> projected;
   if (project == Project::kIfItPays) {
-    projected = SubspaceProjection::Find(centered, dimension, kernels);
+    projected = SubspaceProjection::Find(centered, dimension, kernels, memory);
   }
   if (projected) projection_ = std::move(projected->projection);
   const std::vector<float>& points = projected ? projected->vectors : centered;
   const size_t n = coordinates();
   origin_.resize(n);
   const size_t lists = centroids.size() / dimension;
-  vectors_ = QuantizedVectors(lists, n);
+  vectors_ = QuantizedVectors(lists, n, memory);
   for (uint32_t list = 0; list < lists; ++list) {
     if (!visited(list)) continue;
     vectors_.Set(list, &points[list * n], origin_.data(),
@@ -274,6 +276,16 @@ size_t CoarseQuantizer::resident_bytes() const {
   return vectors_.resident_bytes() +
          (projection_ ? projection_->resident_bytes() : 0) +
          (center_.capacity() + origin_.capacity()) * sizeof(float);
+}
+
+size_t CoarseQuantizer::MostResidentBytes(size_t lists, uint32_t dimension) {
+  size_t vectors = QuantizedVectors::ResidentBytes(lists, dimension);
+  if (const size_t n = SubspaceProjection::MostCoordinates(lists, dimension)) {
+    vectors = std::max(vectors,
+                       QuantizedVectors::ResidentBytes(lists, n) +
+                           QuantizedVectors::ResidentBytes(n - 1, dimension));
+  }
+  return vectors + 2 * dimension * sizeof(float);
 }
 
 }  // namespace timbre

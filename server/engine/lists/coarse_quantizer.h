@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <vector>
@@ -39,9 +40,11 @@ struct CoarseScratch {
 // compared by the float centroids until no other can be nearer.
 class CoarseQuantizer {
  public:
-  // Of all lists of `parts` that are not empty.
+  // Of all lists of `parts` that are not empty. What it adds to them lies in
+  // `memory`, which outlives it; null: the heap.
   CoarseQuantizer(const IvfParts& parts, Metric metric,
-                  const KernelTable& kernels);
+                  const KernelTable& kernels,
+                  std::pmr::memory_resource* memory = nullptr);
   // Whether to look for a space of fewer dimensions, which takes as long as
   // some hundred frames and pays after some thousand.
   enum class Project : uint8_t { kNever, kIfItPays };
@@ -64,6 +67,8 @@ class CoarseQuantizer {
     return projection_ ? projection_->size() : dimension_;
   }
   size_t resident_bytes() const;
+  // At most that before it is made.
+  static size_t MostResidentBytes(size_t lists, uint32_t dimension);
 
  private:
   // A frame on its way: how its scores are made, and how far to trust them.
@@ -80,7 +85,8 @@ class CoarseQuantizer {
   // Of those that are `visited`.
   CoarseQuantizer(std::span<const float> centroids, uint32_t dimension,
                   absl::FunctionRef<bool(uint32_t list)> visited, Metric metric,
-                  const KernelTable& kernels, Project project);
+                  const KernelTable& kernels, Project project,
+                  std::pmr::memory_resource* memory);
 
   std::vector<float> CenteredCentroids() const;
   float BiasOf(const float* centered) const;

@@ -21,6 +21,10 @@ CodePacker::CodePacker(uint64_t rows, IvfParts& parts)
     : parts_(parts), octets_(OctetsOf(parts.pq_m)) {
   parts.ids.reserve(rows);
   parts.code_rows.reserve(rows);
+  // What is not written takes no memory there.
+  if (parts.shared.get_allocator().memory() != nullptr) {
+    parts.shared.reserve(rows / 2);
+  }
   parts.codes.reserve(BlocksFor(rows) * parts.block_bytes());
   parts.list_begin.assign(1, 0);
   parts.code_begin.assign(1, 0);
@@ -89,6 +93,7 @@ void CodePacker::AddList(const uint32_t* rows, size_t count,
 }
 
 void CodePacker::Finish() {
+  if (parts_.codes.get_allocator().memory() != nullptr) return;
   // Codes move only if that frees much: it takes longer than packing them.
   if (parts_.codes.size() < parts_.codes.capacity() / 2) {
     parts_.codes.shrink_to_fit();

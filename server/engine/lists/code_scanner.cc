@@ -22,20 +22,29 @@ constexpr uint32_t kFramesKept = 8;
 // its neighbours. No code has it: sums end at 65534.
 constexpr uint16_t kNone = 65535;
 
+size_t CodebookValues(size_t groups, size_t width) {
+  return groups * kEntries * (1 + width) * kSubQuantizersPerGroup;
+}
+
 }  // namespace
 
+size_t CodeScanner::ResidentBytes(uint32_t dimension, uint32_t pq_m) {
+  return CodebookValues(GroupsOf(pq_m), dimension / pq_m) * sizeof(float);
+}
+
 CodeScanner::CodeScanner(const IvfParts& parts, Metric metric,
-                         const KernelTable& kernels)
+                         const KernelTable& kernels,
+                         std::pmr::memory_resource* memory)
     : parts_(parts),
       kernels_(kernels),
+      codebook_values_(memory),
       codebook_{.groups = GroupsOf(parts.pq_m),
                 .width = parts.dimension / parts.pq_m,
                 .sub_quantizers = parts.pq_m,
                 .factor = metric == Metric::kL2 ? 2.0F : 1.0F,
                 .mirrored = metric != Metric::kL2} {
   const size_t width = codebook_.width;
-  codebook_values_.resize(codebook_.groups * kEntries * (1 + width) *
-                          kSubQuantizersPerGroup);
+  codebook_values_.resize(CodebookValues(codebook_.groups, width));
   for (size_t m = 0; m < parts.pq_m; ++m) {
     for (size_t entry = 0; entry < kEntries; ++entry) {
       const float* const in = &parts.codebooks[(m * kEntries + entry) * width];

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 #include "server/base/aligned_vector.h"
@@ -41,7 +42,9 @@ struct CodeScratch {
 // Immutable and thread-safe. Refers to `parts`, which must outlive it.
 class CodeScanner {
  public:
-  CodeScanner(const IvfParts& parts, Metric metric, const KernelTable& kernels);
+  // What it adds to `parts` lies in `memory`; null: the heap.
+  CodeScanner(const IvfParts& parts, Metric metric, const KernelTable& kernels,
+              std::pmr::memory_resource* memory = nullptr);
 
   // Frames whose look-up tables are made together.
   static constexpr size_t kFramesAtOnce = 2;
@@ -67,8 +70,10 @@ class CodeScanner {
             CodeScratch& scratch, std::vector<uint32_t>& ids) const;
 
   size_t resident_bytes() const {
-    return codebook_values_.capacity() * sizeof(float);
+    return codebook_values_.size() * sizeof(float);
   }
+  // The same before it is made.
+  static size_t ResidentBytes(uint32_t dimension, uint32_t pq_m);
 
  private:
   size_t ScanLists(const uint8_t* tables, const std::vector<uint32_t>& lists,

@@ -30,4 +30,17 @@ bool IvfParts::IsSound(uint64_t rows) const {
   return true;
 }
 
+size_t IvfParts::MostResidentBytes(const IndexSpec& spec, uint64_t rows,
+                                   uint32_t dimension) {
+  if (spec.kind == IndexKind::kFlat) return 0;
+  const size_t nlist = spec.nlist;
+  const size_t lists =
+      nlist * dimension * sizeof(float) + (nlist + 1 + rows) * sizeof(uint32_t);
+  if (spec.pq_m == 0) return lists;
+  const size_t blocks = (rows + kCodesPerBlock - 1) / kCodesPerBlock;
+  return lists + size_t{kEntries} * dimension * sizeof(float) +
+         blocks * OctetsOf(spec.pq_m) * kOctetBytes +
+         (nlist + 1 + rows) * sizeof(uint32_t);
+}
+
 }  // namespace timbre

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -16,32 +17,43 @@ namespace timbre {
 // Which rows each list holds, and their codes. A value; const use is
 // thread-safe.
 struct IvfParts {
+  // Its arrays lie in `memory`, which outlives it; null: the heap.
+  explicit IvfParts(std::pmr::memory_resource* memory = nullptr)
+      : centroids(memory),
+        list_begin(memory),
+        ids(memory),
+        codebooks(memory),
+        codes(memory),
+        code_begin(memory),
+        code_rows(memory),
+        shared(memory) {}
+
   uint32_t dimension = 0;
   uint32_t nlist = 0;
-  std::vector<float> centroids;      // [nlist, dimension]
-  std::vector<uint32_t> list_begin;  // [nlist + 1], offsets into `ids`
+  AlignedVector<float> centroids;      // [nlist, dimension]
+  AlignedVector<uint32_t> list_begin;  // [nlist + 1], offsets into `ids`
   // Rows, list by list; in increasing order within a list, or with codes within
   // those that share one.
-  std::vector<uint32_t> ids;
+  AlignedVector<uint32_t> ids;
 
   // Only with a product quantizer (pq_m > 0):
-  uint32_t pq_m = 0;             // sub-quantizers
-  std::vector<float> codebooks;  // [pq_m, 16, dimension / pq_m]
+  uint32_t pq_m = 0;               // sub-quantizers
+  AlignedVector<float> codebooks;  // [pq_m, 16, dimension / pq_m]
   // The different codes of each list in blocks (kernels/layout.h), by their
   // first ids. Lists share the blocks at their ends, so that a code takes
   // pq_m / 2 bytes however short the lists are. Rows that are equal, as in
   // silence, have one code, which is scanned once.
   AlignedVector<uint8_t> codes;
-  std::vector<uint32_t> code_begin;  // [nlist + 1], in codes
+  AlignedVector<uint32_t> code_begin;  // [nlist + 1], in codes
   // The row of each code, or, with kShared, which of `shared` its rows are.
   static constexpr uint32_t kShared = 0x80000000U;
   static_assert(kMaxRows <= kShared);
-  std::vector<uint32_t> code_rows;
+  AlignedVector<uint32_t> code_rows;
   struct Range {
     uint32_t begin = 0;  // in `ids`
     uint32_t count = 0;
   };
-  std::vector<Range> shared;
+  AlignedVector<Range> shared;
 
   // The rows of code `code`, in increasing order.
   std::span<const uint32_t> RowsOf(uint32_t code) const {
@@ -62,14 +74,18 @@ struct IvfParts {
 
   size_t block_bytes() const { return OctetsOf(pq_m) * kOctetBytes; }
 
-  // What was reserved for codes but never written is not resident.
+  // What was reserved but never written is not resident.
   size_t resident_bytes() const {
-    return (centroids.capacity() + codebooks.capacity()) * sizeof(float) +
-           (list_begin.capacity() + ids.capacity() + code_begin.capacity() +
-            code_rows.capacity()) *
+    return (centroids.size() + codebooks.size()) * sizeof(float) +
+           (list_begin.size() + ids.size() + code_begin.size() +
+            code_rows.size()) *
                sizeof(uint32_t) +
-           shared.capacity() * sizeof(Range) + codes.size();
+           shared.size() * sizeof(Range) + codes.size();
   }
+  // At most that for `rows` rows in lists of `spec`, of which nothing else is
+  // known: no two of them share a code, since sharing never takes more.
+  static size_t MostResidentBytes(const IndexSpec& spec, uint64_t rows,
+                                  uint32_t dimension);
 };
 
 // Lists whose codes are not packed yet.

@@ -168,4 +168,13 @@ std::vector<float> PrincipalDirections(const std::vector<float>& vectors,
   return {};
 }
 
+size_t MostDirections(size_t dimension) {
+  size_t most = 0;
+  for (size_t count = kDirectionsAtOnce - 1; count < dimension / 2;
+       count += kDirectionsAtOnce) {
+    most = count;
+  }
+  return most;
+}
+
 }  // namespace timbre

@@ -23,6 +23,9 @@ std::vector<float> PrincipalDirections(const std::vector<float>& vectors,
                                        size_t dimension, double most_lost,
                                        const KernelTable& kernels);
 
+// The most that these are.
+size_t MostDirections(size_t dimension);
+
 }  // namespace timbre
 
 #endif  // TIMBRE_SERVER_ENGINE_LISTS_PRINCIPAL_DIRECTIONS_H_

@@ -77,10 +77,15 @@ float ScaleResiduals(size_t size, std::vector<float>& coordinates) {
 
 }  // namespace
 
+size_t SubspaceProjection::MostCoordinates(size_t count, size_t dimension) {
+  if (dimension < kMinDimension || count < kMinVectors) return 0;
+  return MostDirections(dimension) + 1;
+}
+
 std::optional<Projected> SubspaceProjection::Find(
     const std::vector<float>& vectors, size_t dimension,
-    const KernelTable& kernels) {
-  if (dimension < kMinDimension || vectors.size() / dimension < kMinVectors) {
+    const KernelTable& kernels, std::pmr::memory_resource* memory) {
+  if (MostCoordinates(vectors.size() / dimension, dimension) == 0) {
     return std::nullopt;
   }
   const std::vector<float> directions =
@@ -92,17 +97,18 @@ std::optional<Projected> SubspaceProjection::Find(
   // The directions are those of some of the vectors.
   if (ShareLost(coordinates, size) > 2 * kMaxLost) return std::nullopt;
   const float unit = ScaleResiduals(size, coordinates);
-  return Projected{
-      .projection = SubspaceProjection(directions, dimension, unit, kernels),
-      .vectors = std::move(coordinates)};
+  return Projected{.projection = SubspaceProjection(directions, dimension, unit,
+                                                    kernels, memory),
+                   .vectors = std::move(coordinates)};
 }
 
 SubspaceProjection::SubspaceProjection(const std::vector<float>& directions,
                                        size_t dimension, float residual_unit,
-                                       const KernelTable& kernels)
+                                       const KernelTable& kernels,
+                                       std::pmr::memory_resource* memory)
     : size_(directions.size() / dimension + 1),
       dimension_(dimension),
-      directions_(size_ - 1, dimension),
+      directions_(size_ - 1, dimension, memory),
       residual_unit_(residual_unit),
       kernels_(&kernels) {
   const std::vector<float> zeros(dimension);

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <optional>
 #include <vector>
 
@@ -26,11 +27,15 @@ class SubspaceProjection {
   // For `vectors` ([count, dimension], with a mean of zero): the directions in
   // which they differ most, and what becomes of them; or nothing if half of the
   // dimensions would not do, or they are too few for it to pay. Deterministic.
+  // The directions lie in `memory`; null: the heap.
   // Costs count * size * dimension operations: some milliseconds for 1,000
   // vectors of 256 numbers.
-  static std::optional<Projected> Find(const std::vector<float>& vectors,
-                                       size_t dimension,
-                                       const KernelTable& kernels);
+  static std::optional<Projected> Find(
+      const std::vector<float>& vectors, size_t dimension,
+      const KernelTable& kernels, std::pmr::memory_resource* memory = nullptr);
+  // At most the coordinates of a projection of so many vectors; 0: there is
+  // none.
+  static size_t MostCoordinates(size_t count, size_t dimension);
 
   // Coordinates of a projected vector: a multiple of 32.
   size_t size() const { return size_; }
@@ -50,7 +55,8 @@ class SubspaceProjection {
 
  private:
   SubspaceProjection(const std::vector<float>& directions, size_t dimension,
-                     float residual_unit, const KernelTable& kernels);
+                     float residual_unit, const KernelTable& kernels,
+                     std::pmr::memory_resource* memory);
 
   size_t size_;
   size_t dimension_;

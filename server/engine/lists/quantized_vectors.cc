@@ -11,13 +11,21 @@ size_t Divide(size_t n, size_t by) { return (n + by - 1) / by; }
 
 }  // namespace
 
-QuantizedVectors::QuantizedVectors(size_t count, size_t dimension)
+size_t QuantizedVectors::ResidentBytes(size_t count, size_t dimension) {
+  const size_t padded = Divide(count, kVectorsPerBlock) * kVectorsPerBlock;
+  const size_t padded_dimension =
+      Divide(dimension, kDimensionsPerGroup) * kDimensionsPerGroup;
+  return padded * (padded_dimension + 2 * sizeof(float));
+}
+
+QuantizedVectors::QuantizedVectors(size_t count, size_t dimension,
+                                   std::pmr::memory_resource* memory)
     : dimension_(dimension),
       blocks_(Divide(count, kVectorsPerBlock)),
       groups_(Divide(dimension, kDimensionsPerGroup)),
-      values_(padded_count() * padded_dimension(), 128),
-      steps_(padded_count(), 0.0F),
-      biases_(padded_count(), kNoBias),
+      values_(padded_count() * padded_dimension(), 128, memory),
+      steps_(padded_count(), 0.0F, memory),
+      biases_(padded_count(), kNoBias, memory),
       least_bias_(kNoBias),
       most_bias_(-kNoBias) {}
 

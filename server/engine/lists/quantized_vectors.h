@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory_resource>
 #include <vector>
 
 #include "server/base/aligned_vector.h"
@@ -36,7 +37,9 @@ inline double ErrorOf(const QuantizedFrame& frame, size_t n) {
 class QuantizedVectors {
  public:
   // `count` vectors, zeros with infinite biases until they are set.
-  QuantizedVectors(size_t count, size_t dimension);
+  // In `memory`, which outlives them; null: the heap.
+  QuantizedVectors(size_t count, size_t dimension,
+                   std::pmr::memory_resource* memory = nullptr);
 
   // Vector `i` becomes `vector` - `center`, [dimension] each.
   void Set(size_t i, const float* vector, const float* center, float bias,
@@ -57,9 +60,10 @@ class QuantizedVectors {
   float most_bias() const { return most_bias_; }
 
   size_t resident_bytes() const {
-    return values_.capacity() +
-           (steps_.capacity() + biases_.capacity()) * sizeof(float);
+    return ResidentBytes(padded_count(), padded_dimension());
   }
+  // The same before they are made.
+  static size_t ResidentBytes(size_t count, size_t dimension);
 
  private:
   static constexpr float kNoBias = std::numeric_limits<float>::infinity();

@@ -25,6 +25,15 @@ constexpr size_t kLinesAtOnce = 24;
 // stay in the first-level cache.
 constexpr size_t kRowsAtOnce = 16;
 
+// Of an index, besides its arrays: itself, and what these round up to pages.
+constexpr size_t kFixedBytes = 16 << 10;
+
+// Room that is not written and takes no memory then: equal rows that share
+// codes, and what arrays are apart to begin at cache lines.
+size_t SpareRoom(uint64_t rows) {
+  return rows / 2 * sizeof(IvfParts::Range) + 4096;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SpeakerIndex>> SpeakerIndex::Open(
@@ -34,37 +43,62 @@ absl::StatusOr<std::unique_ptr<SpeakerIndex>> SpeakerIndex::Open(
       FrameStore::Open(description.frames_path, description.storage,
                        description.rows, description.dimension, kernels,
                        *description.files));
+  std::unique_ptr<MemoryRegion> memory;
+  if (description.spec.kind != IndexKind::kFlat) {
+    memory = std::make_unique<MemoryRegion>(MostResidentBytes(description) +
+                                            SpareRoom(description.rows));
+  }
   std::unique_ptr<const IvfParts> parts;
   if (description.spec.kind == IndexKind::kIvfPq) {
-    TIMBRE_ASSIGN_OR_RETURN(parts, LoadCodedParts(description, kernels));
+    TIMBRE_ASSIGN_OR_RETURN(parts,
+                            LoadCodedParts(description, kernels, memory.get()));
   } else if (description.spec.kind == IndexKind::kIvfFlat) {
-    TIMBRE_ASSIGN_OR_RETURN(parts, LoadIvfFlatParts(description));
+    TIMBRE_ASSIGN_OR_RETURN(parts, LoadIvfFlatParts(description, memory.get()));
   }
   return absl::WrapUnique(new SpeakerIndex(description, std::move(store),
-                                           std::move(parts), kernels));
+                                           std::move(memory), std::move(parts),
+                                           kernels));
 }
 
 SpeakerIndex::SpeakerIndex(const IndexDescription& description,
                            FrameStore store,
+                           std::unique_ptr<MemoryRegion> memory,
                            std::unique_ptr<const IvfParts> parts,
                            const KernelTable& kernels)
     : spec_(description.spec),
       metric_(description.metric),
       kernels_(kernels),
       store_(std::move(store)),
+      memory_(std::move(memory)),
       parts_(std::move(parts)),
       scorer_(store_, metric_, description.spec.refine == RefineKind::kHalf,
               kernels) {
   if (parts_ == nullptr) return;
-  coarse_.emplace(*parts_, metric_, kernels);
-  if (parts_->pq_m > 0) scanner_.emplace(*parts_, metric_, kernels);
+  coarse_.emplace(*parts_, metric_, kernels, memory_.get());
+  if (parts_->pq_m > 0) {
+    scanner_.emplace(*parts_, metric_, kernels, memory_.get());
+  }
 }
 
 size_t SpeakerIndex::resident_bytes() const {
-  size_t bytes = sizeof(*this);
+  size_t bytes = kFixedBytes;
   if (parts_ != nullptr) bytes += parts_->resident_bytes();
   if (coarse_) bytes += coarse_->resident_bytes();
   if (scanner_) bytes += scanner_->resident_bytes();
+  return bytes;
+}
+
+size_t SpeakerIndex::MostResidentBytes(const IndexDescription& description) {
+  const IndexSpec& spec = description.spec;
+  size_t bytes = kFixedBytes;
+  if (spec.kind == IndexKind::kFlat) return bytes;
+  bytes += IvfParts::MostResidentBytes(spec, description.rows,
+                                       description.dimension);
+  bytes +=
+      CoarseQuantizer::MostResidentBytes(spec.nlist, description.dimension);
+  if (spec.pq_m > 0) {
+    bytes += CodeScanner::ResidentBytes(description.dimension, spec.pq_m);
+  }
   return bytes;
 }
 

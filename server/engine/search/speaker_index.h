@@ -19,6 +19,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "server/base/memory_region.h"
 #include "server/engine/faiss/faiss_export.h"
 #include "server/engine/frames/exact_scorer.h"
 #include "server/engine/frames/frame_store.h"
@@ -103,6 +104,12 @@ class SpeakerIndex {
   }
   // Memory besides the mapped frames.
   size_t resident_bytes() const;
+  // At most that of an index, known before it is opened. A few percent more
+  // than it will be. (While it opens, some more is needed: about four copies of
+  // its centroids, and the codes of its longest list.)
+  static size_t MostResidentBytes(const IndexDescription& description);
+  // Mappings that it takes: its frames', and one for all the rest.
+  static constexpr size_t kMaps = 2;
 
   // Finds the neighbours of `frames` ([rows, dimension], magnitudes up to
   // 1e15: squared distances must not overflow) and hands
@@ -122,6 +129,7 @@ class SpeakerIndex {
 
  private:
   SpeakerIndex(const IndexDescription& description, FrameStore store,
+               std::unique_ptr<MemoryRegion> memory,
                std::unique_ptr<const IvfParts> parts,
                const KernelTable& kernels);
 
@@ -146,6 +154,8 @@ class SpeakerIndex {
   const Metric metric_;
   const KernelTable& kernels_;
   const FrameStore store_;
+  // Where all below has its arrays; null for IndexKind::kFlat.
+  const std::unique_ptr<MemoryRegion> memory_;
   const std::unique_ptr<const IvfParts> parts_;
   const ExactScorer scorer_;
   std::optional<CoarseQuantizer> coarse_;  // const after construction

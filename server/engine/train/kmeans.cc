@@ -183,11 +183,11 @@ class KMeans {
   const KernelTable& kernels_;
   BuildTeam& team_;
   size_t stride_ = 1;
-  std::vector<float> centroids_;   // [k, dimension]
-  std::vector<uint32_t> nearest_;  // of every frame that is looked at
-  std::vector<float> scores_;      // its score; smaller is nearer
-  std::vector<uint32_t> begin_;    // [k + 1], in members_
-  std::vector<uint32_t> members_;  // frames by centroid, in order
+  std::vector<float> centroids_;     // [k, dimension]
+  std::vector<uint32_t> nearest_;    // of every frame that is looked at
+  std::vector<float> scores_;        // its score; smaller is nearer
+  AlignedVector<uint32_t> begin_;    // [k + 1], in members_
+  AlignedVector<uint32_t> members_;  // frames by centroid, in order
   std::vector<Cluster> clusters_;
   std::vector<CoarseScratch> scratch_;     // one a thread
   std::vector<std::vector<double>> sums_;  // the same
@@ -219,7 +219,7 @@ void AssignRows(const CoarseQuantizer& centroids, const float* rows,
 }
 
 void GroupRows(std::span<const uint32_t> groups, uint32_t count,
-               std::vector<uint32_t>& begin, std::vector<uint32_t>& rows) {
+               AlignedVector<uint32_t>& begin, AlignedVector<uint32_t>& rows) {
   begin.assign(size_t{count} + 1, 0);
   for (const uint32_t group : groups) ++begin[group + 1];
   std::partial_sum(begin.begin(), begin.end(), begin.begin());

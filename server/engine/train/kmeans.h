@@ -48,7 +48,7 @@ void AssignRows(const CoarseQuantizer& centroids, const float* rows,
 // Sorts rows by their group: those of group g become rows[begin[g]] ...
 // rows[begin[g + 1] - 1], in increasing order. groups[i] < count.
 void GroupRows(std::span<const uint32_t> groups, uint32_t count,
-               std::vector<uint32_t>& begin, std::vector<uint32_t>& rows);
+               AlignedVector<uint32_t>& begin, AlignedVector<uint32_t>& rows);
 
 }  // namespace timbre
 

@@ -84,7 +84,9 @@ absl::StatusOr<IvfParts> TrainCentroids(const TrainingInput& input,
   parts.dimension = input.frames.dimension();
   parts.nlist = spec.nlist;
   input.team.Enter(BuildStage::kTraining, 0, kCentroidsShare);
-  TIMBRE_ASSIGN_OR_RETURN(parts.centroids, TrainCenters(input, spec.nlist));
+  TIMBRE_ASSIGN_OR_RETURN(const std::vector<float> centers,
+                          TrainCenters(input, spec.nlist));
+  parts.centroids.assign(centers.begin(), centers.end());
   return parts;
 }
 
@@ -121,7 +123,8 @@ absl::StatusOr<CodedLists> TrainCodedLists(const TrainingInput& input,
       ProductQuantizer::Train(sample.rows(), n, spec.pq_m, input.seed,
                               input.kernels, input.team));
   coded.parts.pq_m = spec.pq_m;
-  coded.parts.codebooks = quantizer.Codebooks();
+  const std::vector<float> codebooks = quantizer.Codebooks();
+  coded.parts.codebooks.assign(codebooks.begin(), codebooks.end());
   const size_t octets = OctetsOf(spec.pq_m);
   coded.words.resize(input.frames.rows() * octets);
   std::vector<EncodeScratch> scratch(input.team.threads());

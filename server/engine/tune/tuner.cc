@@ -59,7 +59,7 @@ class Tuner {
                                             static_cast<float>(goal_.k));
   }
   uint32_t LongestList() const {
-    const std::vector<uint32_t>& begins = index_.parts()->list_begin;
+    const AlignedVector<uint32_t>& begins = index_.parts()->list_begin;
     uint32_t longest = 0;
     for (size_t i = 1; i < begins.size(); ++i) {
       longest = std::max(longest, begins[i] - begins[i - 1]);

@@ -69,6 +69,7 @@ void ExchangeHandler::Take(grpc::ByteBuffer message) {
   if (!urgent) ReadOn();
   // A hand-over to a worker costs more than a few frames do.
   if (urgent && fresh && pin_.pinned() && !CallServer::MoreWaits() &&
+      pin_.warm() &&
       costs_.SearchesIn(bytes_, pin_) * costs_.search_time() < kInlineTime) {
     return Process(message, On::kPollingThread);
   }
@@ -123,7 +124,7 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, On thread) {
   if (!pin_.pinned()) {
     const absl::StatusOr<bool> pinned = PinOpen();
     if (!pinned.ok()) return call().Finish(pinned.status());
-    if (!*pinned) return Open({});
+    if (!*pinned) return Open();
   }
   // New parameters: who knows what it takes.
   if (thread == On::kPollingThread && !costs_.known()) return SubmitRespond();
@@ -140,13 +141,15 @@ absl::Status ExchangeHandler::Parse(grpc::ByteBuffer& message) {
 }
 
 absl::StatusOr<bool> ExchangeHandler::PinOpen() {
+  const absl::Time start = MonotonicNow();
   std::vector<Lease> leases;
-  for (const WantedVoice& voice : pin_.wanted()) {
+  for (const VoiceName& voice : pin_.wanted()) {
     Lease lease = context().catalog->FindLoaded(voice.speaker, voice.version);
     if (lease == nullptr) return false;
     leases.push_back(std::move(lease));
   }
   TIMBRE_RETURN_IF_ERROR(Pin(std::move(leases)));
+  context().metrics->ObserveOpening(OpenedFrom::kOpen, MonotonicNow() - start);
   return true;
 }
 
@@ -155,22 +158,17 @@ absl::Status ExchangeHandler::Pin(std::vector<Lease> leases) {
   return pin_.Pin(std::move(leases));
 }
 
-void ExchangeHandler::Open(std::vector<Lease> leases) {
-  const size_t opened = leases.size();
-  if (opened < pin_.wanted().size()) {
-    const WantedVoice& voice = pin_.wanted()[opened];
-    return context().opener->Open(
-        voice.speaker, voice.version,
-        [this, keep = call().shared_from_this(),
-         leases = std::move(leases)](absl::StatusOr<Lease> lease) mutable {
-          if (!lease.ok()) return call().Finish(lease.status());
-          leases.push_back(*std::move(lease));
-          Open(std::move(leases));
-        });
-  }
-  const absl::Status pinned = Pin(std::move(leases));
-  if (!pinned.ok()) return call().Finish(pinned);
-  SubmitRespond();
+void ExchangeHandler::Open() {
+  context().opener->Open(
+      pin_.wanted(),
+      [this, keep = call().shared_from_this()](
+          const absl::StatusOr<VoiceOpener::Leases>& leases) {
+        if (!leases.ok()) return call().Finish(leases.status());
+        const absl::Status pinned = Pin(*leases);
+        if (!pinned.ok()) return call().Finish(pinned);
+        SubmitRespond();
+      },
+      [this, keep = call().shared_from_this()] { return call().cancelled(); });
 }
 
 void ExchangeHandler::SubmitRespond() {
@@ -188,7 +186,14 @@ void ExchangeHandler::Respond(On thread) {
                     .urgent = urgency() == ThreadPool::Urgency::kUrgent,
                     .polling = thread == On::kPollingThread});
   const absl::StatusOr<Answer> answer = answerer_->Reply(work);
-  if (!answer.ok()) return call().Finish(answer.status());
+  if (!answer.ok()) {
+    if (absl::IsDataLoss(answer.status())) {
+      for (const Lease& lease : pin_.leases()) {
+        context().catalog->DropDamaged(*lease);
+      }
+    }
+    return call().Finish(answer.status());
+  }
   // As if one thread had done it all.
   LearnCosts(*answer, MonotonicNow() - start - work.wall_time_in_pieces() +
                           work.time_in_pieces());

@@ -51,9 +51,8 @@ class ExchangeHandler : public RpcHandler {
   absl::Status Parse(grpc::ByteBuffer& message);
   // Pins the voices that are wanted if all of them are open.
   absl::StatusOr<bool> PinOpen();
-  // Opens the voices that are wanted after `leases`, which are open, pins them
-  // all and goes on.
-  void Open(std::vector<Lease> leases);
+  // Has the voices that are wanted opened, pins them and goes on.
+  void Open();
   absl::Status Pin(std::vector<Lease> leases);
   void SubmitRespond();
   void Respond(On thread);

@@ -39,8 +39,8 @@ absl::StatusOr<std::vector<float>> Normalised(const VoicePin::Voices& voices) {
   return weights;
 }
 
-absl::StatusOr<std::vector<WantedVoice>> Named(const VoicePin::Voices& voices) {
-  std::vector<WantedVoice> wanted;
+absl::StatusOr<std::vector<VoiceName>> Named(const VoicePin::Voices& voices) {
+  std::vector<VoiceName> wanted;
   for (int i = 0; i < voices.size(); ++i) {
     TIMBRE_RETURN_IF_ERROR(
         CheckSpeakerName(voices[i].speaker(), VoiceField(i, "speaker")));

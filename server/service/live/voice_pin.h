@@ -5,6 +5,7 @@
 
 #include <google/protobuf/repeated_ptr_field.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -12,17 +13,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "server/catalog/open/lease.h"
+#include "server/catalog/open/warm_up.h"
 #include "timbre/v1/retrieval.pb.h"
 
 namespace timbre {
 
 inline constexpr int kMaxVoices = 16;  // mixed into one
-
-// A version of a voice as a client names it; 0: the active one.
-struct WantedVoice {
-  std::string speaker;
-  uint64_t version = 0;
-};
 
 // The first request names the voice, or the voices to mix, and pins the
 // versions; later ones leave them out or repeat them. Not thread-safe.
@@ -43,8 +39,13 @@ class VoicePin {
   bool pinned() const { return !leases_.empty(); }
   // The voice; of mixed ones the first.
   const LoadedVersion& version() const { return *leases_.front(); }
-  const std::vector<WantedVoice>& wanted() const { return wanted_; }
+  const std::vector<VoiceName>& wanted() const { return wanted_; }
   const std::vector<Lease>& leases() const { return leases_; }
+  // Whether no search of theirs waits for a disk (see warm_up.h).
+  bool warm() const {
+    return std::all_of(leases_.begin(), leases_.end(),
+                       [](const Lease& lease) { return IsWarm(*lease); });
+  }
   bool mixed() const { return !weights_.empty(); }
   // Of sum 1; empty: one voice that is not mixed.
   const std::vector<float>& weights() const { return weights_; }
@@ -53,7 +54,7 @@ class VoicePin {
   absl::Status CheckSame(size_t i, const std::string& prefix,
                          const std::string& speaker, uint64_t version) const;
 
-  std::vector<WantedVoice> wanted_;
+  std::vector<VoiceName> wanted_;
   std::vector<Lease> leases_;
   std::vector<float> weights_;
 };

@@ -9,7 +9,6 @@
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/status_macros.h"
-#include "server/catalog/open/voice_opener.h"
 #include "server/catalog/records/file_names.h"
 #include "server/service/contract/search_params.h"
 #include "server/service/contract/speaker_metadata.h"
@@ -60,10 +59,11 @@ absl::Status BuildSession::AcceptOptions(const v1::BuildOptions& options,
 }
 
 absl::Status BuildSession::OpenBase() {
-  TIMBRE_ASSIGN_OR_RETURN(
-      base_,
-      context_.opener->OpenNow(options_.speaker(), options_.base_version()));
-  const FrameStore& store = base_->index->store();
+  TIMBRE_ASSIGN_OR_RETURN(const StoredFrames base,
+                          context_.catalog->OpenFrames(
+                              options_.speaker(), options_.base_version()));
+  base_ = base.store;
+  const FrameStore& store = *base_;
   if (options_.dimension() != 0 && options_.dimension() != store.dimension()) {
     return InvalidField("options.dimension", absl::StrCat(options_.dimension()),
                         absl::StrCat(store.dimension(), ", the base's"));
@@ -74,11 +74,11 @@ absl::Status BuildSession::OpenBase() {
 
 uint32_t BuildSession::dimension() const {
   if (writer_) return writer_->dimension();
-  return base_ != nullptr ? base_->index->dimension() : options_.dimension();
+  return base_ != nullptr ? base_->dimension() : options_.dimension();
 }
 
 uint64_t BuildSession::rows() const {
-  return (base_ != nullptr ? base_->index->rows() : 0) +
+  return (base_ != nullptr ? base_->rows() : 0) +
          (writer_ ? writer_->rows() : 0);
 }
 
@@ -157,7 +157,7 @@ absl::Status BuildSession::PrependBase(const BuildObserver& observer) {
                           checked_.storage == ElementType::kFloat16,
                           *context_.kernels, staging_->files()));
   std::vector<float> row(dimension());
-  std::vector<const FrameStore*> stores = {&base_->index->store()};
+  std::vector<const FrameStore*> stores = {base_.get()};
   if (received) stores.push_back(&*received);
   for (const FrameStore* const store : stores) {
     for (uint64_t id = 0; id < store->rows(); ++id) {
@@ -171,7 +171,7 @@ absl::Status BuildSession::PrependBase(const BuildObserver& observer) {
   if (writer_) {
     TIMBRE_RETURN_IF_ERROR(RemoveTree(writer_->path(), staging_->files()));
   }
-  // Giving a lease back takes a lock, which a builder thread must not.
+  // Giving a map back takes a lock, which a builder thread must not.
   context_.builders->HandOver([base = std::move(base_)] {});
   base_ = nullptr;
   writer_ = std::move(all);

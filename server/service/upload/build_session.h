@@ -67,7 +67,7 @@ class BuildSession {
   CheckedBuildOptions checked_;
   std::optional<VersionInfo> earlier_;
   std::unique_ptr<Staging> staging_;
-  Lease base_;  // null: none
+  std::shared_ptr<const FrameStore> base_;  // null: none
   std::optional<FrameWriter> writer_;
   FrameBatch batch_;
   uint64_t received_ = 0;  // from the stream, the base's frames not counted

@@ -32,7 +32,7 @@ absl::Status TuneSession::AcceptFirst(absl::string_view speaker_metadata) {
   TIMBRE_RETURN_IF_ERROR(
       CheckSpeakerMetadata(speaker_metadata, first_.speaker()));
   TIMBRE_ASSIGN_OR_RETURN(
-      lease_, context_.opener->OpenNow(first_.speaker(), first_.version()));
+      lease_, context_.opener->OpenNow({first_.speaker(), first_.version()}));
   TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(first_.speaker()));
   TIMBRE_ASSIGN_OR_RETURN(
       writer_,

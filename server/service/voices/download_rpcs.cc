@@ -25,27 +25,27 @@ constexpr int kMaxIds = 100'000;
 constexpr size_t kMaxFrameBytes = (1 << 20) - 1024;
 
 template <typename Request>
-absl::StatusOr<Lease> AcquireFor(const Request& request, const Call& call,
-                                 ServiceContext& context) {
+absl::Status CheckVoice(const Request& request, const Call& call) {
   TIMBRE_RETURN_IF_ERROR(CheckSpeakerName(request.speaker()));
-  TIMBRE_RETURN_IF_ERROR(
-      CheckSpeakerMetadata(call.Metadata("timbre-speaker"), request.speaker()));
-  return context.opener->OpenNow(request.speaker(), request.version());
+  return CheckSpeakerMetadata(call.Metadata("timbre-speaker"),
+                              request.speaker());
 }
 
 // Rows [first, first + count), or those of `ids`, as messages.
 class FrameStream {
  public:
-  FrameStream(Lease lease, ElementType type, uint64_t first, uint64_t count,
-              std::vector<uint64_t> ids)
-      : lease_(std::move(lease)),
+  FrameStream(StoredFrames stored, ElementType type, uint64_t first,
+              uint64_t count, std::vector<uint64_t> ids,
+              const KernelTable& kernels)
+      : stored_(std::move(stored)),
         type_(type),
         next_(first),
         end_(first + count),
-        ids_(std::move(ids)) {}
+        ids_(std::move(ids)),
+        kernels_(kernels) {}
 
   absl::StatusOr<std::optional<grpc::ByteBuffer>> operator()() {
-    const FrameStore& store = lease_->index->store();
+    const FrameStore& store = *stored_.store;
     const size_t n = store.dimension();
     const uint64_t rows = std::min<uint64_t>(
         end_ - next_, kMaxFrameBytes / (n * BytesPerElement(type_)));
@@ -59,18 +59,19 @@ class FrameStream {
     }
     TIMBRE_RETURN_IF_ERROR(store.Check());
     v1::ReadFramesResponse response;
-    EncodeFrames(buffer_.data(), rows, store.dimension(), type_,
-                 lease_->index->kernels(), *response.mutable_frames());
-    response.set_version(lease_->record->manifest.version());
+    EncodeFrames(buffer_.data(), rows, store.dimension(), type_, kernels_,
+                 *response.mutable_frames());
+    response.set_version(stored_.record->manifest.version());
     return std::optional<grpc::ByteBuffer>(SerializeMessage(response));
   }
 
  private:
-  const Lease lease_;
+  const StoredFrames stored_;
   const ElementType type_;
   uint64_t next_;
   const uint64_t end_;
   const std::vector<uint64_t> ids_;
+  const KernelTable& kernels_;
   std::vector<float> buffer_;
 };
 
@@ -107,63 +108,87 @@ absl::StatusOr<MessageSource> StartReadFrames(
   TIMBRE_ASSIGN_OR_RETURN(
       ElementType type,
       DecodeElementType(request.element_type(), "element_type"));
-  TIMBRE_ASSIGN_OR_RETURN(Lease lease, AcquireFor(request, call, context));
-  const uint64_t rows = lease->index->rows();
+  TIMBRE_RETURN_IF_ERROR(CheckVoice(request, call));
+  TIMBRE_ASSIGN_OR_RETURN(
+      StoredFrames stored,
+      context.catalog->OpenFrames(request.speaker(), request.version()));
+  const uint64_t rows = stored.store->rows();
   TIMBRE_RETURN_IF_ERROR(CheckRange(request, rows));
   if (request.element_type() == v1::ELEMENT_TYPE_UNSPECIFIED) {
-    type = lease->record->storage;
+    type = stored.record->storage;
   }
   std::vector<uint64_t> ids(request.ids().begin(), request.ids().end());
   const uint64_t count = !ids.empty()           ? ids.size()
                          : request.count() != 0 ? request.count()
                                                 : rows - request.first_id();
-  auto stream = std::make_shared<FrameStream>(
-      std::move(lease), type, request.first_id(), count, std::move(ids));
+  auto stream =
+      std::make_shared<FrameStream>(std::move(stored), type, request.first_id(),
+                                    count, std::move(ids), *context.kernels);
   return MessageSource([stream] { return (*stream)(); });
 }
 
-absl::StatusOr<ByteSource> OpenExport(v1::ExportFormat format,
-                                      const LoadedVersion& version,
-                                      const Catalog& catalog) {
-  const ExportDefaults defaults{.nprobe = version.record->tuning.nprobe,
-                                .k_factor = version.record->tuning.k_factor};
-  switch (format) {
+// A file on its way, and what it refers to.
+struct ExportedFile {
+  std::shared_ptr<const VersionRecord> record;
+  std::shared_ptr<const void> version;
+  ByteSource source;
+};
+
+absl::StatusOr<ExportedFile> OpenIndexFile(const v1::ExportRequest& request,
+                                           ServiceContext& context) {
+  TIMBRE_ASSIGN_OR_RETURN(
+      const Lease lease,
+      context.opener->OpenNow({request.speaker(), request.version()}));
+  const VersionRecord& record = *lease->record;
+  const Catalog& catalog = *context.catalog;
+  const ExportDefaults defaults{.nprobe = record.tuning.nprobe,
+                                .k_factor = record.tuning.k_factor};
+  const ExportInput input = lease->index->export_input();
+  if (request.format() == v1::EXPORT_FORMAT_IVF_FLAT) {
+    return ExportedFile{lease->record, lease, ExportIvfFlat(input, defaults)};
+  }
+  const IndexDescription stored =
+      record.Describe(VersionDir(catalog.data_dir(), record.manifest.speaker(),
+                                 record.manifest.version()),
+                      catalog.files());
+  return ExportedFile{
+      lease->record, lease,
+      ExportAsBuilt(input,
+                    {stored.index_path, stored.index_digest, catalog.files()},
+                    defaults)};
+}
+
+absl::StatusOr<ExportedFile> OpenExport(const v1::ExportRequest& request,
+                                        ServiceContext& context) {
+  switch (request.format()) {
     case v1::EXPORT_FORMAT_UNSPECIFIED:
-    case v1::EXPORT_FORMAT_FAISS_INDEX: {
-      const storage::Manifest& manifest = version.record->manifest;
-      const IndexDescription stored = version.record->Describe(
-          VersionDir(catalog.data_dir(), manifest.speaker(),
-                     manifest.version()),
-          catalog.files());
-      return ExportAsBuilt(
-          version.index->export_input(),
-          {stored.index_path, stored.index_digest, catalog.files()}, defaults);
-    }
+    case v1::EXPORT_FORMAT_FAISS_INDEX:
     case v1::EXPORT_FORMAT_IVF_FLAT:
-      return ExportIvfFlat(version.index->export_input(), defaults);
-    case v1::EXPORT_FORMAT_NPY:
-      return ExportNpy(version.index->store());
+      return OpenIndexFile(request, context);
+    case v1::EXPORT_FORMAT_NPY: {
+      TIMBRE_ASSIGN_OR_RETURN(
+          const StoredFrames stored,
+          context.catalog->OpenFrames(request.speaker(), request.version()));
+      return ExportedFile{stored.record, stored.store,
+                          ExportNpy(*stored.store)};
+    }
     default:
-      return InvalidField("format", absl::StrCat(static_cast<int>(format)),
-                          "0..3");
+      return InvalidField(
+          "format", absl::StrCat(static_cast<int>(request.format())), "0..3");
   }
 }
 
 absl::StatusOr<MessageSource> StartExport(const v1::ExportRequest& request,
                                           const Call& call,
                                           ServiceContext& context) {
-  TIMBRE_ASSIGN_OR_RETURN(const Lease lease,
-                          AcquireFor(request, call, context));
-  TIMBRE_ASSIGN_OR_RETURN(
-      ByteSource opened,
-      OpenExport(request.format(), *lease, *context.catalog));
-  auto source = std::make_shared<ByteSource>(std::move(opened));
-  // The source refers into the lease, so they go together.
-  return MessageSource([lease, source, catalog = context.catalog]()
+  TIMBRE_RETURN_IF_ERROR(CheckVoice(request, call));
+  TIMBRE_ASSIGN_OR_RETURN(ExportedFile opened, OpenExport(request, context));
+  const auto file = std::make_shared<ExportedFile>(std::move(opened));
+  return MessageSource([file, catalog = context.catalog]()
                            -> absl::StatusOr<std::optional<grpc::ByteBuffer>> {
     v1::ExportResponse response;
-    TIMBRE_RETURN_IF_ERROR(
-        catalog->WhyUnreadable(*lease, source->Next(response.mutable_chunk())));
+    TIMBRE_RETURN_IF_ERROR(catalog->WhyUnreadable(
+        *file->record, file->source.Next(response.mutable_chunk())));
     if (response.chunk().empty()) return std::optional<grpc::ByteBuffer>();
     return std::optional<grpc::ByteBuffer>(SerializeMessage(response));
   });

@@ -89,8 +89,15 @@ std::unique_ptr<CallHandler> NewGetServerInfoHandler(Call& call,
                                                      ServiceContext& context) {
   return NewUnaryHandler<v1::GetServerInfoRequest>(
       call, context, Rpc::kGetServerInfo,
-      [&context](const v1::GetServerInfoRequest&)
-          -> absl::StatusOr<v1::ServerInfo> { return context.server_info; });
+      [&context](
+          const v1::GetServerInfoRequest&) -> absl::StatusOr<v1::ServerInfo> {
+        v1::ServerInfo info = context.server_info;
+        const MemoryBudget::Totals budget = context.catalog->Stats().budget;
+        info.set_resident_bytes(budget.open.bytes);
+        info.set_max_resident_bytes(budget.limit.bytes);
+        info.set_open_versions(budget.versions);
+        return info;
+      });
 }
 
 }  // namespace timbre

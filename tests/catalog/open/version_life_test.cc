@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -29,9 +30,15 @@ class VersionLifeTest : public ::testing::Test {
     const auto built = testing::BuildFrames(dir_.path(), frames, {});
     ASSERT_OK(built);
     built_ = *built;
-    life_ = std::make_shared<VersionLife>(Record(1), reaper_);
+    voice_->all = std::make_shared<OpenVersions>();
+    voice_->all->budget = budget_;
+    voice_->all->reaper = reaper_;
+    life_ = std::make_shared<VersionLife>(voice_);
   }
-  void TearDown() override { reaper_->Stop(); }
+  void TearDown() override {
+    budget_->Stop();
+    reaper_->Stop();
+  }
 
   static VersionRecord Record(uint32_t nprobe) {
     VersionRecord record;
@@ -48,9 +55,29 @@ class VersionLifeTest : public ::testing::Test {
         std::make_shared<const VersionRecord>(Record(nprobe)),
         *std::move(index)};
   }
-  absl::StatusOr<Lease> Open() {
-    return life_->Open([this] { return Read(); });
+  using Reader = std::function<absl::StatusOr<VersionLife::Read>()>;
+  // As the catalogue opens versions.
+  absl::StatusOr<Lease> Open(const Reader& reader) {
+    std::vector<ChargePtr> charges;
+    {
+      const MemoryBudget::Turn turn(*budget_);
+      do {
+        life_->DropDamaged();
+        if (Lease lease = life_->Find(); lease != nullptr) return lease;
+        const MemoryBudget::Want want{.version = life_,
+                                      .room = {.bytes = 1'000'000, .maps = 2}};
+        charges = *budget_->Reserve({&want, 1}, [] { return false; });
+      } while (charges.empty());
+    }
+    return life_->Open(std::move(charges[0]), reader);
   }
+  absl::StatusOr<Lease> Open() {
+    return Open([this] { return Read(); });
+  }
+  ChargePtr ChargeForSure() {
+    return budget_->ReserveForSure({.version = life_, .room = {1'000'000, 2}});
+  }
+  uint64_t held() const { return budget_->totals().open.bytes; }
   State state() const { return life_->Look().state; }
   // Returns once the reaper has done what it was given before.
   void Reaped() {
@@ -63,18 +90,21 @@ class VersionLifeTest : public ::testing::Test {
   BuildResult built_;
   const std::shared_ptr<ThreadPool> reaper_ =
       std::make_shared<ThreadPool>("reaper", 1);
+  const std::shared_ptr<MemoryBudget> budget_ =
+      std::make_shared<MemoryBudget>(MemoryBudget::Options{});
+  const std::shared_ptr<OpenVoice> voice_ = std::make_shared<OpenVoice>();
   std::shared_ptr<VersionLife> life_;
   std::atomic<int> reads_ = 0;
 };
 
 TEST(VersionLife, StatesFollowOneAnotherAsTheTableSays) {
   const std::vector<std::pair<State, std::vector<State>>> arrows = {
-      {State::kClosed, {State::kReserved, State::kOpen, State::kDamaged}},
-      {State::kReserved, {State::kOpening}},
+      {State::kClosed, {State::kOpening, State::kOpen, State::kDamaged}},
       {State::kOpening, {State::kOpen, State::kClosed, State::kDamaged}},
-      {State::kOpen, {State::kReserved, State::kClosing}},
-      {State::kClosing, {State::kReserved, State::kClosed, State::kDamaged}},
-      {State::kDamaged, {State::kReserved}}};
+      {State::kOpen, {State::kIdle, State::kClosing, State::kDamaged}},
+      {State::kIdle, {State::kOpen, State::kClosing, State::kDamaged}},
+      {State::kClosing, {State::kClosed, State::kDamaged}},
+      {State::kDamaged, {State::kOpening}}};
   for (const auto& [from, to] : arrows) {
     for (const auto& [other, unused] : arrows) {
       EXPECT_EQ(VersionLife::CanBecome(from, other),
@@ -93,11 +123,15 @@ TEST_F(VersionLifeTest, IsOpenAsLongAsSomebodyHoldsIt) {
   EXPECT_EQ(life_->Find(), *lease);
   EXPECT_EQ(*Open(), *lease);
   EXPECT_EQ(reads_, 1);
-  EXPECT_GT(life_->Look().resident_bytes, 0U);
+  EXPECT_EQ(held(), (*lease)->index->resident_bytes() +
+                        (*lease)->record->resident_bytes());
+  EXPECT_EQ(life_->known_bytes(), held());
+  EXPECT_EQ(voice_->all->voices, 1);
   lease->reset();
   Reaped();
   EXPECT_EQ(state(), State::kClosed);
-  EXPECT_EQ(life_->Look().resident_bytes, 0U);
+  EXPECT_EQ(held(), 0U);
+  EXPECT_EQ(voice_->all->voices, 0);
 }
 
 TEST_F(VersionLifeTest, ClosesUntilItIsUnmappedAndIsInMemoryOnce) {
@@ -105,8 +139,9 @@ TEST_F(VersionLifeTest, ClosesUntilItIsUnmappedAndIsInMemoryOnce) {
   reaper_->Submit([wait = go.get_future().share()] { wait.wait(); });
   ASSERT_OK(Open());  // and let go
   EXPECT_EQ(state(), State::kClosing);
+  EXPECT_GT(held(), 0U);
   std::thread again([this] { ASSERT_OK(Open()); });
-  while (state() != State::kReserved) std::this_thread::yield();
+  while (budget_->totals().waiting == 0) std::this_thread::yield();
   EXPECT_EQ(reads_, 1);
   go.set_value();
   again.join();
@@ -114,44 +149,94 @@ TEST_F(VersionLifeTest, ClosesUntilItIsUnmappedAndIsInMemoryOnce) {
 }
 
 TEST_F(VersionLifeTest, WhatIsKeptStaysOpen) {
-  ASSERT_OK([&]() -> absl::Status {
-    const auto lease = Open();
-    life_->KeepOpen(true);
-    return lease.status();
-  }());
+  life_->KeepOpen(true);
+  ASSERT_OK(Open());
   Reaped();
-  EXPECT_EQ(state(), State::kOpen);
+  EXPECT_EQ(state(), State::kIdle);
+  EXPECT_NE(life_->Find(), nullptr);
+  EXPECT_EQ(state(), State::kIdle);
+  EXPECT_EQ(reads_, 1);
   life_->KeepOpen(false);
   Reaped();
   EXPECT_EQ(state(), State::kClosed);
+  EXPECT_EQ(held(), 0U);
+}
+
+TEST_F(VersionLifeTest, WhatTheBudgetClosesIsOpenedAgain) {
+  life_->KeepOpen(true);
+  ASSERT_OK(Open());
+  life_->Close();
+  EXPECT_EQ(life_->Find(), nullptr);
+  Reaped();
+  EXPECT_EQ(state(), State::kClosed);
+  ASSERT_OK(Open());
+  EXPECT_EQ(reads_, 2);
+}
+
+TEST_F(VersionLifeTest, WhatStreamsHoldIsNotClosed) {
+  life_->KeepOpen(true);
+  const auto lease = Open();
+  ASSERT_OK(lease);
+  life_->Close();
+  EXPECT_EQ(life_->Find(), *lease);
 }
 
 TEST_F(VersionLifeTest, AnOpeningThatFailsLeavesItClosed) {
   const auto fails = [](absl::Status status) {
     return [status]() -> absl::StatusOr<VersionLife::Read> { return status; };
   };
-  EXPECT_TRUE(
-      absl::IsInternal(life_->Open(fails(absl::InternalError(""))).status()));
+  EXPECT_TRUE(absl::IsInternal(Open(fails(absl::InternalError(""))).status()));
   EXPECT_EQ(state(), State::kClosed);
   EXPECT_EQ(life_->Look().damage, absl::OkStatus());
+  EXPECT_EQ(budget_->totals().reserved.bytes, 0U);
   const absl::Status damage = absl::DataLossError("bad");
-  EXPECT_EQ(life_->Open(fails(damage)).status(), damage);
+  EXPECT_EQ(Open(fails(damage)).status(), damage);
   life_->SayDamaged(damage);
   EXPECT_EQ(state(), State::kDamaged);
-  EXPECT_TRUE(life_->Look().damaged);
+  EXPECT_EQ(life_->Look().damage, damage);
+  EXPECT_EQ(voice_->all->damaged, 1);
+  // Damage is remembered where it cannot be read again.
+  EXPECT_FALSE(Open(fails(absl::InternalError(""))).ok());
+  EXPECT_EQ(state(), State::kDamaged);
   // It may have been repaired.
   const auto lease = Open();
   ASSERT_OK(lease);
   EXPECT_EQ(state(), State::kOpen);
   EXPECT_EQ(life_->Look().damage, absl::OkStatus());
+  EXPECT_EQ(voice_->all->damaged, 0);
   life_->SayDamaged(damage);  // of an opening before
   EXPECT_EQ(state(), State::kOpen);
+}
+
+TEST_F(VersionLifeTest, DamagedFramesAreOpenedAnewBesideStreamsThatHoldThem) {
+  const std::string frames = dir_.File(testing::kBuiltFrames);
+  const std::string whole = *ReadFile(frames);
+  life_->KeepOpen(true);
+  auto old = Open();
+  ASSERT_OK(old);
+  const uint64_t one = held();
+  ASSERT_EQ(truncate(frames.c_str(), 10), 0);
+  EXPECT_FALSE((*old)->index->store().Check().ok());
+  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_FALSE(life_->Look().damage.ok());
+  EXPECT_FALSE(Open().ok());
+  EXPECT_EQ(state(), State::kDamaged);
+  EXPECT_EQ(held(), one) << "what streams hold counts";
+  ASSERT_OK(WriteFileDurably(frames, whole));
+  const auto anew = Open();
+  ASSERT_OK(anew);
+  EXPECT_NE((*anew)->index, (*old)->index);
+  EXPECT_EQ(held(), 2 * one);
+  old->reset();
+  Reaped();
+  EXPECT_EQ(held(), one);
+  EXPECT_EQ(life_->Find(), *anew);
 }
 
 TEST_F(VersionLifeTest, APublicationIsOpenWithoutBeingRead) {
   auto built = Read();
   ASSERT_OK(built);
-  const Lease lease = life_->Publish(*std::move(built));
+  const Lease lease = life_->Publish(*std::move(built), ChargeForSure());
   EXPECT_EQ(state(), State::kOpen);
   EXPECT_EQ(*Open(), lease);
   EXPECT_EQ(reads_, 1);
@@ -160,13 +245,13 @@ TEST_F(VersionLifeTest, APublicationIsOpenWithoutBeingRead) {
 TEST_F(VersionLifeTest, LeasesHaveTheRecordThatWasReplacedLast) {
   const auto before = Open();
   ASSERT_OK(before);
-  EXPECT_TRUE(absl::IsInternal(life_->ReplaceRecord(
-      *before, std::make_shared<const VersionRecord>(Record(7)),
-      [] { return absl::InternalError(""); })));
+  EXPECT_TRUE(absl::IsInternal(
+      life_->ReplaceRecord(std::make_shared<const VersionRecord>(Record(7)),
+                           [] { return absl::InternalError(""); })));
   EXPECT_EQ(life_->Find(), *before);
-  ASSERT_OK(life_->ReplaceRecord(
-      *before, std::make_shared<const VersionRecord>(Record(7)),
-      [] { return absl::OkStatus(); }));
+  ASSERT_OK(
+      life_->ReplaceRecord(std::make_shared<const VersionRecord>(Record(7)),
+                           [] { return absl::OkStatus(); }));
   // The index is the one that `before` holds: nothing is read.
   const auto after = Open();
   ASSERT_OK(after);
@@ -176,28 +261,29 @@ TEST_F(VersionLifeTest, LeasesHaveTheRecordThatWasReplacedLast) {
   EXPECT_EQ(reads_, 1);
 }
 
-TEST_F(VersionLifeTest, WhatCouldNotBeReadIsReadAgain) {
-  const auto life =
-      std::make_shared<VersionLife>(absl::InternalError("disk"), reaper_);
-  EXPECT_TRUE(life->NotRead());
-  EXPECT_EQ(life->Look().record, nullptr);
-  life->ReadAgain(Record(3));
-  EXPECT_FALSE(life->NotRead());
-  EXPECT_EQ(life->Look().record->tuning.nprobe, 3U);
-  life->ReadAgain(absl::InternalError("later"));  // is known already
-  EXPECT_FALSE(life->NotRead());
-}
-
 TEST_F(VersionLifeTest, LeasesOutliveIt) {
+  life_->KeepOpen(true);
   auto lease = Open();
   ASSERT_OK(lease);
   life_.reset();
   EXPECT_EQ((*lease)->index->rows(), 200U);
+  EXPECT_GT(held(), 0U);
   lease->reset();
   Reaped();
+  EXPECT_EQ(held(), 0U);
 }
 
-TEST_F(VersionLifeTest, ManyThreadsOpenAndLetGo) {
+TEST_F(VersionLifeTest, WhatIsIdleGoesWithIt) {
+  life_->KeepOpen(true);
+  ASSERT_OK(Open());
+  EXPECT_GT(held(), 0U);
+  life_.reset();
+  Reaped();
+  EXPECT_EQ(held(), 0U);
+  EXPECT_EQ(voice_->all->voices, 0);
+}
+
+TEST_F(VersionLifeTest, ManyThreadsOpenCloseAndLetGo) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([this, i] {
@@ -213,76 +299,7 @@ TEST_F(VersionLifeTest, ManyThreadsOpenAndLetGo) {
   life_->KeepOpen(false);
   Reaped();
   EXPECT_EQ(state(), State::kClosed);
-}
-
-TEST_F(VersionLifeTest, WhatAnOpeningFindsIsNewerThanWhatIsReadBesideIt) {
-  const auto life =
-      std::make_shared<VersionLife>(absl::InternalError("disk"), reaper_);
-  const auto lease = life->Open([&] {
-    life->ReadAgain(absl::DataLossError("read meanwhile"));
-    EXPECT_EQ(life->Look().state, State::kOpening);
-    return Read();
-  });
-  ASSERT_OK(lease);
-  EXPECT_EQ(life->Look().state, State::kOpen);
-}
-
-TEST_F(VersionLifeTest, DamageIsRememberedWhereItCannotBeReadAgain) {
-  const auto life =
-      std::make_shared<VersionLife>(absl::DataLossError("bad"), reaper_);
-  EXPECT_FALSE(life->Open([]() -> absl::StatusOr<VersionLife::Read> {
-                     return absl::InternalError("EIO");
-                   })
-                   .ok());
-  EXPECT_TRUE(life->Look().damaged);
-  EXPECT_EQ(life->Look().state, State::kDamaged);
-}
-
-TEST_F(VersionLifeTest, AReplacedRecordIsThatOfWhatWasOpenedAnewToo) {
-  const std::string frames = dir_.File(testing::kBuiltFrames);
-  const std::string whole = *ReadFile(frames);
-  auto old = Open();
-  ASSERT_OK(old);
-  ASSERT_EQ(truncate(frames.c_str(), 10), 0);
-  EXPECT_FALSE((*old)->index->store().Check().ok());
-  ASSERT_OK(WriteFileDurably(frames, whole));
-  auto anew = Open();
-  ASSERT_OK(anew);
-  ASSERT_NE((*anew)->index, (*old)->index);
-  life_->KeepOpen(true);
-  ASSERT_OK(life_->ReplaceRecord(
-      *old, std::make_shared<const VersionRecord>(Record(7)),
-      [] { return absl::OkStatus(); }));
-  ASSERT_NE(life_->Find(), nullptr);
-  EXPECT_EQ(life_->Find()->record->tuning.nprobe, 7U);
-  old->reset();
-  anew->reset();
-  Reaped();
-  EXPECT_NE(life_->Find(), nullptr);
-}
-
-TEST_F(VersionLifeTest, IsKeptThoughItsRecordWasReplacedMeanwhile) {
-  auto lease = Open();
-  ASSERT_OK(lease);
-  ASSERT_OK(life_->ReplaceRecord(
-      *lease, std::make_shared<const VersionRecord>(Record(7)),
-      [] { return absl::OkStatus(); }));
-  EXPECT_NE(life_->Find(), nullptr);
-  life_->KeepOpen(true);
-  lease->reset();
-  Reaped();
-  EXPECT_EQ(state(), State::kOpen);
-}
-
-TEST_F(VersionLifeTest, StaysOpenForStreamsWhereItCannotBeOpenedAnew) {
-  const auto old = Open();
-  ASSERT_OK(old);
-  ASSERT_EQ(truncate(dir_.File(testing::kBuiltFrames).c_str(), 10), 0);
-  EXPECT_FALSE((*old)->index->store().Check().ok());
-  EXPECT_FALSE(Open().ok());
-  EXPECT_GT(life_->Look().resident_bytes, 0U);
-  EXPECT_EQ(state(), State::kOpen);
-  EXPECT_TRUE(life_->Look().damaged);
+  EXPECT_EQ(held(), 0U);
 }
 
 }  // namespace

@@ -5,30 +5,43 @@
 #include <atomic>
 #include <future>
 #include <string>
+#include <vector>
 
 namespace timbre {
 namespace {
 
-absl::StatusOr<Lease> NobodyIsHere(const std::string&, uint64_t) {
+using Leases = VoiceOpener::Leases;
+using Cancelled = std::function<bool()>;
+
+const VoiceOpener::Gone kStays = [] { return false; };
+
+absl::StatusOr<Leases> NobodyIsHere(std::span<const VoiceName>,
+                                    const Cancelled&) {
   return absl::NotFoundError("");
 }
+
+void Ignore(OpeningResult, absl::Duration, bool) {}
 
 TEST(VoiceOpenerTest, AVoiceIsOpenedOnceForAllWhoAskMeanwhile) {
   std::promise<void> go;
   std::string order;
   VoiceOpener opener(
-      [&, wait = go.get_future().share()](const std::string& speaker,
-                                          uint64_t) -> absl::StatusOr<Lease> {
+      [&, wait = go.get_future().share()](
+          std::span<const VoiceName> voices,
+          const Cancelled&) -> absl::StatusOr<Leases> {
         wait.wait();
-        order += speaker == "alice" ? '1' : '2';
+        order += voices[0].speaker == "alice" ? '1' : '2';
         return absl::NotFoundError("");
       },
-      1);
+      Ignore, 1);
   const auto ask = [&](const std::string& speaker, char name) {
-    opener.Open(speaker, 0, [&order, name](const absl::StatusOr<Lease>& lease) {
-      EXPECT_TRUE(absl::IsNotFound(lease.status()));
-      order += name;
-    });
+    opener.Open(
+        {{speaker, 0}},
+        [&order, name](const absl::StatusOr<Leases>& leases) {
+          EXPECT_TRUE(absl::IsNotFound(leases.status()));
+          order += name;
+        },
+        kStays);
   };
   ask("alice", 'a');
   ask("bob", 'b');
@@ -39,9 +52,9 @@ TEST(VoiceOpenerTest, AVoiceIsOpenedOnceForAllWhoAskMeanwhile) {
 }
 
 TEST(VoiceOpenerTest, WhoAsksLaterIsAnsweredToo) {
-  VoiceOpener opener(NobodyIsHere, 1);
+  VoiceOpener opener(NobodyIsHere, Ignore, 1);
   for (int i = 0; i < 2; ++i) {
-    EXPECT_TRUE(absl::IsNotFound(opener.OpenNow("alice", 0).status()));
+    EXPECT_TRUE(absl::IsNotFound(opener.OpenNow({"alice", 0}).status()));
   }
 }
 
@@ -50,30 +63,92 @@ TEST(VoiceOpenerTest, WhoWaitsForItselfDoesNotJoinWhatBeganBefore) {
   std::atomic<int> openings = 0;
   std::promise<void> began;
   VoiceOpener opener(
-      [&, wait = go.get_future().share()](const std::string&,
-                                          uint64_t) -> absl::StatusOr<Lease> {
+      [&, wait = go.get_future().share()](
+          std::span<const VoiceName>,
+          const Cancelled&) -> absl::StatusOr<Leases> {
         if (openings++ > 0) return absl::NotFoundError("");
         began.set_value();
         wait.wait();
         return absl::NotFoundError("");
       },
-      1);
-  opener.Open("alice", 0, [](const absl::StatusOr<Lease>&) {});
+      Ignore, 1);
+  opener.Open(
+      {{"alice", 0}}, [](const absl::StatusOr<Leases>&) {}, kStays);
   began.get_future().wait();
   // The active version may be another one by now.
-  EXPECT_TRUE(absl::IsNotFound(opener.OpenNow("alice", 0).status()));
+  EXPECT_TRUE(absl::IsNotFound(opener.OpenNow({"alice", 0}).status()));
   EXPECT_EQ(openings, 2);
   go.set_value();
   opener.Stop();
 }
 
+TEST(VoiceOpenerTest, WhatNobodyWaitsForIsNotOpened) {
+  std::promise<void> go;
+  std::promise<void> began;
+  std::vector<std::string> opened;
+  std::vector<OpeningResult> results;
+  VoiceOpener opener(
+      [&, wait = go.get_future().share()](
+          std::span<const VoiceName> voices,
+          const Cancelled&) -> absl::StatusOr<Leases> {
+        opened.push_back(voices[0].speaker);
+        if (opened.size() == 1) began.set_value();
+        wait.wait();
+        return absl::NotFoundError("");
+      },
+      [&](OpeningResult result, absl::Duration, bool) {
+        results.push_back(result);
+      },
+      1);
+  const auto ignore = [](const absl::StatusOr<Leases>&) {};
+  opener.Open({{"alice", 0}}, ignore, kStays);
+  began.get_future().wait();
+  absl::Status told;
+  opener.Open(
+      {{"bob", 0}},
+      [&](const absl::StatusOr<Leases>& leases) { told = leases.status(); },
+      [] { return true; });
+  // Of two, one stays.
+  opener.Open({{"carol", 0}}, ignore, [] { return true; });
+  opener.Open({{"carol", 0}}, ignore, kStays);
+  EXPECT_EQ(opener.waiting(), 2U);
+  go.set_value();
+  opener.Stop();
+  EXPECT_TRUE(absl::IsCancelled(told));
+  EXPECT_EQ(opened, (std::vector<std::string>{"alice", "carol"}));
+  EXPECT_EQ(results, (std::vector<OpeningResult>{OpeningResult::kFailed,
+                                                 OpeningResult::kCancelled,
+                                                 OpeningResult::kFailed}));
+  EXPECT_EQ(opener.waiting(), 0U);
+}
+
+TEST(VoiceOpenerTest, WhileItIsOpenedAllMayGo) {
+  std::atomic<bool> gone = false;
+  std::promise<void> began;
+  VoiceOpener opener(
+      [&](std::span<const VoiceName>,
+          const Cancelled& cancelled) -> absl::StatusOr<Leases> {
+        began.set_value();
+        while (!cancelled()) std::this_thread::yield();
+        return absl::CancelledError("");
+      },
+      Ignore, 1);
+  opener.Open(
+      {{"alice", 0}}, [](const absl::StatusOr<Leases>&) {},
+      [&] { return gone.load(); });
+  began.get_future().wait();
+  gone = true;
+  opener.Stop();
+}
+
 TEST(VoiceOpenerTest, WhoAsksAfterItsEndIsToldSo) {
-  VoiceOpener opener(NobodyIsHere, 1);
+  VoiceOpener opener(NobodyIsHere, Ignore, 1);
   opener.Stop();
   absl::Status told;
-  opener.Open("alice", 0, [&](const absl::StatusOr<Lease>& lease) {
-    told = lease.status();
-  });
+  opener.Open(
+      {{"alice", 0}},
+      [&](const absl::StatusOr<Leases>& leases) { told = leases.status(); },
+      kStays);
   EXPECT_TRUE(absl::IsCancelled(told));
 }
 

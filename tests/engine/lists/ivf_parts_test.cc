@@ -9,13 +9,13 @@ namespace timbre {
 namespace {
 
 TEST(IvfPartsTest, NumbersThatNoTrainingMakesAreNotSound) {
-  const IvfParts good{.dimension = 2,
-                      .nlist = 2,
-                      .centroids = {1, -1e15F, 0, 3},
-                      .list_begin = {0, 1, 3},
-                      .ids = {2, 0, 1},
-                      .pq_m = 0,
-                      .codebooks = {1, 2}};
+  IvfParts good;
+  good.dimension = 2;
+  good.nlist = 2;
+  good.centroids = {1, -1e15F, 0, 3};
+  good.list_begin = {0, 1, 3};
+  good.ids = {2, 0, 1};
+  good.codebooks = {1, 2};
   EXPECT_TRUE(good.IsSound(3));
   EXPECT_FALSE(good.IsSound(2)) << "more ids than rows";
   EXPECT_FALSE(good.IsSound(4)) << "a row in no list";

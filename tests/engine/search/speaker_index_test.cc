@@ -189,6 +189,15 @@ TEST_P(SpeakerIndexTest, MemoryBesidesTheMappedFramesIsBounded) {
   EXPECT_LE(index_->resident_bytes(), bound);
 }
 
+TEST_P(SpeakerIndexTest, MemoryIsKnownToAFewPercentBeforeItIsOpened) {
+  const size_t most =
+      SpeakerIndex::MostResidentBytes({.spec = result_.spec,
+                                       .rows = result_.rows,
+                                       .dimension = GetParam().dimension});
+  EXPECT_LE(index_->resident_bytes(), most);
+  EXPECT_GE(index_->resident_bytes(), 0.9 * static_cast<double>(most));
+}
+
 TEST_P(SpeakerIndexTest, SimdLevelsFindTheSame) {
   const SearchSettings settings{.k = 8, .nprobe = 4, .candidates = 32};
   const Results best = Search(*index_, queries_, settings);

@@ -1,0 +1,53 @@
+#include "server/base/memory_limit.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "server/base/cgroup.h"
+#include "server/base/file_system.h"
+
+namespace timbre {
+namespace {
+
+// Linux's default.
+constexpr uint64_t kDefaultMappings = 65530;
+
+// `otherwise` where there is no such file, or no number in it ("max").
+uint64_t NumberIn(const std::string& path, uint64_t otherwise) {
+  uint64_t number = 0;
+  const std::string text = ReadFile(path).value_or("");
+  return absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &number)
+             ? number
+             : otherwise;
+}
+
+}  // namespace
+
+uint64_t CgroupMemoryLimit(const std::string& membership,
+                           const std::string& root) {
+  uint64_t least = UINT64_MAX;
+  ForEachCgroup(membership, root, "memory", [&](const std::string& directory) {
+    for (const char* const file : {"memory.max", "memory.limit_in_bytes"}) {
+      least = std::min(
+          least, NumberIn(absl::StrCat(directory, "/", file), UINT64_MAX));
+    }
+  });
+  return least;
+}
+
+uint64_t AvailableMemory() {
+  const uint64_t machine = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                           static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return std::min(machine,
+                  CgroupMemoryLimit(CgroupMembership(), "/sys/fs/cgroup"));
+}
+
+uint64_t MaxMappings() {
+  return NumberIn("/proc/sys/vm/max_map_count", kDefaultMappings);
+}
+
+}  // namespace timbre

@@ -1,0 +1,51 @@
+// Who gets room among open versions: the rules alone.
+#ifndef TIMBRE_SERVER_CATALOG_OPEN_BUDGET_RULES_H_
+#define TIMBRE_SERVER_CATALOG_OPEN_BUDGET_RULES_H_
+
+#include <cstdint>
+
+namespace timbre {
+
+// What open versions take.
+struct OpenRoom {
+  uint64_t bytes = 0;  // besides mapped pages
+  uint64_t maps = 0;   // mappings, of which a process may have so many
+
+  OpenRoom& operator+=(const OpenRoom& other);
+  OpenRoom& operator-=(const OpenRoom& other);
+  friend OpenRoom operator+(OpenRoom a, const OpenRoom& b) { return a += b; }
+};
+
+// Of a charge; see memory_budget.h.
+enum class ChargeState : uint8_t { kReserved, kHeld, kIdle, kClosing };
+
+struct RoomUsed {
+  OpenRoom reserved;
+  OpenRoom held;
+  OpenRoom idle;
+  OpenRoom closing;
+};
+
+enum class Verdict : uint8_t {
+  kGrant,
+  kClose,   // some that are idle
+  kWait,    // for closings and openings under way
+  kRefuse,  // streams hold too much
+  kNever,   // more than the limit
+};
+
+// Whether `want` fits into `limit` (zeros: none) beside what is used. Pure.
+Verdict Judge(const OpenRoom& limit, const RoomUsed& used,
+              const OpenRoom& want);
+
+// Whether a version that was used again and again is so no longer: it was used
+// `uses` uses of others ago, while `open` are open. Pure.
+bool IsStale(uint64_t uses, uint64_t open);
+
+// Whether a version is opened again so soon that a place a little larger would
+// have kept it: it was closed `closings` closings ago. Pure.
+bool IsSoon(uint64_t closings, uint64_t open);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_OPEN_BUDGET_RULES_H_

@@ -1,0 +1,417 @@
+#include "server/catalog/open/memory_budget.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
+#include "server/base/monotonic_clock.h"
+
+namespace timbre {
+
+// Guarded by the budget's lock, but for what is constant.
+struct Charge {
+  const std::shared_ptr<MemoryBudget> budget;
+  const std::weak_ptr<BudgetedVersion> version;
+  BudgetedVersion* of = nullptr;  // null: gone, or another took its place
+  ChargeState state = ChargeState::kReserved;
+  OpenRoom room;
+  bool outside = false;
+  bool again = false;     // it was used more than once
+  uint64_t last_use = 0;  // the number of that use
+  absl::Time last_held;
+  std::list<Charge*>::iterator place;  // of an idle one
+};
+
+namespace {
+
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+constexpr uint64_t kMebi = uint64_t{1} << 20;
+
+std::string Mebibytes(uint64_t bytes) {
+  return absl::StrCat((bytes + kMebi - 1) / kMebi, " MiB");
+}
+
+template <typename Versions>
+void CloseAll(const Versions& versions) {
+  for (const auto& version : versions) version->Close();
+}
+
+}  // namespace
+
+void ChargeFree::operator()(Charge* charge) const {
+  const std::unique_ptr<Charge> owned(charge);
+  const std::shared_ptr<MemoryBudget> budget = charge->budget;
+  budget->Free(*charge);
+}
+
+MemoryBudget::MemoryBudget(Options options)
+    : options_(options), closer_([this] { CloseWhatIsIdle(); }) {}
+
+void MemoryBudget::Stop() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    to_close_.notify_all();
+  }
+  if (closer_.joinable()) closer_.join();
+}
+
+MemoryBudget::Turn::Turn(MemoryBudget& budget) : budget_(budget) {
+  MutexLock lock(budget_.mutex_);
+  const uint64_t mine = budget_.next_turn_++;
+  ++budget_.counted_.waiting;
+  while (budget_.turn_ != mine) lock.Wait(budget_.changed_);
+  --budget_.counted_.waiting;
+}
+
+MemoryBudget::Turn::~Turn() {
+  const MutexLock lock(budget_.mutex_);
+  ++budget_.turn_;
+  budget_.changed_.notify_all();
+}
+
+absl::Status MemoryBudget::Refusal(OpenRoom want, bool never) const {
+  const OpenRoom& limit = options_.limit;
+  const std::string needs = absl::StrCat(Mebibytes(want.bytes), " and ",
+                                         want.maps, " mappings are needed");
+  const std::string allowed = absl::StrCat(
+      limit.bytes == 0 ? "any number of bytes" : Mebibytes(limit.bytes),
+      " (--max_resident_bytes) and ",
+      limit.maps == 0 ? "any number of" : absl::StrCat(limit.maps),
+      " mappings that open voices may take");
+  if (never) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "VERSION_TOO_LARGE",
+                     absl::StrCat(needs, ", which is more than the ", allowed));
+  }
+  return MakeRetryableError(
+      absl::StatusCode::kResourceExhausted, "MEMORY_BUDGET",
+      absl::StrCat(needs, ", but streams hold ", Mebibytes(used_.held.bytes),
+                   " and ", used_.held.maps, " mappings of the ", allowed),
+      kRetryAfter);
+}
+
+ChargePtr MemoryBudget::Make(const Want& want) {
+  ChargePtr charge(new Charge{.budget = shared_from_this(),
+                              .version = want.version,
+                              .of = want.version.get(),
+                              .room = want.room});
+  want.version->charge_ = charge.get();
+  return charge;
+}
+
+absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
+    std::span<const Want> wants, const std::function<bool()>& cancelled) {
+  OpenRoom all;
+  for (const Want& want : wants) all += want.room;
+  MutexLock lock(mutex_);
+  while (true) {
+    if (cancelled())
+      return absl::CancelledError("nobody waits for it any more");
+    bool on_its_way = false;
+    for (const Want& want : wants) {
+      const Charge* const charge = want.version->charge_;
+      if (charge == nullptr) continue;
+      const bool open = charge->state == ChargeState::kHeld ||
+                        charge->state == ChargeState::kIdle;
+      if (open && !charge->outside) return std::vector<ChargePtr>();
+      on_its_way = true;
+    }
+    const Verdict verdict = Judge(options_.limit, used_, all);
+    if (verdict == Verdict::kNever) return Refusal(all, true);
+    if (on_its_way || verdict == Verdict::kWait) {
+      ++counted_.waiting;
+      lock.Wait(changed_);
+      --counted_.waiting;
+    } else if (verdict == Verdict::kRefuse) {
+      return Refusal(all, false);
+    } else if (verdict == Verdict::kClose) {
+      const Versions versions = PickFor(all);
+      lock.Unlock();
+      CloseAll(versions);
+      lock.Lock();
+    } else {
+      used_.reserved += all;
+      std::vector<ChargePtr> charges;
+      for (const Want& want : wants) charges.push_back(Make(want));
+      return charges;
+    }
+  }
+}
+
+ChargePtr MemoryBudget::ReserveForSure(const Want& want) {
+  MutexLock lock(mutex_);
+  while (true) {
+    const Charge* const now = want.version->charge_;
+    if (now != nullptr && (now->state == ChargeState::kHeld ||
+                           now->state == ChargeState::kIdle)) {
+      return nullptr;
+    }
+    const Verdict verdict = now != nullptr
+                                ? Verdict::kWait
+                                : Judge(options_.limit, used_, want.room);
+    switch (verdict) {
+      case Verdict::kGrant:
+        used_.reserved += want.room;
+        return Make(want);
+      case Verdict::kClose: {
+        const Versions versions = PickFor(want.room);
+        lock.Unlock();
+        CloseAll(versions);
+        lock.Lock();
+        continue;
+      }
+      case Verdict::kRefuse:
+      case Verdict::kNever:
+        if (outside_ == nullptr) {
+          ChargePtr charge = Make(want);
+          charge->outside = true;
+          outside_ = charge.get();
+          return charge;
+        }
+        break;
+      case Verdict::kWait:
+        break;
+    }
+    ++counted_.waiting;
+    lock.Wait(changed_);
+    --counted_.waiting;
+  }
+}
+
+void MemoryBudget::Free(Charge& charge) {
+  const MutexLock lock(mutex_);
+  if (charge.state == ChargeState::kIdle) ListOf(charge).erase(charge.place);
+  const bool open =
+      charge.state == ChargeState::kHeld || charge.state == ChargeState::kIdle;
+  if (open) --counted_.versions;
+  if (charge.outside) {
+    outside_ = nullptr;
+  } else {
+    Account(charge) -= charge.room;
+  }
+  if (charge.of != nullptr && charge.of->charge_ == &charge) {
+    charge.of->charge_ = nullptr;
+  }
+  if (last_used_ == &charge) last_used_ = nullptr;
+  changed_.notify_all();
+}
+
+OpenRoom& MemoryBudget::Account(const Charge& charge) {
+  switch (charge.state) {
+    case ChargeState::kReserved:
+      return used_.reserved;
+    case ChargeState::kHeld:
+      return used_.held;
+    case ChargeState::kIdle:
+      return used_.idle;
+    case ChargeState::kClosing:
+      break;
+  }
+  return used_.closing;
+}
+
+std::list<Charge*>& MemoryBudget::ListOf(const Charge& charge) {
+  return charge.again ? again_ : once_;
+}
+
+void MemoryBudget::Become(Charge& charge, ChargeState state) {
+  if (charge.state == ChargeState::kIdle) ListOf(charge).erase(charge.place);
+  if (!charge.outside) Account(charge) -= charge.room;
+  charge.state = state;
+  if (!charge.outside) Account(charge) += charge.room;
+  if (state == ChargeState::kIdle) {
+    std::list<Charge*>& list = ListOf(charge);
+    charge.place = list.insert(list.end(), &charge);
+  }
+}
+
+// Streams of one voice right after each other are one use: a client may begin
+// several.
+void MemoryBudget::CountUse(Charge& charge) {
+  ++uses_;
+  charge.again =
+      charge.again || (charge.last_use != 0 && last_used_ != &charge);
+  charge.last_use = uses_;
+  last_used_ = &charge;
+}
+
+void MemoryBudget::Opened(Charge& charge, OpenRoom room) {
+  const MutexLock lock(mutex_);
+  if (!charge.outside) Account(charge) -= charge.room;
+  charge.room = room;
+  if (!charge.outside) Account(charge) += charge.room;
+  Become(charge, ChargeState::kHeld);
+  ++counted_.versions;
+  CountUse(charge);
+  const uint64_t closed_at = charge.of != nullptr ? charge.of->closed_at_ : 0;
+  charge.again =
+      closed_at != 0 && IsSoon(closings_ - closed_at, counted_.versions);
+  changed_.notify_all();
+}
+
+bool MemoryBudget::BringInside(Charge& charge) {
+  const Verdict verdict = Judge(options_.limit, used_, charge.room);
+  if (verdict != Verdict::kGrant && verdict != Verdict::kClose) return false;
+  charge.outside = false;
+  outside_ = nullptr;
+  Account(charge) += charge.room;
+  // Not by this thread, which has a version's lock.
+  to_close_.notify_all();
+  changed_.notify_all();
+  return true;
+}
+
+bool MemoryBudget::Take(Charge& charge) {
+  const MutexLock lock(mutex_);
+  if (charge.state == ChargeState::kClosing) return false;
+  if (charge.outside && !BringInside(charge)) return false;
+  if (charge.state == ChargeState::kIdle) {
+    Become(charge, ChargeState::kHeld);
+  }
+  CountUse(charge);
+  return true;
+}
+
+bool MemoryBudget::Rest(Charge& charge, bool stays) {
+  const MutexLock lock(mutex_);
+  if (charge.state == ChargeState::kClosing) return false;
+  if (!stays) {
+    StartClosing(charge, ClosingReason::kSuperseded);
+    return false;
+  }
+  if (charge.state == ChargeState::kIdle) return true;
+  if (charge.outside && !BringInside(charge)) {
+    StartClosing(charge, ClosingReason::kBudget);
+    return false;
+  }
+  charge.last_held = MonotonicNow();
+  charge.last_use = uses_;
+  Become(charge, ChargeState::kIdle);
+  // Somebody may wait for room, the closer for the first idle one.
+  changed_.notify_all();
+  to_close_.notify_all();
+  return true;
+}
+
+void MemoryBudget::StartClosing(Charge& charge, ClosingReason reason) {
+  if (reason == ClosingReason::kBudget) {
+    ++closings_;
+    if (charge.of != nullptr) charge.of->closed_at_ = closings_;
+    if (charge.state == ChargeState::kIdle) {
+      counted_.last_closed_age = MonotonicNow() - charge.last_held;
+    }
+  }
+  ++counted_.closings[static_cast<size_t>(reason)];
+  --counted_.versions;
+  Become(charge, ChargeState::kClosing);
+}
+
+void MemoryBudget::Detach(Charge& charge) {
+  const MutexLock lock(mutex_);
+  if (charge.of == nullptr) return;
+  charge.of->charge_ = nullptr;
+  charge.of = nullptr;
+  if (charge.state == ChargeState::kIdle) {
+    StartClosing(charge, ClosingReason::kSuperseded);
+  }
+  changed_.notify_all();
+}
+
+void MemoryBudget::Forget(BudgetedVersion& version) {
+  const MutexLock lock(mutex_);
+  Charge* const charge = version.charge_;
+  if (charge == nullptr) return;
+  version.charge_ = nullptr;
+  charge->of = nullptr;
+  if (charge->state == ChargeState::kIdle) {
+    StartClosing(*charge, ClosingReason::kDeleted);
+  }
+}
+
+Charge* MemoryBudget::NextToClose() {
+  if (!again_.empty() &&
+      (once_.empty() ||
+       IsStale(uses_ - again_.front()->last_use, counted_.versions))) {
+    return again_.front();
+  }
+  return once_.front();
+}
+
+MemoryBudget::Versions MemoryBudget::PickFor(OpenRoom room) {
+  Versions versions;
+  while (Judge(options_.limit, used_, room) == Verdict::kClose) {
+    Charge* const charge = NextToClose();
+    StartClosing(*charge, ClosingReason::kBudget);
+    if (auto version = charge->version.lock()) {
+      versions.push_back(std::move(version));
+    }
+  }
+  return versions;
+}
+
+MemoryBudget::Versions MemoryBudget::PickIdleSince(absl::Time time) {
+  Versions versions;
+  for (std::list<Charge*>* const list : {&once_, &again_}) {
+    while (!list->empty() && list->front()->last_held <= time) {
+      Charge& charge = *list->front();
+      StartClosing(charge, ClosingReason::kIdle);
+      if (auto version = charge.version.lock()) {
+        versions.push_back(std::move(version));
+      }
+    }
+  }
+  return versions;
+}
+
+void MemoryBudget::CloseWhatIsIdle() {
+  pthread_setname_np(pthread_self(), "closer");
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    Versions versions = PickFor({});
+    absl::Time next = absl::InfiniteFuture();
+    if (options_.close_idle_after < absl::InfiniteDuration()) {
+      const absl::Time now = MonotonicNow();
+      Versions idle = PickIdleSince(now - options_.close_idle_after);
+      std::move(idle.begin(), idle.end(), std::back_inserter(versions));
+      for (const std::list<Charge*>* const list : {&once_, &again_}) {
+        if (list->empty()) continue;
+        next = std::min(next, list->front()->last_held);
+      }
+      next += options_.close_idle_after;
+    }
+    if (!versions.empty()) {
+      lock.Unlock();
+      CloseAll(versions);
+      versions.clear();
+      lock.Lock();
+    } else if (next == absl::InfiniteFuture()) {
+      lock.Wait(to_close_);
+    } else {
+      lock.WaitFor(to_close_,
+                   absl::ToChronoMilliseconds(next - MonotonicNow()) +
+                       std::chrono::milliseconds(1));
+    }
+  }
+}
+
+MemoryBudget::Totals MemoryBudget::totals() const {
+  const MutexLock lock(mutex_);
+  Totals totals = counted_;
+  totals.limit = options_.limit;
+  totals.open = used_.held + used_.idle + used_.closing;
+  totals.reserved = used_.reserved;
+  if (outside_ != nullptr) {
+    (outside_->state == ChargeState::kReserved ? totals.reserved
+                                               : totals.open) += outside_->room;
+  }
+  return totals;
+}
+
+}  // namespace timbre

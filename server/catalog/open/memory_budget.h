@@ -1,0 +1,197 @@
+// How much open versions may hold, and which of them are closed for others.
+//
+// Each opening has a charge, from before its files are read until its memory
+// has gone back to the system:
+//
+//   reserved   it is being opened; what it will hold at most
+//   held       streams hold it
+//   idle       nobody does; it stays open until its room is wanted
+//   closing    it is being unmapped
+//
+// Which idle version goes first: the one that was used longest ago of those
+// that were used once, so that a sweep over all voices throws out what it has
+// brought itself; only then of those that were used again while they were open,
+// or soon after they were closed (2Q: Johnson and Shasha, VLDB 1994).
+#ifndef TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
+#define TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
+
+#include <array>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/base/mutex.h"
+#include "server/catalog/open/budget_rules.h"
+
+namespace timbre {
+
+class MemoryBudget;
+struct Charge;
+
+// What the budget knows of a version, which has it as a base; held by shared
+// pointers alone.
+class BudgetedVersion : public std::enable_shared_from_this<BudgetedVersion> {
+ public:
+  BudgetedVersion() = default;
+  virtual ~BudgetedVersion() = default;
+  BudgetedVersion(const BudgetedVersion&) = delete;
+  BudgetedVersion& operator=(const BudgetedVersion&) = delete;
+
+  // Lets go of what is open and was idle: nobody can take it any more. Called
+  // without a lock.
+  virtual void Close() = 0;
+
+ private:
+  friend class MemoryBudget;
+  // Of the budget, under its lock: of what is open, or on its way; and the
+  // number of the closing by which it lost its place last, 0: it never did.
+  Charge* charge_ = nullptr;
+  uint64_t closed_at_ = 0;
+};
+
+// What one opening holds. Its end says that the memory has gone back.
+struct ChargeFree {
+  void operator()(Charge* charge) const;
+};
+using ChargePtr = std::unique_ptr<Charge, ChargeFree>;
+
+// Why a version was closed.
+enum class ClosingReason : uint8_t { kBudget, kIdle, kSuperseded, kDeleted };
+inline constexpr size_t kClosingReasons = 4;
+
+// Thread-safe; held by shared pointers alone. Its lock is taken after that of a
+// version and held for moments.
+class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
+ public:
+  struct Options {
+    OpenRoom limit;  // zeros: none
+    // What nobody has held for so long is closed.
+    absl::Duration close_idle_after = absl::InfiniteDuration();
+  };
+  struct Want {
+    std::shared_ptr<BudgetedVersion> version;
+    OpenRoom room;  // at most what it will hold
+  };
+  // Seen from outside.
+  struct Totals {
+    OpenRoom limit;
+    OpenRoom open;          // of open versions, also of those that are closing
+    OpenRoom reserved;      // for those that are being opened
+    uint64_t versions = 0;  // that are open
+    uint64_t waiting = 0;   // openings that wait for room, or for their turn
+    std::array<uint64_t, kClosingReasons> closings{};
+    // From the last use of what was closed last for others until then;
+    // infinite: nothing was.
+    absl::Duration last_closed_age = absl::InfiniteDuration();
+  };
+
+  explicit MemoryBudget(Options options);
+  // After Stop.
+  ~MemoryBudget() = default;
+  MemoryBudget(const MemoryBudget&) = delete;
+  MemoryBudget& operator=(const MemoryBudget&) = delete;
+  // Has nothing closed any more by itself. Not from Close.
+  void Stop();
+
+  // In the order in which they come: who holds what is open already and asks
+  // for more has the turn, so that two who do never keep each other from it.
+  // Waits for it.
+  class Turn {
+   public:
+    explicit Turn(MemoryBudget& budget);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    MemoryBudget& budget_;
+  };
+
+  // Room for all of `wants`, or for none, by whoever has the turn. Closes what
+  // is idle, and waits while closings and openings under way may make room, or
+  // one of the versions is on its way itself. An empty vector: one of them is
+  // open meanwhile.
+  // RESOURCE_EXHAUSTED MEMORY_BUDGET (again later) where streams hold too much,
+  // VERSION_TOO_LARGE where the limit is less than all of it, CANCELLED where
+  // `cancelled` says so.
+  absl::StatusOr<std::vector<ChargePtr>> Reserve(
+      std::span<const Want> wants, const std::function<bool()>& cancelled);
+  // The same for one that must not fail and needs no turn: where there is no
+  // room otherwise, it has a place beside the budget, one at a time, and waits
+  // for that. Null: it is open meanwhile.
+  ChargePtr ReserveForSure(const Want& want);
+
+  // It is open, takes `room`, and is held by the caller.
+  void Opened(Charge& charge, OpenRoom room);
+  // Holds what is idle or held. False: it is closing, or beside the budget,
+  // which has no room for it.
+  bool Take(Charge& charge);
+  // Nobody holds it any more: it rests. False: it is to be closed instead,
+  // since there is no room for it, or `stays` is false.
+  bool Rest(Charge& charge, bool stays);
+  // Another opening may take its place, though streams hold this one.
+  void Detach(Charge& charge);
+  // The version is gone.
+  void Forget(BudgetedVersion& version);
+
+  Totals totals() const;
+
+ private:
+  friend struct ChargeFree;
+  using Versions = std::vector<std::shared_ptr<BudgetedVersion>>;
+
+  ChargePtr Make(const Want& want) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Free(Charge& charge);
+  OpenRoom& Account(const Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Become(Charge& charge, ChargeState state)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::list<Charge*>& ListOf(const Charge& charge)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountUse(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // From its place beside the budget, where there is room now.
+  bool BringInside(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is to be closed so that there will be `room`; closing from now on.
+  Versions PickFor(OpenRoom room) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Versions PickIdleSince(absl::Time time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of those that are idle, of which there are some.
+  Charge* NextToClose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StartClosing(Charge& charge, ClosingReason reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Refusal(OpenRoom want, bool never) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CloseWhatIsIdle();
+
+  const Options options_;
+
+  mutable Mutex mutex_;
+  std::condition_variable changed_;  // room, a version's charge, whose turn
+  std::condition_variable to_close_;
+  RoomUsed used_ ABSL_GUARDED_BY(mutex_);
+  // Beside the budget; at most one.
+  Charge* outside_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  // Idle ones, from what was used longest ago: those that were used once, and
+  // those that were used again.
+  std::list<Charge*> once_ ABSL_GUARDED_BY(mutex_);
+  std::list<Charge*> again_ ABSL_GUARDED_BY(mutex_);
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+  const Charge* last_used_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  uint64_t closings_ ABSL_GUARDED_BY(mutex_) = 0;  // for others
+  Totals counted_ ABSL_GUARDED_BY(mutex_);         // what is not in used_
+  uint64_t next_turn_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread closer_;
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
