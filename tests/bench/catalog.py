@@ -4,8 +4,8 @@
 streams that come and go over them by Zipf's law, at the pace of live ones: 60
 at a time, each for 20 to 50 blocks of 16 frames, one every 250 ms. Budgets of
 2, 10 and 100 % of what all voices would hold open, in turn. Before it is
-measured a server is asked for voices by the same law, so that it is as after
-hours of work, not as after its start.
+measured a server opens every voice once, the most popular last, then some more
+by the same law, so that it is as after hours of work, not as after its start.
 
   start   from exec to SERVING, with 10 and 10,000 voices
   budget  what streams wait for their first and their later answers, how many
@@ -221,9 +221,9 @@ def parse_options():
     parser.add_argument("--seconds", type=float, default=60,
                         help="of each budget")
     parser.add_argument("--zipf", type=float, default=1.0, help="its exponent")
-    parser.add_argument("--warm_up", type=int, default=5000,
+    parser.add_argument("--warm_up", type=int, default=2000,
                         help="voices that are asked for before, by the same"
-                        " law")
+                        " law, after each was once")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--timbred", action="append", default=[],
                         help="a flag for the server, --timbred=--io_threads=2")

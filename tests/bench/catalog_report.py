@@ -111,7 +111,9 @@ def plot_waiting(axis, rows):
                               (0.2, "later_ms", "later answers")):
         axis.bar([i + offset for i in x], [r[key]["p99"] for r in rows], 0.4,
                  label=f"p99, {name}")
+    most = max(row["first_ms"]["p99"] for row in rows)
     axis.set(xlabel="budget", ylabel="ms", yscale="log",
+             ylim=(0.1, 20 * most),  # with room for the legend
              title="what streams wait, and how many find their voice open")
     axis.set_xticks(list(x), [f"{r['share']:.0%}" for r in rows])
     axis.legend(fontsize=8, loc="upper left")

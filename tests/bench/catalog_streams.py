@@ -86,9 +86,11 @@ class Streams:
         self._random = random
 
     async def warm(self, draws, at_once=8):
-        """Has voices opened as they are asked for, without waiting between
-        them: the state that a server has after hours."""
-        left = iter([self._popularity.draw() for _ in range(draws)])
+        """Gives the server the state that it has after hours: has every voice
+        opened, the most popular last, then so many as they are asked for."""
+        order = list(reversed(range(len(self._kinds))))
+        order += [self._popularity.draw() for _ in range(draws)]
+        left = iter(order)
 
         async def work():
             for voice in left:
