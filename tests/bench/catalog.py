@@ -78,7 +78,8 @@ def start_once(server):
 
 def measure_start(count, options):
     server = server_of(count, options)
-    times, memory = zip(*(start_once(server) for _ in range(options.rounds + 1)))
+    runs = [start_once(server) for _ in range(options.rounds + 1)]
+    times, memory = zip(*runs)
     return {"what": "start", "voices": count, "first_ms": times[0],
             "ms": statistics.median(times[1:]),
             "anonymous_bytes": statistics.median(memory)}
