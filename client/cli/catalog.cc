@@ -23,6 +23,10 @@ void PrintWarnings(const std::string& what, const v1::SpeakerVersion& v) {
   }
 }
 
+const char* OpenText(const v1::SpeakerVersion& version) {
+  return version.loaded() ? "yes" : "no";
+}
+
 absl::Status List(const CatalogArguments& arguments) {
   client::Client client = arguments.common.Connect();
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<v1::Speaker> speakers,
@@ -33,18 +37,19 @@ absl::Status List(const CatalogArguments& arguments) {
     PrintJson(all);
     return absl::OkStatus();
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"SPEAKER", "ACTIVE", "FRAMES", "DIM", "INDEX", "SIZE", "CREATED"}};
+  std::vector<std::vector<std::string>> rows = {{"SPEAKER", "ACTIVE", "FRAMES",
+                                                 "DIM", "INDEX", "SIZE", "OPEN",
+                                                 "CREATED"}};
   for (const v1::Speaker& speaker : speakers) {
     if (speaker.versions_size() == 0) {
-      rows.push_back({speaker.speaker(), "none", "", "", "", "", ""});
+      rows.push_back({speaker.speaker(), "none", "", "", "", "", "", ""});
       continue;
     }
     const v1::SpeakerVersion& v = speaker.versions(0);
     rows.push_back({speaker.speaker(), absl::StrCat(v.version()),
                     absl::StrCat(v.frames()), absl::StrCat(v.dimension()),
                     v.index_factory(), HumanBytes(v.bytes_on_disk()),
-                    TimeText(v.create_time())});
+                    OpenText(v), TimeText(v.create_time())});
   }
   PrintTable(rows);
   for (const v1::Speaker& speaker : speakers) {
@@ -65,7 +70,7 @@ void PrintSpeaker(const v1::Speaker& speaker, bool json) {
             << "\n";
   std::vector<std::vector<std::string>> rows = {{"", "VERSION", "FRAMES", "DIM",
                                                  "METRIC", "INDEX", "DEFAULTS",
-                                                 "SIZE", "CREATED"}};
+                                                 "SIZE", "OPEN", "CREATED"}};
   for (const v1::SpeakerVersion& v : speaker.versions()) {
     rows.push_back(
         {v.active() ? "*" : "", absl::StrCat(v.version()),
@@ -73,7 +78,8 @@ void PrintSpeaker(const v1::Speaker& speaker, bool json) {
          MetricText(v.metric()), v.index_factory(),
          absl::StrFormat("nprobe %d, k_factor %g", v.defaults().nprobe(),
                          v.defaults().k_factor()),
-         HumanBytes(v.bytes_on_disk()), TimeText(v.create_time())});
+         HumanBytes(v.bytes_on_disk()), OpenText(v),
+         TimeText(v.create_time())});
   }
   PrintTable(rows);
   for (const v1::SpeakerVersion& v : speaker.versions()) {

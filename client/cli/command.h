@@ -75,6 +75,7 @@ void AddActivate(CLI::App& app, int* exit_code);
 void AddDelete(CLI::App& app, int* exit_code);
 void AddFrames(CLI::App& app, int* exit_code);
 void AddExport(CLI::App& app, int* exit_code);
+void AddWarm(CLI::App& app, int* exit_code);
 void AddHealth(CLI::App& app, int* exit_code);
 void AddSynth(CLI::App& app, int* exit_code);
 // `command` is the command line, for the reports.

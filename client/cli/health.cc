@@ -31,6 +31,11 @@ absl::Status Run(const Common& common) {
               {"SIMD level", info.simd_level()},
               {"worker threads", absl::StrCat(info.worker_threads())},
               {"largest message", HumanBytes(info.max_message_bytes())},
+              {"held by open voices", HumanBytes(info.resident_bytes())},
+              {"they may hold", info.max_resident_bytes() == 0
+                                    ? "unlimited"
+                                    : HumanBytes(info.max_resident_bytes())},
+              {"open versions", absl::StrCat(info.open_versions())},
               {"metrics port", absl::StrCat(info.metrics_port())},
               {"started", TimeText(info.start_time())}});
   return absl::OkStatus();

@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   timbre::cli::AddDelete(app, &exit_code);
   timbre::cli::AddFrames(app, &exit_code);
   timbre::cli::AddExport(app, &exit_code);
+  timbre::cli::AddWarm(app, &exit_code);
   timbre::cli::AddHealth(app, &exit_code);
   timbre::cli::AddSynth(app, &exit_code);
   timbre::cli::AddLoad(app, &exit_code, absl::StrJoin(argv, argv + argc, " "));

@@ -66,6 +66,9 @@ class Client {
   // with the first answer.
   SearchStream OpenSearch(const VoiceRef& voice);
   BlendStream OpenBlend(const VoiceRef& voice);
+  // Has the server open the voice, so that its next stream need not wait for
+  // it: the version.
+  absl::StatusOr<uint64_t> Warm(const VoiceRef& voice);
 
   // Measures recall, blend error and cost of the voice's settings on `frames`
   // (1..100,000), which are queries. Takes some seconds; with `apply` the

@@ -129,6 +129,22 @@ absl::StatusOr<BlendResult> Client::Blend(const VoiceRef& voice,
   return collector.Finish(frames.rows);
 }
 
+absl::StatusOr<uint64_t> Client::Warm(const VoiceRef& voice) {
+  TIMBRE_RETURN_IF_ERROR(connection_->Await());
+  v1::SearchRequest request;  // without frames
+  request.set_speaker(voice.speaker);
+  request.set_version(voice.version);
+  Call<v1::SearchRequest, v1::SearchResponse> call(*connection_, kSearch,
+                                                   voice.speaker);
+  uint64_t version = 0;
+  TIMBRE_RETURN_IF_ERROR(
+      call.RunOne(request, [&version](const v1::SearchResponse& response) {
+        version = response.version();
+      }));
+  if (version == 0) return absl::InternalError("the call ended unanswered");
+  return version;
+}
+
 SearchStream Client::OpenSearch(const VoiceRef& voice) {
   return {{connection_, kSearch, voice.speaker}, voice};
 }

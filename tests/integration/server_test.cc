@@ -97,6 +97,33 @@ TEST_F(ServerTest, BuildsSearchesBlendsAndExports) {
   EXPECT_EQ(npy, *ReadFile(dir_.File("data/speakers/alice/1/total_fea.npy")));
 }
 
+TEST_F(ServerTest, WarmOpensAVersionAndSaysWhich) {
+  ASSERT_OK(Build("alice", Speech(500, 64, 1)));
+  ASSERT_OK(Build("alice", Speech(500, 64, 2)));
+  client_.reset();
+  app_.reset();
+  Start();  // nothing is open
+  const auto loaded = [this] {
+    std::vector<bool> found;
+    const auto speaker = client_->GetSpeaker("alice");
+    EXPECT_TRUE(speaker.ok());
+    for (const v1::SpeakerVersion& version : speaker->versions()) {
+      found.push_back(version.loaded());
+    }
+    return found;
+  };
+  EXPECT_EQ(loaded(), (std::vector<bool>{false, false}));
+  const auto active = client_->Warm({"alice"});
+  ASSERT_OK(active);
+  EXPECT_EQ(*active, 2U);
+  EXPECT_EQ(loaded(), (std::vector<bool>{false, true}));
+  const auto named = client_->Warm({"alice", 1});
+  ASSERT_OK(named);
+  EXPECT_EQ(*named, 1U);  // and closed again: nobody uses it
+  EXPECT_EQ(client_->Warm({"nobody"}).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
 TEST_F(ServerTest, StoredFramesAreReadInOrderOrAsListed) {
   const FrameMatrix frames = Speech(3000, 64, 1);
   ASSERT_OK(Build("alice", frames));

@@ -24,6 +24,7 @@ COMMANDS = (
     ("delete", "x"),
     ("frames", "x", "y.npy"),
     ("export", "x", "y.index"),
+    ("warm", "x", "y"),
     ("health",),
     ("load", "live", "--streams=1", "--duration=1s"),
 )

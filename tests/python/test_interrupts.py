@@ -29,6 +29,7 @@ CALLS = {
     "tune": lambda c: c.client.tune("alice", c.frames[:100]),
     "list": lambda c: list(c.client.list_speakers()),
     "speaker": lambda c: c.client.speaker("alice"),
+    "warm": lambda c: c.client.warm("alice"),
     "delete": lambda c: c.client.delete_speaker("nobody"),
     "server_info": lambda c: c.client.server_info(),
 }

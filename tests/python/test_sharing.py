@@ -148,6 +148,8 @@ def test_asyncio_has_the_same_calls(server, alice, queries, voice):
             assert version.frames == len(alice)
             assert fractions == sorted(fractions)
             await client.build("async", alice[:50])
+            assert await client.warm("async") == 2
+            assert await client.warm("async", version=1) == 1
             await client.activate_version("async", 1)
             await client.delete_version("async", 2)
             names = [s.speaker async for s in client.list_speakers("asy")]

@@ -19,6 +19,7 @@ CALLS = {
     "build of much": lambda c: c.build("alice", np.tile(FRAMES, (900, 1))),
     "build of what is read once": lambda c: c.build("alice", iter([FRAMES])),
     "tune": lambda c: c.tune("alice", FRAMES),
+    "warm": lambda c: c.warm("alice"),
     "server_info": lambda c: c.server_info(),
 }
 

@@ -28,9 +28,10 @@ class Timbred:
         self.popen = popen or {}
         self.process = None
 
-    def start(self):
-        port_file = self.directory / "ports"
-        port_file.unlink(missing_ok=True)
+    def launch(self):
+        """Begins to start."""
+        self.port_file = self.directory / "ports"
+        self.port_file.unlink(missing_ok=True)
         self.log = open(self.directory / "log", "ab")
         self.process = subprocess.Popen(
             [
@@ -39,21 +40,31 @@ class Timbred:
                 f"--data_dir={self.directory / 'data'}",
                 f"--listen={self.listen}",
                 "--metrics_listen=127.0.0.1:0",
-                f"--port_file={port_file}",
+                f"--port_file={self.port_file}",
                 "--min_free_disk=0",
                 *self.flags,
             ],
             **{"stderr": self.log, "env": self.env, **self.popen},
         )
-        wait_for(lambda: port_file.exists() or self.process.poll() is not None)
+
+    def has_begun(self):
+        """Whether it listens, or has ended."""
+        return self.port_file.exists() or self.process.poll() is not None
+
+    def read_ports(self):
         if self.process.poll() is not None:
             raise RuntimeError((self.directory / "log").read_text())
         ports = dict(
-            line.split("=") for line in port_file.read_text().splitlines()
+            line.split("=") for line in self.port_file.read_text().splitlines()
         )
         self.port = int(ports["grpc"])
         self.metrics_port = int(ports["metrics"])
         self.address = f"127.0.0.1:{self.port}"
+
+    def start(self):
+        self.launch()
+        wait_for(self.has_begun)
+        self.read_ports()
         return self
 
     def stop(self, sig=signal.SIGTERM):

@@ -21,16 +21,17 @@ def unary(
     response: Any,
     speaker: str = "",
     once: bool = False,
+    service: str = _contract.CATALOG,
 ) -> Any:
-    """The answer of a Catalog method, of class `response`. `once`: the call
-    must not be repeated where it may have worked."""
+    """The one answer of a method to one message, of class `response`. `once`:
+    the call must not be repeated where it may have worked."""
 
     def work(scope: Scope, _: Any) -> Any:
         patience = connection.patience(once=once)
         while True:
             connection.check()
             scope.check()
-            call = connection.channel.unary_unary(_contract.CATALOG + method)
+            call = connection.channel.unary_unary(service + method)
             try:
                 answer = call(
                     request.SerializeToString(),

@@ -93,8 +93,9 @@ WEIGHTINGS = _enum("Weighting")
 DEGRADATIONS = _enum("Degradation")
 STAGES = _enum("BuildProgress.Stage")
 
-SEARCH = "/timbre.v1.Retrieval/Search"
-BLEND = "/timbre.v1.Retrieval/Blend"
-BUILD = "/timbre.v1.Retrieval/Build"
+RETRIEVAL = "/timbre.v1.Retrieval/"
+SEARCH = RETRIEVAL + "Search"
+BLEND = RETRIEVAL + "Blend"
+BUILD = RETRIEVAL + "Build"
 CATALOG = "/timbre.v1.Catalog/"
 TUNE = CATALOG + "Tune"

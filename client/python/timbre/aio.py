@@ -58,6 +58,10 @@ class AsyncClient:
         mix = await self._run(self._client.mix, weights, **options)
         return AsyncMix(self, mix)
 
+    async def warm(self, speaker: str, **options: Any) -> int:
+        """See Client.warm."""
+        return await self._run(self._client.warm, speaker, **options)
+
     async def build(
         self, speaker: str, frames: Any, **options: Any
     ) -> Version:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 import uuid
-from typing import Any, Callable, Iterator, Mapping, Optional, Union
-
-import grpc
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from timbre import _contract, _upload, errors
 from timbre._address import parse
 from timbre._build import FrameSource, options_message
 from timbre._calls import unary
+from timbre._channel import Path, Tls, open_channel
 from timbre._closing import Closing
 from timbre._connection import Connection
 from timbre._parameters import assign, check_choice
@@ -21,20 +20,6 @@ from timbre.errors import InvalidArgument
 from timbre.mix import Mix
 from timbre.results import Progress, ServerInfo, Speaker, Tuning, Version
 from timbre.voice import Voice
-
-Path = Union[str, "os.PathLike[str]"]
-Tls = Union[None, bool, bytes, Path, grpc.ChannelCredentials]
-
-_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    # A worker is back within this time of its server's return.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-)
 
 
 class Client(Closing):
@@ -78,15 +63,7 @@ class Client(Closing):
             address = os.environ.get("TIMBRE_SERVER") or "127.0.0.1:7400"
         parsed = parse(address)
         self.address = address
-        credentials = _credentials(tls)
-        local = (("grpc.enable_http_proxy", 0),) if parsed.local else ()
-        options = (*_OPTIONS, *local, *options)
-        if credentials is None:
-            channel = grpc.insecure_channel(address, options=options)
-        else:
-            channel = grpc.secure_channel(
-                address, credentials, options=options
-            )
+        channel = open_channel(parsed, tls, options)
         headers = (("authorization", f"Bearer {token}"),) if token else ()
         self._connection = Connection(
             channel, parsed, headers, timeout_s, max_idle_streams
@@ -151,6 +128,29 @@ class Client(Closing):
         if warm:
             mix.warm()
         return mix
+
+    def warm(self, speaker: str, *, version: int = 0) -> int:
+        """Has the server open a voice, so that the next stream of it need not
+        wait. Other than `speaker` it keeps no stream: a server that is short
+        of memory may close the voice again.
+
+        Returns:
+          The version: that one, or the active one.
+
+        Raises: as `speaker`.
+        """
+        request = _contract.SearchRequest()  # without frames
+        assign(request, "speaker", speaker)
+        assign(request, "version", version)
+        answer = unary(
+            self._connection,
+            "Search",
+            request,
+            _contract.SearchResponse,
+            speaker,
+            service=_contract.RETRIEVAL,
+        )
+        return int(answer.version)
 
     def build(
         self,
@@ -380,15 +380,3 @@ class Client(Closing):
                 once,
             )
         )
-
-
-def _credentials(tls: Tls) -> Optional[grpc.ChannelCredentials]:
-    if tls is None or tls is False:
-        return None
-    if isinstance(tls, grpc.ChannelCredentials):
-        return tls
-    if tls is True:
-        return grpc.ssl_channel_credentials()
-    if isinstance(tls, bytes):
-        return grpc.ssl_channel_credentials(tls)
-    return grpc.ssl_channel_credentials(pathlib.Path(tls).read_bytes())

@@ -220,7 +220,13 @@ class Speaker:
 
 @dataclasses.dataclass(frozen=True)
 class ServerInfo:
-    """The server: its build, its SIMD level, its threads, its limits."""
+    """The server: its build, its SIMD level, its threads, its limits.
+
+    Attributes:
+      resident_bytes: held by open versions, besides mapped pages.
+      max_resident_bytes: what they may hold; 0: unlimited.
+      open_versions: how many are open.
+    """
 
     version: str
     faiss_version: str
@@ -229,6 +235,9 @@ class ServerInfo:
     max_message_bytes: int
     metrics_port: int
     start_time: datetime.datetime
+    resident_bytes: int = 0
+    max_resident_bytes: int = 0
+    open_versions: int = 0
 
     @classmethod
     def _of(cls, message: Any) -> ServerInfo:
@@ -240,6 +249,9 @@ class ServerInfo:
             message.max_message_bytes,
             message.metrics_port,
             _time_of(message.start_time),
+            message.resident_bytes,
+            message.max_resident_bytes,
+            message.open_versions,
         )
 
 

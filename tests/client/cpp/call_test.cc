@@ -109,6 +109,7 @@ std::vector<std::pair<std::string, std::function<absl::Status()>>> AllCalls(
        [=, &client] { return client.Search(voice, {}, frames).status(); }},
       {"Blend",
        [=, &client] { return client.Blend(voice, {}, frames).status(); }},
+      {"Warm", [=, &client] { return client.Warm(voice).status(); }},
       {"OpenSearch",
        [=, &client] {
          SearchStream stream = client.OpenSearch(voice);
