@@ -112,8 +112,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, FileSystem& files,
   if (size > max_bytes) return too_large();
   std::string contents;
   // Up to where it ends, not to its size: those of /proc and of cgroups have
-  // none.
-  for (size_t room = size + 1;; room = kRoomBeyondSize) {
+  // none, and /proc/sys is read in one piece or not at all.
+  for (size_t room = size > 0 ? size + 1 : kRoomBeyondSize;;
+       room = kRoomBeyondSize) {
     const size_t filled = contents.size();
     contents.resize(filled + room);
     TIMBRE_ASSIGN_OR_RETURN(const size_t got,

@@ -88,11 +88,24 @@ TEST(MappedFileTest, PrefaultingWhatIsGoneDoesNothing) {
   EXPECT_FALSE(file->damaged());  // nothing was read
 }
 
-TEST(MappedFileTest, IsUsedForTheFirstTimeOnce) {
+TEST(MappedFileTest, UsesAreCountedAndSoIsWhatIsWarm) {
   const TempDir dir;
   const auto file = MapOnes(dir.File("f"));
-  EXPECT_TRUE(file->FirstUse());
-  EXPECT_FALSE(file->FirstUse());
+  EXPECT_EQ(file->uses(), 0U);
+  EXPECT_EQ(file->CountUse(), 1U);
+  EXPECT_EQ(file->CountUse(), 2U);
+  EXPECT_EQ(file->warm_bytes(), 0U);
+  file->SayWarm(6);
+  file->SayWarm(3);
+  EXPECT_EQ(file->warm_bytes(), 6U);
+}
+
+TEST(MappedFileTest, WhatWasSaidToBeColdIsStillThere) {
+  const TempDir dir;
+  const auto file = MapOnes(dir.File("f"));
+  file->SayCold();
+  EXPECT_EQ(file->data()[100], file->data()[0]);
+  EXPECT_TRUE(file->Check().ok());
 }
 
 TEST(MappedFileTest, FileThatShrinksReadsAsZerosAndIsDamaged) {

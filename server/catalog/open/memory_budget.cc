@@ -32,12 +32,6 @@ namespace {
 
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
-constexpr uint64_t kMebi = uint64_t{1} << 20;
-
-std::string Mebibytes(uint64_t bytes) {
-  return absl::StrCat((bytes + kMebi - 1) / kMebi, " MiB");
-}
-
 template <typename Versions>
 void CloseAll(const Versions& versions) {
   for (const auto& version : versions) version->Close();
@@ -79,21 +73,25 @@ MemoryBudget::Turn::~Turn() {
 
 absl::Status MemoryBudget::Refusal(OpenRoom want, bool never) const {
   const OpenRoom& limit = options_.limit;
-  const std::string needs = absl::StrCat(Mebibytes(want.bytes), " and ",
-                                         want.maps, " mappings are needed");
-  const std::string allowed = absl::StrCat(
-      limit.bytes == 0 ? "any number of bytes" : Mebibytes(limit.bytes),
-      " (--max_resident_bytes) and ",
-      limit.maps == 0 ? "any number of" : absl::StrCat(limit.maps),
-      " mappings that open voices may take");
+  // What is short: bytes, or mappings.
+  const bool bytes = limit.bytes != 0 &&
+                     (never ? 0 : used_.held.bytes) + want.bytes > limit.bytes;
+  const auto amount = [bytes](const OpenRoom& room) {
+    return bytes ? absl::StrCat(room.bytes, " bytes")
+                 : absl::StrCat(room.maps, " mappings");
+  };
+  const std::string allowed =
+      absl::StrCat(amount(limit), " that open voices may take (",
+                   bytes ? "--max_resident_bytes" : "vm.max_map_count", ")");
   if (never) {
-    return MakeError(absl::StatusCode::kResourceExhausted, "VERSION_TOO_LARGE",
-                     absl::StrCat(needs, ", which is more than the ", allowed));
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, "VERSION_TOO_LARGE",
+        absl::StrCat(amount(want), " are needed, more than the ", allowed));
   }
   return MakeRetryableError(
       absl::StatusCode::kResourceExhausted, "MEMORY_BUDGET",
-      absl::StrCat(needs, ", but streams hold ", Mebibytes(used_.held.bytes),
-                   " and ", used_.held.maps, " mappings of the ", allowed),
+      absl::StrCat(amount(want), " are needed, but streams hold ",
+                   amount(used_.held), " of the ", allowed),
       kRetryAfter);
 }
 

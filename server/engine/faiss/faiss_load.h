@@ -34,12 +34,13 @@ absl::StatusOr<std::unique_ptr<IvfParts>> ParseCodedParts(
 // read for now. Thread-safe.
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     const IndexDescription& description, const KernelTable& kernels,
-    std::pmr::memory_resource* memory);
+    std::pmr::memory_resource* memory = nullptr);
 
 // The same for IVF<n>,Flat, without faiss: its lists hold the frames once more,
 // and only their ids are wanted in memory.
 absl::StatusOr<std::unique_ptr<const IvfParts>> LoadIvfFlatParts(
-    const IndexDescription& description, std::pmr::memory_resource* memory);
+    const IndexDescription& description,
+    std::pmr::memory_resource* memory = nullptr);
 
 }  // namespace timbre
 

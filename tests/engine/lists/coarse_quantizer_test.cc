@@ -9,6 +9,10 @@
 namespace timbre {
 namespace {
 
+AlignedVector<float> Aligned(const std::vector<float>& numbers) {
+  return {numbers.begin(), numbers.end()};
+}
+
 class CoarseQuantizerTest : public testing::LevelTest {
  protected:
   // Centroids as speech has them, about a common mean; every list holds one
@@ -19,7 +23,7 @@ class CoarseQuantizerTest : public testing::LevelTest {
     parts.nlist = nlist;
     parts.dimension = dimension;
     const auto mean = Floats(dimension);
-    parts.centroids = Floats(size_t{nlist} * dimension, 0.6F);
+    parts.centroids = Aligned(Floats(size_t{nlist} * dimension, 0.6F));
     for (size_t i = 0; i < parts.centroids.size(); ++i) {
       parts.centroids[i] += mean[i % dimension];
     }
@@ -137,7 +141,7 @@ TEST_P(CoarseQuantizerTest, ListsAreExactInFewerDimensionsToo) {
   // Frames that leave the subspace of the centroids by more than these do, and
   // by less.
   for (const float noise : {0.0F, 0.3F, 4.0F}) {
-    parts.centroids = LowRank(300, 256, 40, 0.1F);
+    parts.centroids = Aligned(LowRank(300, 256, 40, 0.1F));
     const auto frames = LowRank(250, 256, 40, noise);
     for (const Metric metric : {Metric::kL2, Metric::kInnerProduct}) {
       EXPECT_EQ(CoarseQuantizer(parts, metric, level()).coordinates(), 64U);
@@ -153,7 +157,7 @@ TEST_P(CoarseQuantizerTest, FewerDimensionsKnowEmptyAndEqualLists) {
   std::vector<uint32_t> empty(200);
   std::iota(empty.begin(), empty.end(), 3);
   IvfParts parts = RandomParts(300, 128, empty);
-  parts.centroids = LowRank(300, 128, 20, 0);
+  parts.centroids = Aligned(LowRank(300, 128, 20, 0));
   const auto equal = parts.centroids.begin() + 250 * 128;
   for (size_t i = 251; i < 300; ++i) {
     std::copy_n(equal, 128, parts.centroids.begin() + i * 128);
@@ -187,7 +191,7 @@ TEST_P(CoarseQuantizerTest, AnyScaleFindsTheSameLists) {
         << scale;
 
     parts = RandomParts(256, 128);
-    parts.centroids = LowRank(256, 128, 10, 0.1F);
+    parts.centroids = Aligned(LowRank(256, 128, 10, 0.1F));
     frames = LowRank(200, 128, 10, 0.3F);
     for (float& x : parts.centroids) x *= scale;
     for (float& x : frames) x *= scale;
@@ -200,14 +204,14 @@ TEST_P(CoarseQuantizerTest, ANumberThatDwarfsTheOthersHidesNoList) {
   // nearest centroid.
   for (const uint32_t dimension : {256U, 768U}) {
     IvfParts parts = RandomParts(300, dimension);
-    auto frames = parts.centroids;
+    std::vector<float> frames(parts.centroids.begin(), parts.centroids.end());
     frames.resize(size_t{200} * dimension);
     for (size_t i = 0; i < frames.size(); i += dimension) {
       frames[i + 5] += i % 2 == 0 ? 600.0F : 3e4F;
     }
     EXPECT_EQ(Agreement(parts, Metric::kL2, 1, frames), 1);
-    parts.centroids = LowRank(300, dimension, 40, 0.1F);
-    frames = parts.centroids;
+    parts.centroids = Aligned(LowRank(300, dimension, 40, 0.1F));
+    frames.assign(parts.centroids.begin(), parts.centroids.end());
     frames.resize(size_t{200} * dimension);
     for (size_t i = 0; i < frames.size(); i += dimension) frames[i + 5] += 9e3F;
     EXPECT_EQ(Agreement(parts, Metric::kL2, 1, frames), 1);
@@ -217,7 +221,7 @@ TEST_P(CoarseQuantizerTest, ANumberThatDwarfsTheOthersHidesNoList) {
 TEST_P(CoarseQuantizerTest, FramesAtTheLimitsOfFloatsFindSomeLists) {
   IvfParts parts = RandomParts(300, 128);
   for (const bool reduced : {false, true}) {
-    if (reduced) parts.centroids = LowRank(300, 128, 10, 0.1F);
+    if (reduced) parts.centroids = Aligned(LowRank(300, 128, 10, 0.1F));
     const CoarseQuantizer coarse(parts, Metric::kL2, level());
     CoarseScratch scratch;
     for (const float scale : {1e-30F, 1e-12F, 1e6F, 1e15F}) {
@@ -237,7 +241,7 @@ TEST_P(CoarseQuantizerTest, FramesAtTheLimitsOfFloatsFindSomeLists) {
 TEST_P(CoarseQuantizerTest, ListsComeNearestFirstTiesByNumber) {
   IvfParts parts = RandomParts(300, 128);
   for (const bool reduced : {false, true}) {
-    if (reduced) parts.centroids = LowRank(300, 128, 10, 0.1F);
+    if (reduced) parts.centroids = Aligned(LowRank(300, 128, 10, 0.1F));
     // Lists 7 and 3 are equal.
     std::copy_n(&parts.centroids[7 * 128], 128, &parts.centroids[3 * 128]);
     const CoarseQuantizer coarse(parts, Metric::kL2, level());

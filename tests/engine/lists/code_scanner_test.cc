@@ -22,7 +22,8 @@ class CodeScannerTest : public testing::LevelTest {
     parts_.nlist = static_cast<uint32_t>(sizes.size());
     parts_.pq_m = pq_m;
     parts_.dimension = pq_m * width;
-    parts_.codebooks = Floats(size_t{pq_m} * kEntries * width);
+    const auto codebooks = Floats(size_t{pq_m} * kEntries * width);
+    parts_.codebooks.assign(codebooks.begin(), codebooks.end());
     size_t total = 0;
     for (const size_t size : sizes) total += size;
     codes_.resize(total);
@@ -108,7 +109,7 @@ TEST_P(CodeScannerTest, FindsTheSmallestSumsTiesByListAndId) {
   for (const auto& [m, width] :
        std::map<uint32_t, uint32_t>{{1, 4}, {7, 1}, {8, 2}, {17, 3}, {64, 2}}) {
     for (const size_t repeat : {0, 2, 3}) {
-      parts_ = {};
+      parts_ = IvfParts();
       Build(sizes, m, width, repeat);
       for (uint32_t list = 0; list < sizes.size(); ++list) Check({list});
       Check({5, 3, 11, 0, 8});
@@ -120,7 +121,7 @@ TEST_P(CodeScannerTest, FindsTheSmallestSumsTiesByListAndId) {
 
 TEST_P(CodeScannerTest, ThousandsOfEqualRowsAreOneCode) {
   Build({3000, 10, 500}, 16, 2, 1);
-  EXPECT_EQ(parts_.code_begin, (std::vector<uint32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(parts_.code_begin, (AlignedVector<uint32_t>{0, 1, 2, 3}));
   EXPECT_EQ(parts_.RowsOf(0).size(), 3000U);
   Check({0, 1, 2});
   Check({2, 0});
