@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <memory>
 #include <vector>
 
 #include "absl/strings/escaping.h"
@@ -64,6 +65,28 @@ absl::StatusOr<std::string> DigestOfFile(const std::string& path,
     checksum.Update(piece.data(), bytes);
     GiveWay();
   }
+}
+
+absl::StatusOr<std::string> DigestOfStoredFile(
+    const std::string& path, FileSystem& files,
+    absl::FunctionRef<bool(size_t)> before) {
+  static_assert(kPieceBytes % kDirectAlignment == 0);
+  TIMBRE_ASSIGN_OR_RETURN(InputFile file,
+                          InputFile::Open(path, files, Caching::kAround));
+  std::vector<char> memory(kPieceBytes + kDirectAlignment);
+  void* piece = memory.data();
+  size_t room = memory.size();
+  std::align(kDirectAlignment, kPieceBytes, piece, room);
+  Checksum checksum;
+  size_t bytes = kPieceBytes;
+  // Only the end is short: behind it no read would be aligned.
+  while (bytes == kPieceBytes) {
+    if (!before(kPieceBytes)) return absl::CancelledError("");
+    TIMBRE_ASSIGN_OR_RETURN(bytes, file.Read(piece, kPieceBytes));
+    checksum.Update(piece, bytes);
+    GiveWay();
+  }
+  return checksum.Digest();
 }
 
 }  // namespace timbre

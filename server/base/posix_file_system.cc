@@ -101,9 +101,17 @@ absl::StatusOr<std::vector<std::string>> ReadNames(DIR* directory,
 
 class PosixFileSystem : public FileSystem {
  public:
-  absl::StatusOr<std::unique_ptr<ReadableFile>> Open(
-      const std::string& path) override {
-    FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  absl::StatusOr<std::unique_ptr<ReadableFile>> Open(const std::string& path,
+                                                     Caching caching) override {
+    constexpr int kFlags = O_RDONLY | O_CLOEXEC;
+    FileDescriptor fd;
+    if (caching == Caching::kAround) {
+      fd = FileDescriptor(::open(path.c_str(), kFlags | O_DIRECT));
+    }
+    // File systems without it, as tmpfs was, refuse it with EINVAL.
+    if (caching == Caching::kUsual || (!fd.valid() && errno == EINVAL)) {
+      fd = FileDescriptor(::open(path.c_str(), kFlags));
+    }
     if (!fd.valid()) return FileError(errno, "open", path);
     return std::make_unique<PosixReadableFile>(path, std::move(fd));
   }

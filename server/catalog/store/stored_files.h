@@ -1,0 +1,28 @@
+// Whether the files of a version are still what was published.
+#ifndef TIMBRE_SERVER_CATALOG_STORE_STORED_FILES_H_
+#define TIMBRE_SERVER_CATALOG_STORE_STORED_FILES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "server/base/file_system.h"
+#include "timbre/storage/manifest.pb.h"
+
+namespace timbre {
+
+// Reads all files that `manifest` names in `directory`, around the page cache,
+// and compares their digests. `before` is called before each piece is read with
+// its bytes, about: false ends it, CANCELLED. DATA_LOSS where a file is
+// missing, of another size or of another digest; other errors of file_error.h
+// say nothing about the files. Thread-safe; takes as long as the disk does.
+absl::Status CheckStoredFiles(const std::string& directory,
+                              const storage::Manifest& manifest,
+                              FileSystem& files,
+                              absl::FunctionRef<bool(size_t bytes)> before);
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_STORE_STORED_FILES_H_
