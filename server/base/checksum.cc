@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/errors.h"
 #include "server/base/status_macros.h"
 #include "server/base/thread_priority.h"
 
@@ -14,6 +15,7 @@ namespace timbre {
 namespace {
 
 constexpr size_t kPieceBytes = 1 << 18;
+constexpr size_t kReadBytes = 1 << 20;
 
 std::string Print(const XXH128_hash_t& hash) {
   XXH128_canonical_t canonical;
@@ -22,6 +24,14 @@ std::string Print(const XXH128_hash_t& hash) {
                       absl::BytesToHexString(absl::string_view(
                           reinterpret_cast<const char*>(canonical.digest),
                           sizeof(canonical.digest))));
+}
+
+void UpdateGivingWay(Checksum& checksum, absl::string_view data) {
+  for (size_t i = 0; i < data.size(); i += kPieceBytes) {
+    const absl::string_view piece = data.substr(i, kPieceBytes);
+    checksum.Update(piece.data(), piece.size());
+    GiveWay();
+  }
 }
 
 }  // namespace
@@ -41,11 +51,7 @@ std::string Checksum::Digest() const {
 
 std::string DigestOf(absl::string_view data) {
   Checksum checksum;
-  for (size_t i = 0; i < data.size(); i += kPieceBytes) {
-    const absl::string_view piece = data.substr(i, kPieceBytes);
-    checksum.Update(piece.data(), piece.size());
-    GiveWay();
-  }
+  UpdateGivingWay(checksum, data);
   return checksum.Digest();
 }
 
@@ -69,22 +75,31 @@ absl::StatusOr<std::string> DigestOfFile(const std::string& path,
 
 absl::StatusOr<std::string> DigestOfStoredFile(
     const std::string& path, FileSystem& files,
-    absl::FunctionRef<bool(size_t)> before) {
-  static_assert(kPieceBytes % kDirectAlignment == 0);
+    absl::FunctionRef<bool(size_t)> go_on) {
+  static_assert(kReadBytes % kDirectAlignment == 0);
   TIMBRE_ASSIGN_OR_RETURN(InputFile file,
                           InputFile::Open(path, files, Caching::kAround));
-  std::vector<char> memory(kPieceBytes + kDirectAlignment);
-  void* piece = memory.data();
+  std::vector<char> memory(kReadBytes + kDirectAlignment);
+  void* aligned = memory.data();
   size_t room = memory.size();
-  std::align(kDirectAlignment, kPieceBytes, piece, room);
+  std::align(kDirectAlignment, kReadBytes, aligned, room);
+  auto* const piece = static_cast<char*>(aligned);
   Checksum checksum;
-  size_t bytes = kPieceBytes;
-  // Only the end is short: behind it no read would be aligned.
-  while (bytes == kPieceBytes) {
-    if (!before(kPieceBytes)) return absl::CancelledError("");
-    TIMBRE_ASSIGN_OR_RETURN(bytes, file.Read(piece, kPieceBytes));
-    checksum.Update(piece, bytes);
-    GiveWay();
+  uint64_t done = 0;
+  // Behind the end of a file that is not aligned no read would be.
+  while (done % kDirectAlignment == 0) {
+    TIMBRE_ASSIGN_OR_RETURN(const size_t bytes, file.Read(piece, kReadBytes));
+    if (bytes == 0) break;
+    UpdateGivingWay(checksum, absl::string_view(piece, bytes));
+    done += bytes;
+    if (!go_on(bytes)) return absl::CancelledError("");
+  }
+  // Else a read that was cut short would pass for another digest.
+  TIMBRE_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+  if (done != size) {
+    return MakeError(absl::StatusCode::kInternal, "STORAGE_ERROR",
+                     absl::StrCat("read ", path, ": ended after ", done, " of ",
+                                  size, " bytes"));
   }
   return checksum.Digest();
 }

@@ -40,11 +40,11 @@ uint64_t HashOf(const void* data, size_t bytes);
 absl::StatusOr<std::string> DigestOfFile(
     const std::string& path, FileSystem& files = FileSystem::Posix());
 
-// The same around the page cache (see Caching). `before` is called before each
-// piece with its bytes, about: false ends it, CANCELLED.
+// The same around the page cache (see Caching), a MiB at a time. `go_on` is
+// called after each piece with its bytes: false ends it, CANCELLED.
 absl::StatusOr<std::string> DigestOfStoredFile(
     const std::string& path, FileSystem& files,
-    absl::FunctionRef<bool(size_t)> before);
+    absl::FunctionRef<bool(size_t)> go_on);
 
 }  // namespace timbre
 

@@ -72,6 +72,9 @@ struct FileStatus {
   bool is_directory = false;
   bool is_regular = false;
   uint64_t bytes = 0;
+  // Together another number as soon as somebody writes the file or puts another
+  // one in its place: of device, inode, size, and the times of change.
+  uint64_t identity = 0;
 };
 
 enum class IfExists { kTruncate, kFail };

@@ -35,9 +35,11 @@ class MappedFile {
   size_t size() const { return size_; }
   const std::string& path() const { return path_; }
 
-  // Whether a page could not be read since Open, or a Check found the file
-  // shorter than it was. Once true, stays true. Touches no page.
+  // Whether a page could not be read since Open, a Check found the file shorter
+  // than it was, or somebody said so. Once true, stays true. Touches no page.
   bool damaged() const;
+  // The file is not what it was, which the map cannot tell.
+  void SayDamaged() const { said_.store(true); }
   // DATA_LOSS if damaged(), or if bytes are gone from the end of the file: what
   // it lost of its last page reads as zeros without a signal. Costs a look at
   // one byte, no system call; may read a page of the disk.
@@ -80,6 +82,7 @@ class MappedFile {
   const Mark mark_;
   const int slot_;  // in the table that the signal handler reads
   mutable std::atomic<bool> shrank_{false};
+  mutable std::atomic<bool> said_{false};
   mutable std::atomic<bool> used_{false};
 };
 

@@ -144,6 +144,7 @@ absl::StatusOr<Lease> Catalog::Load(SpeakerEntry& speaker,
   TIMBRE_ASSIGN_OR_RETURN(
       Lease lease,
       version.life->Open([&]() -> absl::StatusOr<VersionLife::Read> {
+        TIMBRE_RETURN_IF_ERROR(CheckFoundDamage(version));
         // Read again rather than trusted from start: a repaired version serves
         // without a restart.
         TIMBRE_ASSIGN_OR_RETURN(VersionRecord record,
@@ -156,6 +157,7 @@ absl::StatusOr<Lease> Catalog::Load(SpeakerEntry& speaker,
             std::make_shared<const VersionRecord>(std::move(record)),
             std::move(index)};
       }));
+  TIMBRE_RETURN_IF_ERROR(CheckNoneFoundMeanwhile(version));
   const MutexLock lock(speaker.mutex);
   if (speaker.state.active_version() == version.number) {
     version.life->KeepOpen(true);

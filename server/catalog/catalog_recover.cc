@@ -5,6 +5,7 @@
 #include "absl/memory/memory.h"
 #include "server/base/file_system.h"
 #include "server/base/log.h"
+#include "server/base/monotonic_clock.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/records/file_names.h"
@@ -65,6 +66,7 @@ VersionPtr Catalog::MakeVersion(const std::string& speaker, uint64_t number,
   version->number = number;
   version->directory = VersionDir(options_.data_dir, speaker, number);
   version->life = std::make_shared<VersionLife>(std::move(found), reaper_);
+  version->check = std::make_shared<FileCheck>(MonotonicNow());
   return version;
 }
 

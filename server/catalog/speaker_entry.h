@@ -9,17 +9,19 @@
 #include <utility>
 
 #include "server/base/mutex.h"
+#include "server/catalog/open/file_check.h"
 #include "server/catalog/open/version_life.h"
 #include "timbre/storage/manifest.pb.h"
 
 namespace timbre {
 
-// Constant; its life goes on.
+// Constant; its life and its check go on.
 struct VersionEntry {
   std::string speaker;
   uint64_t number = 0;
   std::string directory;
   std::shared_ptr<VersionLife> life;
+  std::shared_ptr<FileCheck> check;
 };
 using VersionPtr = std::shared_ptr<const VersionEntry>;
 

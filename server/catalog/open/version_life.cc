@@ -198,6 +198,15 @@ void VersionLife::SayDamaged(const absl::Status& damage) {
   if (now == State::kClosed) Become(State::kDamaged);
 }
 
+void VersionLife::SayFilesDamaged(const absl::Status& damage) {
+  const MutexLock lock(mutex_);
+  if (const IndexPtr index = index_.lock(); index != nullptr) {
+    index->store().file().SayDamaged();
+  }
+  damage_ = damage;
+  if (StateNow() == State::kClosed) Become(State::kDamaged);
+}
+
 absl::Status VersionLife::ReplaceRecord(
     const Lease& lease, std::shared_ptr<const VersionRecord> record,
     absl::FunctionRef<absl::Status()> commit) {

@@ -96,6 +96,10 @@ class VersionLife : public std::enable_shared_from_this<VersionLife> {
   void KeepOpen(bool keep);
   // The DATA_LOSS with which Open failed is about this version.
   void SayDamaged(const absl::Status& damage);
+  // Its files were compared and are damaged, DATA_LOSS: also what is open of
+  // it from now on, whatever the map of it can tell. Not what an opening under
+  // way is about to open.
+  void SayFilesDamaged(const absl::Status& damage);
 
   // Has `commit` write what takes the place of the record, and lets leases have
   // `record` from then on; no opening in between, which would bring the one
