@@ -68,6 +68,8 @@ void Scrubber::CompareNext(const StoredVersion& version) {
 }
 
 bool Scrubber::Wait(absl::Duration duration) {
+  // What Stop posts ends one wait, which may have been the one before.
+  if (stopping_.load()) return false;
   if (options_.wait) {
     options_.wait(duration);
   } else if (duration > absl::ZeroDuration()) {

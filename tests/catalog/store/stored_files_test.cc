@@ -6,6 +6,7 @@
 
 #include "server/base/checksum.h"
 #include "server/base/errors.h"
+#include "server/catalog/records/file_names.h"
 #include "tests/support/testing.h"
 
 namespace timbre {
@@ -62,6 +63,20 @@ TEST_F(StoredFilesTest, FilesThatAreGoneOrOfAnotherSizeAreDamage) {
               HasSubstr("/a: has 5 bytes; expected 500001"));
   ASSERT_OK(FileSystem::Posix().Remove(dir_.File("a")));
   EXPECT_TRUE(absl::IsDataLoss(Check()));
+}
+
+TEST_F(StoredFilesTest, AStampIsAnotherOneAfterEveryChangeOfAFile) {
+  const std::string path = dir_.File(kFramesFile);
+  FileSystem& files = FileSystem::Posix();
+  const uint64_t without = *StampOfFiles(dir_.path(), files);
+  ASSERT_OK(WriteFileDurably(path, "frames"));
+  const uint64_t with = *StampOfFiles(dir_.path(), files);
+  EXPECT_NE(with, without);
+  EXPECT_EQ(*StampOfFiles(dir_.path(), files), with);
+  ASSERT_OK(WriteFileDurably(path, "frames"));
+  EXPECT_NE(*StampOfFiles(dir_.path(), files), with) << "another file";
+  ASSERT_OK(files.Remove(path));
+  EXPECT_EQ(*StampOfFiles(dir_.path(), files), without);
 }
 
 TEST_F(StoredFilesTest, WhoCallsItOffLearnsNothing) {
