@@ -9,21 +9,28 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Union
 
 import grpc
 
-from timbre import _contract, _upload, errors
+from timbre import _contract, _threads, _upload, errors
 from timbre._address import parse
 from timbre._build import FrameSource, options_message
 from timbre._calls import unary
 from timbre._closing import Closing
 from timbre._connection import Connection
 from timbre._parameters import assign, check_choice
-from timbre._stored import save_export
+from timbre._stored import save_export, verify
+from timbre._tls import Tls, credentials_of
 from timbre.errors import InvalidArgument
 from timbre.mix import Mix
-from timbre.results import Progress, ServerInfo, Speaker, Tuning, Version
+from timbre.results import (
+    Progress,
+    ServerInfo,
+    Speaker,
+    Tuning,
+    Verified,
+    Version,
+)
 from timbre.voice import Voice
 
 Path = Union[str, "os.PathLike[str]"]
-Tls = Union[None, bool, bytes, Path, grpc.ChannelCredentials]
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -78,7 +85,7 @@ class Client(Closing):
             address = os.environ.get("TIMBRE_SERVER") or "127.0.0.1:7400"
         parsed = parse(address)
         self.address = address
-        credentials = _credentials(tls)
+        credentials = credentials_of(tls)
         local = (("grpc.enable_http_proxy", 0),) if parsed.local else ()
         options = (*_OPTIONS, *local, *options)
         if credentials is None:
@@ -330,6 +337,16 @@ class Client(Closing):
         assign(request, "version", version)
         save_export(self._connection, request, pathlib.Path(path))
 
+    def verify(self, speaker: Optional[str] = None) -> Iterator[Verified]:
+        """Has the server compare the stored files of a speaker, or of all,
+        with their digests: each version, as soon as that is done. Damage is
+        no error; whoever stops iterating ends it.
+
+        Raises:
+          NotFound: no such speaker.
+        """
+        return _threads.heard(verify(self._connection, speaker))
+
     def server_info(self) -> ServerInfo:
         """What the server is and what it has."""
         return ServerInfo._of(
@@ -380,15 +397,3 @@ class Client(Closing):
                 once,
             )
         )
-
-
-def _credentials(tls: Tls) -> Optional[grpc.ChannelCredentials]:
-    if tls is None or tls is False:
-        return None
-    if isinstance(tls, grpc.ChannelCredentials):
-        return tls
-    if tls is True:
-        return grpc.ssl_channel_credentials()
-    if isinstance(tls, bytes):
-        return grpc.ssl_channel_credentials(tls)
-    return grpc.ssl_channel_credentials(pathlib.Path(tls).read_bytes())
