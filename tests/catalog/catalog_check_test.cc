@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "server/base/monotonic_clock.h"
 #include "server/catalog/catalog.h"
@@ -203,6 +206,41 @@ TEST_F(CatalogCheckTest, AgesCountFromTheStartOrThePublication) {
   const StoredVersion second = Find(2);
   ASSERT_OK(catalog_->Conclude(second, catalog_->Compare(second, GoOn), later));
   EXPECT_EQ(catalog_->LookAtChecks(later).oldest_age_seconds, 0.0);
+}
+
+TEST_F(CatalogCheckTest, OpeningsAndComparisonsMayGoOnAtOnce) {
+  const std::string whole = *ReadFile(FramesOf(2));
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      while (!stop.load()) {
+        const auto lease = catalog_->Acquire("alice", 2);
+        const absl::Status status =
+            lease.ok() ? Search(*lease) : lease.status();
+        EXPECT_TRUE(status.ok() || absl::IsDataLoss(status)) << status;
+        ASSERT_OK(catalog_->Acquire("alice", 1));
+        catalog_->Stats();
+        catalog_->LookAtChecks(MonotonicNow());
+      }
+    });
+  }
+  for (int i = 0; i < 10; ++i) {
+    Flip(2);
+    EXPECT_TRUE(absl::IsDataLoss(Check(2)));
+    // Nobody has it any more, also who was about to open it.
+    EXPECT_TRUE(absl::IsDataLoss(catalog_->Acquire("alice", 2).status()));
+    EXPECT_EQ(catalog_->FindLoaded("alice", 2), nullptr);
+    ASSERT_OK(WriteFileDurably(FramesOf(2), whole));
+    if (i % 2 == 0) {
+      ASSERT_OK(Check(2));
+    } else {
+      ASSERT_OK(catalog_->Acquire("alice", 2));
+    }
+  }
+  stop.store(true);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(catalog_->Stats().versions_damaged, 0U);
 }
 
 TEST_F(CatalogCheckTest, AMissingManifestIsDamage) {

@@ -238,6 +238,35 @@ TEST_F(VersionLifeTest, DamageIsRememberedWhereItCannotBeReadAgain) {
   EXPECT_EQ(life->Look().state, State::kDamaged);
 }
 
+TEST_F(VersionLifeTest, WhatIsOpenOfDamagedFilesIsDamaged) {
+  const Lease held = *Open();
+  life_->SayFilesDamaged(absl::DataLossError("another byte"));
+  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_TRUE(held->index->store().damaged());
+  EXPECT_TRUE(absl::IsDataLoss(held->index->store().Check()));
+  EXPECT_TRUE(life_->Look().damaged);
+  EXPECT_EQ(life_->Look().damage.message(), "another byte");
+  // Whoever opens it anew has seen that it is whole.
+  ASSERT_OK(Open());
+  EXPECT_FALSE(life_->Look().damaged);
+}
+
+TEST_F(VersionLifeTest, AClosedVersionOfDamagedFilesIsDamaged) {
+  life_->SayFilesDamaged(absl::DataLossError("another byte"));
+  EXPECT_EQ(state(), State::kDamaged);
+  EXPECT_TRUE(life_->Look().damaged);
+}
+
+TEST_F(VersionLifeTest,
+       DamageThatIsSaidWhileItOpensOutlivesAnOpeningThatFails) {
+  const auto opened = life_->Open([&]() -> absl::StatusOr<VersionLife::Read> {
+    life_->SayFilesDamaged(absl::DataLossError("another byte"));
+    return absl::InternalError("disk");
+  });
+  EXPECT_FALSE(opened.ok());
+  EXPECT_EQ(state(), State::kDamaged);
+}
+
 TEST_F(VersionLifeTest, AReplacedRecordIsThatOfWhatWasOpenedAnewToo) {
   const std::string frames = dir_.File(testing::kBuiltFrames);
   const std::string whole = *ReadFile(frames);
