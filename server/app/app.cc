@@ -79,7 +79,7 @@ void App::Drain() {
   const absl::Time deadline = absl::Now() + config_.drain_timeout;
   health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
   calls_->Drain(config_.drain_timeout, DrainingError());
-  if (scrubber_ != nullptr) scrubber_->Stop();
+  catalog_->EndComparisons();
   acceptor_->Stop();
   // Takes its time, so it goes beside what follows.
   std::thread endpoint_goes([this] { endpoint_.reset(); });
@@ -90,6 +90,7 @@ void App::Drain() {
   // Tasks may still start operations: the queues close after them.
   builders_->Stop();
   verifiers_->Stop();
+  if (scrubber_ != nullptr) scrubber_->Stop();
   warmers_->Stop();
   io_->Stop();
   opener_->Stop();

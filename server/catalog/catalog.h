@@ -158,6 +158,8 @@ class Catalog {
   // Voices whose directory still cannot be read, and why (disk).
   std::vector<std::pair<std::string, absl::Status>> ReadUnreadable();
   CheckStats LookAtChecks(absl::Time now);
+  // From now on comparisons are CANCELLED within a piece: the server stops.
+  void EndComparisons() { comparing_.store(false); }
 
   const std::string& data_dir() const { return options_.data_dir; }
   FileSystem& files() const { return *options_.files; }
@@ -277,7 +279,8 @@ class Catalog {
   std::set<std::string> unreadable_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, SpeakerPtr> speakers_ ABSL_GUARDED_BY(mutex_);
 
-  // Counted without a lock, by threads of the lowest priority.
+  // Without a lock, for threads of the lowest priority.
+  std::atomic<bool> comparing_{true};
   std::atomic<uint64_t> compared_bytes_{0};
   std::atomic<uint64_t> found_damaged_{0};
 

@@ -101,7 +101,7 @@ Comparison Catalog::Compare(const StoredVersion& version,
   if (!stamp.ok()) return {.status = stamp.status()};
   const auto count = [&](size_t bytes) {
     compared_bytes_.fetch_add(bytes);
-    return go_on(bytes);
+    return comparing_.load() && go_on(bytes);
   };
   const auto compare = [&]() -> absl::Status {
     TIMBRE_ASSIGN_OR_RETURN(

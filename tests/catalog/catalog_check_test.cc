@@ -194,6 +194,15 @@ TEST_F(CatalogCheckTest, WhoCallsItOffLearnsNothing) {
   ASSERT_OK(catalog_->Acquire("alice", 1));
 }
 
+TEST_F(CatalogCheckTest, ComparisonsEndWithTheServer) {
+  Flip(1);
+  EXPECT_TRUE(absl::IsDataLoss(Check(1)));
+  Flip(1);  // an opening would compare it anew
+  catalog_->EndComparisons();
+  EXPECT_TRUE(absl::IsCancelled(catalog_->Acquire("alice", 1).status()));
+  EXPECT_TRUE(absl::IsCancelled(Check(2)));
+}
+
 TEST_F(CatalogCheckTest, AgesCountFromTheStartOrThePublication) {
   const absl::Time now = MonotonicNow();
   const absl::Time later = now + absl::Hours(1);
