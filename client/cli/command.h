@@ -73,6 +73,7 @@ void AddList(CLI::App& app, int* exit_code);
 void AddShow(CLI::App& app, int* exit_code);
 void AddActivate(CLI::App& app, int* exit_code);
 void AddDelete(CLI::App& app, int* exit_code);
+void AddVerify(CLI::App& app, int* exit_code);
 void AddFrames(CLI::App& app, int* exit_code);
 void AddExport(CLI::App& app, int* exit_code);
 void AddWarm(CLI::App& app, int* exit_code);

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   timbre::cli::AddShow(app, &exit_code);
   timbre::cli::AddActivate(app, &exit_code);
   timbre::cli::AddDelete(app, &exit_code);
+  timbre::cli::AddVerify(app, &exit_code);
   timbre::cli::AddFrames(app, &exit_code);
   timbre::cli::AddExport(app, &exit_code);
   timbre::cli::AddWarm(app, &exit_code);

@@ -162,6 +162,24 @@ absl::Status Client::DeleteSpeaker(const std::string& speaker) {
       .status();
 }
 
+absl::Status Client::Verify(const std::string& speaker,
+                            const OnVerified& heard) {
+  TIMBRE_RETURN_IF_ERROR(connection_->Await());
+  v1::VerifyRequest request;
+  request.set_speaker(speaker);
+  Call<v1::VerifyRequest, v1::VerifyResponse> call(
+      *connection_, CatalogMethod("Verify"), speaker);
+  absl::Status taken;
+  const absl::Status status =
+      call.RunOne(request, [&](const v1::VerifyResponse& response) {
+        if (!taken.ok()) return;
+        taken = heard(response);
+        if (!taken.ok()) call.Cancel();
+      });
+  TIMBRE_RETURN_IF_ERROR(taken);
+  return status;
+}
+
 absl::StatusOr<v1::ServerInfo> Client::GetServerInfo() {
   return CallUnary<v1::ServerInfo>(*connection_, CatalogMethod("GetServerInfo"),
                                    v1::GetServerInfoRequest(), "");

@@ -84,6 +84,12 @@ class Client {
   absl::StatusOr<v1::Speaker> ActivateVersion(const VoiceRef& voice);
   absl::StatusOr<v1::Speaker> DeleteVersion(const VoiceRef& voice);
   absl::Status DeleteSpeaker(const std::string& speaker);
+  // Has the server compare the stored files of a voice, or of all (""), with
+  // their digests. `heard` is called on the caller's thread: once for each
+  // version, and about twice a second with bytes alone (`speaker` is empty
+  // then). Damage is no error of the call. An error of `heard` ends it.
+  using OnVerified = std::function<absl::Status(const v1::VerifyResponse&)>;
+  absl::Status Verify(const std::string& speaker, const OnVerified& heard);
   absl::StatusOr<v1::ServerInfo> GetServerInfo();
   // Whether the server says SERVING (grpc.health.v1).
   absl::StatusOr<bool> CheckHealth();

@@ -19,6 +19,7 @@
 #include "server/base/cpu_quota.h"
 #include "server/base/errors.h"
 #include "server/base/memory_limit.h"
+#include "server/base/monotonic_clock.h"
 #include "server/base/status_macros.h"
 #include "server/engine/faiss/faiss_format.h"
 #include "server/service/live/worker_scratch.h"
@@ -72,6 +73,7 @@ absl::Status App::Run() {
   TIMBRE_RETURN_IF_ERROR(ExposeMetrics());
   StartPools();
   TIMBRE_RETURN_IF_ERROR(StartServer());
+  StartScrubber();
   Log(LogLevel::kInfo, "serving",
       {{"version", kVersion},
        {"listen", config_.listen},
@@ -90,6 +92,7 @@ void App::Drain() {
   const absl::Time deadline = absl::Now() + config_.drain_timeout;
   health_.SetAll(grpc::health::v1::HealthCheckResponse::NOT_SERVING);
   calls_->Drain(config_.drain_timeout, DrainingError());
+  catalog_->EndComparisons();
   acceptor_->Stop();
   // Takes its time, so it goes beside what follows.
   std::thread endpoint_goes([this] { endpoint_.reset(); });
@@ -99,6 +102,8 @@ void App::Drain() {
       absl::ToChronoTime(std::min(deadline, absl::Now() + kShutdownGrace)));
   // Tasks may still start operations: the queues close after them.
   builders_->Stop();
+  verifiers_->Stop();
+  if (scrubber_ != nullptr) scrubber_->Stop();
   warmers_->Stop();
   io_->Stop();
   opener_->Stop();
@@ -159,6 +164,7 @@ void App::StartMetrics() {
       config_.max_concurrent_opens);
   metrics_->SetScrapedValues([this, catalog = catalog_.get()] {
     const CatalogStats stats = catalog->Stats();
+    const CheckStats checks = catalog->LookAtChecks(MonotonicNow());
     return ScrapedValues{
         .speakers = static_cast<double>(stats.speakers),
         .speakers_loaded = static_cast<double>(stats.speakers_loaded),
@@ -178,7 +184,10 @@ void App::StartMetrics() {
         .queued_bytes =
             static_cast<double>(admission_->bytes() + read_ahead_.bytes.load()),
         .connections = static_cast<double>(acceptor_->open()),
-        .log_lines_dropped = static_cast<double>(LogLinesLost())};
+        .log_lines_dropped = static_cast<double>(LogLinesLost()),
+        .scrub_oldest_check_age_seconds = checks.oldest_age_seconds,
+        .scrub_bytes = static_cast<double>(checks.bytes),
+        .scrub_damaged = static_cast<double>(checks.damaged)};
   });
 }
 
@@ -212,6 +221,7 @@ void App::StartPools() {
   warmers_ = std::make_unique<ThreadPool>("warm", 1, ThreadPriority::kDeferred);
   builders_ =
       std::make_unique<BackgroundPool>("build", config_.max_concurrent_builds);
+  verifiers_ = std::make_unique<BackgroundPool>("verify", 1);
   if (config_.max_queued_bytes != 0) {
     read_ahead_.max_bytes = config_.max_queued_bytes;
   }
@@ -225,6 +235,7 @@ void App::StartPools() {
               .io = io_.get(),
               .opener = opener_.get(),
               .builders = builders_.get(),
+              .verifiers = verifiers_.get(),
               .warmers = warmers_.get(),
               .read_ahead = &read_ahead_,
               .large_work = large_work_.get(),
@@ -237,6 +248,12 @@ void App::StartPools() {
                                .cpu_quota = CpuQuota()},
               .server_info = {}};
   FillServerInfo();
+}
+
+void App::StartScrubber() {
+  if (config_.scrub_rate == 0) return;
+  scrubber_ = std::make_unique<Scrubber>(
+      *catalog_, Scrubber::Options{.bytes_per_second = config_.scrub_rate});
 }
 
 void App::GiveMemoryBack() {

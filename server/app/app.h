@@ -16,6 +16,7 @@
 #include "server/base/thread_pool.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/open/voice_opener.h"
+#include "server/catalog/scrubber.h"
 #include "server/kernels/kernels.h"
 #include "server/metrics/server_metrics.h"
 #include "server/service/probes/health.h"
@@ -62,6 +63,7 @@ class App {
   void FillServerInfo();
   absl::Status StartServer();
   absl::Status AddServices();
+  void StartScrubber();
 
   int Workers() const;
   // Working memory of the workers, and then what the allocator keeps.
@@ -81,8 +83,10 @@ class App {
   std::unique_ptr<ThreadPool> io_;
   std::unique_ptr<VoiceOpener> opener_;
   std::unique_ptr<BackgroundPool> builders_;
+  std::unique_ptr<BackgroundPool> verifiers_;
   std::unique_ptr<ThreadPool> warmers_;
   std::unique_ptr<LargeWork> large_work_;
+  std::unique_ptr<Scrubber> scrubber_;  // null: --scrub_rate=0
   ReadAhead read_ahead_;
   Health health_;
   ServiceContext context_;

@@ -43,6 +43,7 @@ struct Config {
   uint64_t max_build_frames = 0;
   uint64_t min_free_disk = 0;
   uint32_t keep_versions = 0;
+  uint64_t scrub_rate = 0;  // bytes a second; 0: off
 };
 
 }  // namespace timbre

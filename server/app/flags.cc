@@ -112,6 +112,10 @@ ABSL_FLAG(uint64_t, min_free_disk, uint64_t{1} << 30,
 ABSL_FLAG(uint32_t, keep_versions, 0,
           "versions of a voice that are kept, the active one included; after a "
           "Build older inactive ones are deleted. 0: all.");
+ABSL_FLAG(uint64_t, scrub_rate, 8'000'000,
+          "bytes a second, at most, with which stored files are read and "
+          "compared with their digests, round after round, at low priority. "
+          "0: never.");
 
 namespace timbre {
 namespace {
@@ -283,6 +287,7 @@ absl::StatusOr<Config> ParseFlags(int argc, char** argv) {
   config.max_build_frames = absl::GetFlag(FLAGS_max_build_frames);
   config.min_free_disk = absl::GetFlag(FLAGS_min_free_disk);
   config.keep_versions = absl::GetFlag(FLAGS_keep_versions);
+  config.scrub_rate = absl::GetFlag(FLAGS_scrub_rate);
   if (config.listen.empty()) {
     return BadFlag("listen", "nothing", "at least one address");
   }

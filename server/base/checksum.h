@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/base/file_system.h"
@@ -38,6 +39,12 @@ uint64_t HashOf(const void* data, size_t bytes);
 // Reads the whole file once, in pieces.
 absl::StatusOr<std::string> DigestOfFile(
     const std::string& path, FileSystem& files = FileSystem::Posix());
+
+// The same around the page cache (see Caching), a MiB at a time. `go_on` is
+// called after each piece with its bytes: false ends it, CANCELLED.
+absl::StatusOr<std::string> DigestOfStoredFile(
+    const std::string& path, FileSystem& files,
+    absl::FunctionRef<bool(size_t)> go_on);
 
 }  // namespace timbre
 

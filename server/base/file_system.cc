@@ -55,9 +55,9 @@ FileDescriptor::~FileDescriptor() {
 }
 
 absl::StatusOr<InputFile> InputFile::Open(const std::string& path,
-                                          FileSystem& files) {
+                                          FileSystem& files, Caching caching) {
   InputFile file;
-  TIMBRE_ASSIGN_OR_RETURN(file.file_, files.Open(path));
+  TIMBRE_ASSIGN_OR_RETURN(file.file_, files.Open(path, caching));
   return file;
 }
 

@@ -37,6 +37,16 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
+// What reading does to the machine's page cache.
+enum class Caching {
+  kUsual,
+  // Leaves it alone where the file system can (O_DIRECT): what is read is what
+  // the disk has, and what others use stays. Reads are into buffers at
+  // multiples of kDirectAlignment, of multiples of it.
+  kAround,
+};
+inline constexpr size_t kDirectAlignment = 4096;
+
 // A file that is read from its beginning. Not thread-safe.
 class ReadableFile {
  public:
@@ -62,6 +72,9 @@ struct FileStatus {
   bool is_directory = false;
   bool is_regular = false;
   uint64_t bytes = 0;
+  // Together another number as soon as somebody writes the file or puts another
+  // one in its place: of device, inode, size, and the times of change.
+  uint64_t identity = 0;
 };
 
 enum class IfExists { kTruncate, kFail };
@@ -75,7 +88,7 @@ class FileSystem {
 
   virtual ~FileSystem() = default;
   virtual absl::StatusOr<std::unique_ptr<ReadableFile>> Open(
-      const std::string& path) = 0;
+      const std::string& path, Caching caching) = 0;
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(
       const std::string& path, IfExists if_exists) = 0;
   // See MappedFile::Open: what is read of the map goes past this interface.
@@ -103,8 +116,9 @@ class FileSystem {
 // Reads a file from its beginning. Not thread-safe.
 class InputFile {
  public:
-  static absl::StatusOr<InputFile> Open(
-      const std::string& path, FileSystem& files = FileSystem::Posix());
+  static absl::StatusOr<InputFile> Open(const std::string& path,
+                                        FileSystem& files = FileSystem::Posix(),
+                                        Caching caching = Caching::kUsual);
   // Up to `bytes`; 0 at the end of the file.
   absl::StatusOr<size_t> Read(void* buffer, size_t bytes) {
     return file_->Read(buffer, bytes);

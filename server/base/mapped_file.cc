@@ -176,7 +176,8 @@ MappedFile::~MappedFile() {
 }
 
 bool MappedFile::damaged() const {
-  return shrank_.load() || (slot_ >= 0 && SlotTable::At(slot_).damaged.load());
+  return shrank_.load() || said_.load() ||
+         (slot_ >= 0 && SlotTable::At(slot_).damaged.load());
 }
 
 absl::Status MappedFile::Check() const {
@@ -184,8 +185,10 @@ absl::Status MappedFile::Check() const {
   const char now = *static_cast<const volatile char*>(data_ + mark_.offset);
   if (now != mark_.value) shrank_.store(true);
   if (!damaged()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
-                   absl::StrCat(path_, " shrank or failed to read"));
+  return MakeError(
+      absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
+      absl::StrCat(path_, said_.load() ? " is not what was published"
+                                       : " shrank or failed to read"));
 }
 
 void MappedFile::Prefault(size_t offset, size_t bytes) const {

@@ -36,9 +36,11 @@ class MappedFile {
   size_t size() const { return size_; }
   const std::string& path() const { return path_; }
 
-  // Whether a page could not be read since Open, or a Check found the file
-  // shorter than it was. Once true, stays true. Touches no page.
+  // Whether a page could not be read since Open, a Check found the file shorter
+  // than it was, or somebody said so. Once true, stays true. Touches no page.
   bool damaged() const;
+  // The file is not what it was, which the map cannot tell.
+  void SayDamaged() const { said_.store(true); }
   // DATA_LOSS if damaged(), or if bytes are gone from the end of the file: what
   // it lost of its last page reads as zeros without a signal. Costs a look at
   // one byte, no system call; may read a page of the disk.
@@ -91,6 +93,7 @@ class MappedFile {
   mutable std::atomic<bool> shrank_{false};
   mutable std::atomic<uint32_t> uses_{0};
   mutable std::atomic<size_t> warm_bytes_{0};
+  mutable std::atomic<bool> said_{false};
 };
 
 }  // namespace timbre

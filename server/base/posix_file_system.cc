@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <utility>
 
+#include "server/base/checksum.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/base/mapped_file.h"
@@ -99,11 +101,31 @@ absl::StatusOr<std::vector<std::string>> ReadNames(DIR* directory,
   return names;
 }
 
+uint64_t IdentityOf(const struct stat& info) {
+  const std::array<uint64_t, 7> parts = {
+      info.st_dev,
+      info.st_ino,
+      static_cast<uint64_t>(info.st_size),
+      static_cast<uint64_t>(info.st_mtim.tv_sec),
+      static_cast<uint64_t>(info.st_mtim.tv_nsec),
+      static_cast<uint64_t>(info.st_ctim.tv_sec),
+      static_cast<uint64_t>(info.st_ctim.tv_nsec)};
+  return HashOf(parts.data(), sizeof(parts));
+}
+
 class PosixFileSystem : public FileSystem {
  public:
-  absl::StatusOr<std::unique_ptr<ReadableFile>> Open(
-      const std::string& path) override {
-    FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  absl::StatusOr<std::unique_ptr<ReadableFile>> Open(const std::string& path,
+                                                     Caching caching) override {
+    constexpr int kFlags = O_RDONLY | O_CLOEXEC;
+    FileDescriptor fd;
+    if (caching == Caching::kAround) {
+      fd = FileDescriptor(::open(path.c_str(), kFlags | O_DIRECT));
+    }
+    // File systems without it, as tmpfs was, refuse it with EINVAL.
+    if (caching == Caching::kUsual || (!fd.valid() && errno == EINVAL)) {
+      fd = FileDescriptor(::open(path.c_str(), kFlags));
+    }
     if (!fd.valid()) return FileError(errno, "open", path);
     return std::make_unique<PosixReadableFile>(path, std::move(fd));
   }
@@ -136,7 +158,8 @@ class PosixFileSystem : public FileSystem {
     if (::stat(path.c_str(), &info) != 0) return FileError(errno, "stat", path);
     return FileStatus{.is_directory = S_ISDIR(info.st_mode),
                       .is_regular = S_ISREG(info.st_mode),
-                      .bytes = static_cast<uint64_t>(info.st_size)};
+                      .bytes = static_cast<uint64_t>(info.st_size),
+                      .identity = IdentityOf(info)};
   }
 
   absl::StatusOr<std::vector<std::string>> List(

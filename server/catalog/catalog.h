@@ -5,6 +5,8 @@
 #ifndef TIMBRE_SERVER_CATALOG_CATALOG_H_
 #define TIMBRE_SERVER_CATALOG_CATALOG_H_
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -16,8 +18,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "server/base/file_system.h"
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
@@ -27,6 +31,7 @@
 #include "server/catalog/speaker_entry.h"
 #include "server/catalog/store/dir_lock.h"
 #include "server/catalog/store/staging.h"
+#include "server/catalog/stored_version.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {
@@ -151,6 +156,34 @@ class Catalog {
                                       const std::function<bool()>& cancelled);
 
   CatalogStats Stats();
+
+  // Comparing stored files with their digests: catalog_check.cc. The first
+  // version after `version` of `speaker` in the order of names and numbers.
+  std::optional<StoredVersion> NextVersion(const std::string& speaker,
+                                           uint64_t version);
+  // Of all versions of `speaker`, or of all ("").
+  uint64_t StoredBytes(const std::string& speaker);
+  // Reads all of a version, at the lowest priority: takes no lock of others.
+  // `go_on` is called between pieces with their bytes; false: CANCELLED.
+  Comparison Compare(const StoredVersion& version,
+                     absl::FunctionRef<bool(size_t bytes)> go_on);
+  // What is to be made of what was found at `now` (MonotonicNow), and its
+  // status; NOT_FOUND: the version was deleted meanwhile. May wait for the
+  // disk.
+  absl::Status Conclude(const StoredVersion& version, const Comparison& found,
+                        absl::Time now);
+  // The files of `version` were read and are not what was published: new
+  // streams are told `found.status`, those that hold it open as well at their
+  // next message, until the files were compared anew and fit. That is done
+  // where they look different from `found.stamp`. NOT_FOUND as above.
+  absl::Status SayDamaged(const std::string& speaker, uint64_t version,
+                          const Comparison& found, absl::Time now);
+  // Voices whose directory still cannot be read, and why (disk).
+  std::vector<std::pair<std::string, absl::Status>> ReadUnreadable();
+  CheckStats LookAtChecks(absl::Time now);
+  // From now on comparisons are CANCELLED within a piece: the server stops.
+  void EndComparisons() { comparing_.store(false); }
+
   const std::string& data_dir() const { return options_.data_dir; }
   FileSystem& files() const { return *options_.files; }
 
@@ -204,6 +237,17 @@ class Catalog {
   absl::StatusOr<SpeakerInfo> DescribeAll(const SpeakerEntry& speaker);
   std::vector<SpeakerPtr> ListedAfter(absl::string_view prefix,
                                       std::string after, size_t limit);
+
+  std::vector<std::pair<SpeakerPtr, VersionEntry>> VersionsOf(
+      const std::string& speaker);  // "": all
+  static void SayWhole(const std::string& speaker, const VersionEntry& version,
+                       absl::Time now);
+  // Before an opening: the damage that a comparison has found, unless the files
+  // have changed since, were compared anew and fit (disk).
+  absl::Status CheckFoundDamage(const std::string& speaker,
+                                const VersionEntry& version);
+  // After it: what was found while the files were opened.
+  static absl::Status CheckNoneFoundMeanwhile(const VersionEntry& version);
 
   absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Verify(
       const Staging& staging, const LifePtr& life, storage::Manifest& manifest,
@@ -283,6 +327,11 @@ class Catalog {
   std::map<absl::string_view, SpeakerPtr> listed_ ABSL_GUARDED_BY(mutex_);
 
   const std::shared_ptr<OpenVersions> open_ = std::make_shared<OpenVersions>();
+
+  // Without a lock, for threads of the lowest priority.
+  std::atomic<bool> comparing_{true};
+  std::atomic<uint64_t> compared_bytes_{0};
+  std::atomic<uint64_t> found_damaged_{0};
   // Removes directories: large ones hold up nobody who waits for the reaper.
   ThreadPool remover_;
 };

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "server/base/mutex.h"
+#include "server/catalog/open/file_check.h"
 #include "server/catalog/open/version_life.h"
 #include "timbre/storage/manifest.pb.h"
 

@@ -111,7 +111,18 @@ std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
       Single("timbre_log_lines_dropped_total",
              "Lines of the log that nobody read, or of which there were too "
              "many.",
-             prometheus::MetricType::Counter, now.log_lines_dropped)};
+             prometheus::MetricType::Counter, now.log_lines_dropped),
+      Single(
+          "timbre_scrub_oldest_check_age_seconds",
+          "Since the files of some version were compared with their digests, "
+          "or it came; the longest.",
+          gauge, now.scrub_oldest_check_age_seconds),
+      Single("timbre_scrub_bytes_total",
+             "Bytes of stored files that were compared with their digests.",
+             prometheus::MetricType::Counter, now.scrub_bytes),
+      Single("timbre_scrub_damaged_total",
+             "Versions that were found to be damaged by that.",
+             prometheus::MetricType::Counter, now.scrub_damaged)};
 }
 
 std::vector<prometheus::MetricFamily> ProcessGauges::Collect() const {

@@ -17,9 +17,10 @@ namespace {
 using Buckets = prometheus::Histogram::BucketBoundaries;
 
 constexpr std::array<const char*, kRpcs> kRpcNames = {
-    "Build",      "Search",          "Blend",         "ListSpeakers",
-    "GetSpeaker", "ActivateVersion", "DeleteVersion", "DeleteSpeaker",
-    "ReadFrames", "Export",          "Tune",          "GetServerInfo"};
+    "Build",        "Search",          "Blend",         "ListSpeakers",
+    "GetSpeaker",   "ActivateVersion", "DeleteVersion", "DeleteSpeaker",
+    "ReadFrames",   "Export",          "Tune",          "Verify",
+    "GetServerInfo"};
 constexpr std::array<const char*, kStages> kStageNames = {"decode", "search",
                                                           "blend", "encode"};
 constexpr std::array<const char*, kBuildStages> kBuildStageNames = {

@@ -40,9 +40,10 @@ enum class Rpc : uint8_t {
   kReadFrames,
   kExport,
   kTune,
+  kVerify,
   kGetServerInfo,
 };
-inline constexpr size_t kRpcs = 12;
+inline constexpr size_t kRpcs = 13;
 
 // Where the time of a message goes.
 enum class Stage : uint8_t { kDecode, kSearch, kBlend, kEncode };
@@ -91,6 +92,9 @@ struct ScrapedValues {
   double queued_bytes = 0;
   double connections = 0;
   double log_lines_dropped = 0;
+  double scrub_oldest_check_age_seconds = 0;
+  double scrub_bytes = 0;
+  double scrub_damaged = 0;
 };
 
 class ServerMetrics {

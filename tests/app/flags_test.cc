@@ -33,6 +33,8 @@ TEST(FlagsTest, DefaultsAreThoseOfTheDocuments) {
   EXPECT_EQ(config->max_build_frames, 5'000'000U);
   EXPECT_EQ(config->min_free_disk, uint64_t{1} << 30);
   EXPECT_EQ(config->keep_versions, 0U);
+  EXPECT_EQ(config->scrub_rate, 8'000'000U);
+  EXPECT_EQ(Parse({"--data_dir=d", "--scrub_rate=0"})->scrub_rate, 0U);
 }
 
 TEST(FlagsTest, AddressesAreSeparatedByCommas) {

@@ -33,6 +33,25 @@ TEST(ChecksumTest, PiecesWholeAndFileAgree) {
   EXPECT_EQ(*DigestOfFile(dir.File("f")), DigestOf(data));
 }
 
+TEST(ChecksumTest, AStoredFileHasTheSameDigestAroundThePageCache) {
+  const testing::TempDir dir;
+  // Whole pieces and not, empty, and one byte at the end of a piece.
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{262144},
+                            size_t{262145}, size_t{1'000'000}}) {
+    std::string data(size, 'x');
+    if (size > 0) data.back() = 'y';
+    ASSERT_OK(WriteFileDurably(dir.File("f"), data));
+    EXPECT_EQ(*DigestOfStoredFile(dir.File("f"), FileSystem::Posix(),
+                                  [](size_t) { return true; }),
+              DigestOf(data))
+        << size;
+  }
+  EXPECT_TRUE(absl::IsCancelled(
+      DigestOfStoredFile(dir.File("f"), FileSystem::Posix(), [](size_t) {
+        return false;
+      }).status()));
+}
+
 TEST(ThreadPoolTest, RunsEverythingBeforeItStops) {
   std::atomic<int> ran = 0;
   ThreadPool pool("test", 3);

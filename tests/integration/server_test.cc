@@ -346,5 +346,39 @@ TEST_F(ServerTest, DrainingWithCallsOfEveryKindOpenEnds) {
   for (std::thread& caller : callers) caller.join();
 }
 
+TEST_F(ServerTest, VerifyNamesWhatIsDamagedAndItsStreamsEnd) {
+  const FrameMatrix frames = Speech(500, 32, 1);
+  ASSERT_OK(Build("alice", frames));
+  ASSERT_OK(Build("bob", frames));
+  std::vector<std::string> damaged;
+  uint64_t done = 0;
+  const auto hear = [&](const v1::VerifyResponse& response) {
+    done = response.bytes_done();
+    if (!response.damage().empty()) damaged.push_back(response.speaker());
+    return absl::OkStatus();
+  };
+  ASSERT_OK(client_->Verify("", hear));
+  EXPECT_TRUE(damaged.empty());
+  EXPECT_GT(done, 2 * frames.data.size());
+  client::SearchStream held = client_->OpenSearch({"bob"});
+  ASSERT_OK(held.Search(frames));
+
+  const std::string path = dir_.File("data/speakers/bob/1/total_fea.npy");
+  std::string contents = *ReadFile(path);
+  contents[contents.size() / 2] ^= 1;
+  ASSERT_OK(WriteFileDurably(path, contents));
+  ASSERT_OK(client_->Verify("", hear));
+  EXPECT_EQ(damaged, std::vector<std::string>({"bob"}));
+  EXPECT_TRUE(absl::IsDataLoss(held.Search(frames).status()));
+  EXPECT_TRUE(absl::IsDataLoss(client_->Search({"bob"}, {}, frames).status()));
+  ASSERT_OK(client_->Search({"alice"}, {}, frames));
+
+  EXPECT_TRUE(absl::IsNotFound(client_->Verify("nobody", hear)));
+  EXPECT_TRUE(
+      absl::IsAborted(client_->Verify("", [](const v1::VerifyResponse&) {
+        return absl::AbortedError("seen enough");
+      })));
+}
+
 }  // namespace
 }  // namespace timbre

@@ -1,5 +1,6 @@
 """Builds from arrays and files, and the catalog."""
 
+import asyncio
 import threading
 
 import numpy as np
@@ -189,3 +190,50 @@ def test_tune_refuses_bad_queries(client):
     assert caught.value.field == "k"
     with pytest.raises(timbre.NotFound):
         client.tune("nobody", speech(5, seed=27))
+
+
+def flip(path):
+    """Another byte in the middle, in place."""
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    with open(path, "r+b") as file:
+        file.write(contents)
+
+
+def test_verify_names_what_is_damaged(new_server):
+    server = new_server()
+    with timbre.Client(server.address) as own:
+        assert list(own.verify()) == []
+        for name in ("alice", "bob"):
+            own.build(name, speech(300, seed=31))
+        found = list(own.verify())
+        assert [(v.speaker, v.version) for v in found] == [
+            ("alice", 1),
+            ("bob", 1),
+        ]
+        assert all(v.whole for v in found)
+        assert found[-1].bytes_done == found[-1].bytes_total > 0
+        flip(server.directory / "data/speakers/bob/1/total_fea.npy")
+        (alice,) = own.verify("alice")
+        (bob,) = own.verify("bob")
+        assert alice.whole and not bob.whole
+        assert "total_fea.npy" in bob.damage
+        with pytest.raises(timbre.DataLoss):
+            own.speaker("bob").search(speech(3, seed=1))
+        with pytest.raises(timbre.NotFound):
+            next(own.verify("nobody"))
+        # Whoever has seen enough goes.
+        for _ in own.verify():
+            break
+
+    async def awaited():
+        async with timbre.AsyncClient(server.address) as own:
+            found = [v async for v in own.verify()]
+            assert [v.whole for v in found] == [True, False]
+            with pytest.raises(timbre.NotFound):
+                async for _ in own.verify("nobody"):
+                    pass
+            async for _ in own.verify():
+                break
+
+    asyncio.run(awaited())

@@ -214,10 +214,10 @@ FaultyFileSystem::NodePtr FaultyFileSystem::AddFile(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<ReadableFile>> FaultyFileSystem::Open(
-    const std::string& path) {
+    const std::string& path, Caching caching) {
   const MutexLock lock(mutex_);
   TIMBRE_RETURN_IF_ERROR(Begin("open", path));
-  TIMBRE_ASSIGN_OR_RETURN(auto file, Posix().Open(path));
+  TIMBRE_ASSIGN_OR_RETURN(auto file, Posix().Open(path, caching));
   return std::make_unique<Reader>(*this, path, std::move(file));
 }
 

@@ -47,8 +47,8 @@ class FaultyFileSystem : public FileSystem {
   enum class Names { kSynced, kAll, kAsItIs };
   void CutPower(Names names, const std::string& to) const;
 
-  absl::StatusOr<std::unique_ptr<ReadableFile>> Open(
-      const std::string& path) override;
+  absl::StatusOr<std::unique_ptr<ReadableFile>> Open(const std::string& path,
+                                                     Caching caching) override;
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(
       const std::string& path, IfExists if_exists) override;
   absl::StatusOr<std::unique_ptr<MappedFile>> Map(

@@ -42,6 +42,8 @@ class Timbred:
                 "--metrics_listen=127.0.0.1:0",
                 f"--port_file={self.port_file}",
                 "--min_free_disk=0",
+                # Files that a test damages are found when it looks.
+                "--scrub_rate=0",
                 *self.flags,
             ],
             **{"stderr": self.log, "env": self.env, **self.popen},

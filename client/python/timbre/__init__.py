@@ -40,6 +40,7 @@ from timbre.results import (
     ServerInfo,
     Speaker,
     Tuning,
+    Verified,
     Version,
 )
 from timbre.voice import Voice
@@ -72,6 +73,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "Verified",
     "Version",
     "Voice",
     "compat",

@@ -79,6 +79,8 @@ ServerInfo = _v1("ServerInfo")
 Speaker = _v1("Speaker")
 TuneRequest = _v1("TuneRequest")
 TuneResponse = _v1("TuneResponse")
+VerifyRequest = _v1("VerifyRequest")
+VerifyResponse = _v1("VerifyResponse")
 
 # google.rpc, by the names that proto/timbre/rpc gives them.
 Status = _message("timbre.rpc.Status")

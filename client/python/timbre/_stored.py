@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import uuid
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from timbre._connection import Connection
 from timbre._parameters import assign, check_choice
 from timbre._threads import Scope
 from timbre._wire import read
+from timbre.results import Verified
 
 # Rows of one request by ids.
 _MAX_IDS = 100_000
@@ -93,3 +94,25 @@ def save_export(
             partial.unlink(missing_ok=True)
 
     _threads.aside(work, settle=True)
+
+
+def verify(
+    connection: Connection, speaker: Optional[str]
+) -> _threads.Work[None]:
+    """Work that says each Verified, see Client.verify."""
+    request = _contract.VerifyRequest()
+    assign(request, "speaker", speaker or "")
+
+    def work(scope: Scope, say: Callable[[Any], None]) -> None:
+        for answer in stream(
+            connection,
+            scope,
+            "Verify",
+            request,
+            _contract.VerifyResponse,
+            request.speaker,
+        ):
+            if answer.speaker:  # else only a sign of life
+                say(Verified._of(answer))
+
+    return work

@@ -13,7 +13,7 @@ from __future__ import annotations
 import _thread
 import queue
 import threading
-from typing import Any, Callable, Optional, Protocol, TypeVar
+from typing import Any, Callable, Iterator, Optional, Protocol, TypeVar
 
 T = TypeVar("T")
 # A caller waits so long for what it has interrupted to put its files right.
@@ -137,6 +137,25 @@ def aside(
         end(scope)
         if settle:
             _await_end(events)
+        raise
+
+
+def heard(work: Work[None]) -> Iterator[Any]:
+    """What `work` says, as it says it, on a thread of its own: a caller that
+    stops listening ends it."""
+    scope = Scope()
+    events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    try:
+        start(_do, work, scope, events)
+        while True:
+            kind, value = events.get()
+            if kind == "returned":
+                return
+            if kind == "raised":
+                raise value
+            yield value
+    except BaseException:
+        end(scope)
         raise
 
 

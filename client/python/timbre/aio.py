@@ -13,9 +13,10 @@ import functools
 from typing import Any, AsyncIterator, Callable, Mapping, Optional, TypeVar
 
 from timbre import _threads
+from timbre._stored import verify
 from timbre.client import Client
 from timbre.mix import Mix
-from timbre.results import ServerInfo, Speaker, Tuning, Version
+from timbre.results import ServerInfo, Speaker, Tuning, Verified, Version
 from timbre.voice import Voice
 
 T = TypeVar("T")
@@ -105,6 +106,24 @@ class AsyncClient:
     async def export(self, speaker: str, path: Any, **options: Any) -> None:
         """See Client.export."""
         await self._run(self._client.export, speaker, path, **options)
+
+    async def verify(
+        self, speaker: Optional[str] = None
+    ) -> AsyncIterator[Verified]:
+        """See Client.verify."""
+        found: asyncio.Queue[Optional[Verified]] = asyncio.Queue()
+        hear = functools.partial(
+            asyncio.get_running_loop().call_soon_threadsafe, found.put_nowait
+        )
+        work = verify(self._client._connection, speaker)
+        call = asyncio.ensure_future(self._run(_threads.aside, work, hear))
+        call.add_done_callback(lambda _: found.put_nowait(None))
+        try:
+            while (version := await found.get()) is not None:
+                yield version
+            await call
+        finally:
+            call.cancel()
 
     async def server_info(self) -> ServerInfo:
         """See Client.server_info."""

@@ -7,7 +7,7 @@ import pathlib
 import uuid
 from typing import Any, Callable, Iterator, Mapping, Optional
 
-from timbre import _contract, _upload, errors
+from timbre import _contract, _threads, _upload, errors
 from timbre._address import parse
 from timbre._build import FrameSource, options_message
 from timbre._calls import unary
@@ -15,10 +15,17 @@ from timbre._channel import Path, Tls, open_channel
 from timbre._closing import Closing
 from timbre._connection import Connection
 from timbre._parameters import assign, check_choice
-from timbre._stored import save_export
+from timbre._stored import save_export, verify
 from timbre.errors import InvalidArgument
 from timbre.mix import Mix
-from timbre.results import Progress, ServerInfo, Speaker, Tuning, Version
+from timbre.results import (
+    Progress,
+    ServerInfo,
+    Speaker,
+    Tuning,
+    Verified,
+    Version,
+)
 from timbre.voice import Voice
 
 
@@ -329,6 +336,16 @@ class Client(Closing):
         assign(request, "speaker", speaker)
         assign(request, "version", version)
         save_export(self._connection, request, pathlib.Path(path))
+
+    def verify(self, speaker: Optional[str] = None) -> Iterator[Verified]:
+        """Has the server compare the stored files of a speaker, or of all,
+        with their digests: each version, as soon as that is done. Damage is
+        no error; whoever stops iterating ends it.
+
+        Raises:
+          NotFound: no such speaker.
+        """
+        return _threads.heard(verify(self._connection, speaker))
 
     def server_info(self) -> ServerInfo:
         """What the server is and what it has."""

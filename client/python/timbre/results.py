@@ -219,6 +219,38 @@ class Speaker:
 
 
 @dataclasses.dataclass(frozen=True)
+class Verified:
+    """A version whose stored files were compared with their digests.
+
+    Attributes:
+      version: 0: of no version, but the voice as a whole could not be read.
+      damage: what is wrong with the files; empty: they are whole.
+      bytes_done, bytes_total: of the whole call.
+    """
+
+    speaker: str
+    version: int
+    damage: str
+    bytes_done: int
+    bytes_total: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.damage
+
+    @classmethod
+    def _of(cls, message: Any) -> Verified:
+        return cls(
+            message.speaker,
+            message.version,
+            message.damage,
+            message.bytes_done,
+            message.bytes_total,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class ServerInfo:
     """The server: its build, its SIMD level, its threads, its limits.
 

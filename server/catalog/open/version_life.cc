@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/base/log.h"
+#include "server/base/monotonic_clock.h"
 
 namespace timbre {
 namespace {
@@ -34,13 +35,13 @@ bool VersionLife::CanBecome(State from, State to) {
     case State::kClosing:
       return to == State::kClosed || to == State::kDamaged;
     case State::kDamaged:
-      return to == State::kOpening;
+      return to == State::kOpening || to == State::kClosed;
   }
   return false;
 }
 
 VersionLife::VersionLife(std::shared_ptr<OpenVoice> voice)
-    : voice_(std::move(voice)) {}
+    : voice_(std::move(voice)), check_(MonotonicNow()) {}
 
 VersionLife::~VersionLife() {
   budget().Forget(*this);
@@ -222,15 +223,38 @@ void VersionLife::SayDamaged(const absl::Status& damage) {
   if (state_ == State::kClosed) Become(State::kDamaged);
 }
 
-void VersionLife::DropDamaged() {
-  OpenPtr dropped;
-  const MutexLock lock(mutex_);
-  if (open_ == nullptr || !open_->index->store().damaged()) return;
-  SetDamage(open_->index->store().Check());
+VersionLife::OpenPtr VersionLife::Drop(absl::Status damage) {
+  SetDamage(std::move(damage));
   budget().Detach(*open_->charge);
   Become(State::kDamaged);
   record_ = nullptr;
-  dropped.swap(open_);
+  return std::exchange(open_, nullptr);
+}
+
+void VersionLife::DropDamaged() {
+  OpenPtr dropped;  // to go without the lock
+  const MutexLock lock(mutex_);
+  if (open_ == nullptr || !open_->index->store().damaged()) return;
+  dropped = Drop(open_->index->store().Check());
+}
+
+void VersionLife::SayFilesDamaged(const absl::Status& damage) {
+  OpenPtr dropped;
+  const MutexLock lock(mutex_);
+  if (open_ != nullptr) {
+    open_->index->store().file().SayDamaged();
+    dropped = Drop(damage);
+    return;
+  }
+  SetDamage(damage);
+  if (state_ == State::kClosed) Become(State::kDamaged);
+}
+
+void VersionLife::SayFilesWhole() {
+  const MutexLock lock(mutex_);
+  if (state_ != State::kDamaged) return;
+  SetDamage(absl::OkStatus());
+  Become(State::kClosed);
 }
 
 absl::Status VersionLife::ReplaceRecord(

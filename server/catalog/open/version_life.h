@@ -16,6 +16,7 @@
 //   closing  -> closed     it is unmapped: a version is in memory once
 //            -> damaged    the same, and damage was known before
 //   damaged  -> opening    it may have been repaired
+//            -> closed     its files were compared, and are whole
 //
 // Deletion is no state: streams keep a deleted version open. It is the
 // catalogue's entry that goes.
@@ -31,6 +32,7 @@
 #include "absl/status/statusor.h"
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
+#include "server/catalog/open/file_check.h"
 #include "server/catalog/open/lease.h"
 #include "server/catalog/open/memory_budget.h"
 #include "server/catalog/records/version_record.h"
@@ -109,6 +111,13 @@ class VersionLife : public BudgetedVersion {
   void SayDamaged(const absl::Status& damage);
   // Has it closed if its frames in memory are damaged: it may be opened anew.
   void DropDamaged();
+  // Its files were compared and are damaged, DATA_LOSS: also what is open of
+  // it from now on, whatever the map of it can tell. Not what an opening under
+  // way is about to open.
+  void SayFilesDamaged(const absl::Status& damage);
+  // They were compared and are whole.
+  void SayFilesWhole();
+  FileCheck& check() { return check_; }
 
   // Has `commit` write what takes the place of the record, and lets leases have
   // `record` from then on; no opening in between, which would bring the one
@@ -143,6 +152,8 @@ class VersionLife : public BudgetedVersion {
   Lease MakeLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Released(const OpenPtr& open);
   void Unmapped(const OpenIndex* open);
+  // Where something is open: streams keep it, and nobody else gets it any more.
+  OpenPtr Drop(absl::Status damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<OpenVoice> voice_;
   std::atomic<uint64_t> known_bytes_{0};
@@ -150,6 +161,8 @@ class VersionLife : public BudgetedVersion {
   // Openings and replacements of the record; held across disk operations.
   // Taken before mutex_.
   Mutex opening_mutex_;
+
+  FileCheck check_;
 
   mutable Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kClosed;

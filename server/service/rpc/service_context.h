@@ -31,15 +31,16 @@ struct ServiceContext {
   Catalog* catalog = nullptr;
   ServerMetrics* metrics = nullptr;
   const KernelTable* kernels = nullptr;
-  Admission* admission = nullptr;      // to `workers`
-  ThreadPool* workers = nullptr;       // searches: never blocks
-  ThreadPool* io = nullptr;            // may wait for the disk
-  VoiceOpener* opener = nullptr;       // has its own threads
-  BackgroundPool* builders = nullptr;  // one build a thread
-  ThreadPool* warmers = nullptr;       // see warm_up.h
-  ReadAhead* read_ahead = nullptr;     // messages before their turn
-  LargeWork* large_work = nullptr;     // messages large enough to count
-  std::vector<std::string> services;   // full names of those that are served
+  Admission* admission = nullptr;       // to `workers`
+  ThreadPool* workers = nullptr;        // searches: never blocks
+  ThreadPool* io = nullptr;             // may wait for the disk
+  VoiceOpener* opener = nullptr;        // has its own threads
+  BackgroundPool* builders = nullptr;   // one build a thread
+  BackgroundPool* verifiers = nullptr;  // one version at a time
+  ThreadPool* warmers = nullptr;        // see warm_up.h
+  ReadAhead* read_ahead = nullptr;      // messages before their turn
+  LargeWork* large_work = nullptr;      // messages large enough to count
+  std::vector<std::string> services;    // full names of those that are served
   BuildLimits build_limits;
   v1::ServerInfo server_info;
 };

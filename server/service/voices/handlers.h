@@ -17,6 +17,7 @@ std::unique_ptr<CallHandler> NewDeleteVersionHandler(Call&, ServiceContext&);
 std::unique_ptr<CallHandler> NewDeleteSpeakerHandler(Call&, ServiceContext&);
 std::unique_ptr<CallHandler> NewReadFramesHandler(Call&, ServiceContext&);
 std::unique_ptr<CallHandler> NewExportHandler(Call&, ServiceContext&);
+std::unique_ptr<CallHandler> NewVerifyHandler(Call&, ServiceContext&);
 std::unique_ptr<CallHandler> NewGetServerInfoHandler(Call&, ServiceContext&);
 
 }  // namespace timbre

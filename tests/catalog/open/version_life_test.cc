@@ -104,7 +104,7 @@ TEST(VersionLife, StatesFollowOneAnotherAsTheTableSays) {
       {State::kOpen, {State::kIdle, State::kClosing, State::kDamaged}},
       {State::kIdle, {State::kOpen, State::kClosing, State::kDamaged}},
       {State::kClosing, {State::kClosed, State::kDamaged}},
-      {State::kDamaged, {State::kOpening}}};
+      {State::kDamaged, {State::kOpening, State::kClosed}}};
   for (const auto& [from, to] : arrows) {
     for (const auto& [other, unused] : arrows) {
       EXPECT_EQ(VersionLife::CanBecome(from, other),
@@ -300,6 +300,36 @@ TEST_F(VersionLifeTest, ManyThreadsOpenCloseAndLetGo) {
   Reaped();
   EXPECT_EQ(state(), State::kClosed);
   EXPECT_EQ(held(), 0U);
+}
+
+TEST_F(VersionLifeTest, WhatIsOpenOfDamagedFilesIsDamaged) {
+  const Lease held = *Open();
+  life_->SayFilesDamaged(absl::DataLossError("another byte"));
+  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_TRUE(held->index->store().damaged());
+  EXPECT_TRUE(absl::IsDataLoss(held->index->store().Check()));
+  EXPECT_EQ(life_->Look().damage.message(), "another byte");
+  // Whoever opens it anew has seen that it is whole.
+  ASSERT_OK(Open());
+  EXPECT_TRUE(life_->Look().damage.ok());
+}
+
+TEST_F(VersionLifeTest, AClosedVersionOfDamagedFilesIsDamagedUntilItIsWhole) {
+  life_->SayFilesDamaged(absl::DataLossError("another byte"));
+  EXPECT_EQ(state(), State::kDamaged);
+  life_->SayFilesWhole();
+  EXPECT_EQ(state(), State::kClosed);
+  EXPECT_TRUE(life_->Look().damage.ok());
+}
+
+TEST_F(VersionLifeTest,
+       DamageThatIsSaidWhileItOpensOutlivesAnOpeningThatFails) {
+  const auto opened = Open([&]() -> absl::StatusOr<VersionLife::Read> {
+    life_->SayFilesDamaged(absl::DataLossError("another byte"));
+    return absl::InternalError("disk");
+  });
+  EXPECT_FALSE(opened.ok());
+  EXPECT_EQ(state(), State::kDamaged);
 }
 
 }  // namespace

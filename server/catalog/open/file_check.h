@@ -1,0 +1,61 @@
+// What comparing the files of one version with their digests has found.
+#ifndef TIMBRE_SERVER_CATALOG_OPEN_FILE_CHECK_H_
+#define TIMBRE_SERVER_CATALOG_OPEN_FILE_CHECK_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/base/mutex.h"
+
+namespace timbre {
+
+// Damage that only a digest finds outlives an opening, which looks at sizes: it
+// holds until the files were compared anew and fit. Takes some bytes where
+// nothing is damaged. Thread-safe; its lock is held for moments.
+class FileCheck {
+ public:
+  // Files that are damaged: what was found, and when they were like that.
+  struct Damage {
+    absl::Status status;  // DATA_LOSS
+    uint64_t stamp = 0;   // StampOfFiles, from before they were read
+  };
+
+  // Counts as compared at `since` (MonotonicNow): there is no older age.
+  explicit FileCheck(absl::Time since) : compared_(since) {}
+
+  // They were compared at `now` and fit: whether they were damaged before.
+  bool SayWhole(absl::Time now) {
+    const MutexLock lock(mutex_);
+    compared_ = now;
+    return std::exchange(damage_, nullptr) != nullptr;
+  }
+  // They were compared at `now` and do not fit: whether that is news.
+  bool SayDamaged(Damage damage, absl::Time now) {
+    const MutexLock lock(mutex_);
+    compared_ = now;
+    auto found = std::make_unique<const Damage>(std::move(damage));
+    return std::exchange(damage_, std::move(found)) == nullptr;
+  }
+
+  std::optional<Damage> damage() const {
+    const MutexLock lock(mutex_);
+    return damage_ == nullptr ? std::nullopt : std::optional(*damage_);
+  }
+  absl::Time compared() const {
+    const MutexLock lock(mutex_);
+    return compared_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  absl::Time compared_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<const Damage> damage_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace timbre
+
+#endif  // TIMBRE_SERVER_CATALOG_OPEN_FILE_CHECK_H_
