@@ -26,7 +26,7 @@ constexpr size_t kLinesAtOnce = 24;
 constexpr size_t kRowsAtOnce = 16;
 
 // Of an index, besides its arrays: itself, and what these round up to pages.
-constexpr size_t kFixedBytes = 16 << 10;
+constexpr size_t kFixedBytes = 8 << 10;
 
 // Room that is not written and takes no memory then: equal rows that share
 // codes, and what arrays are apart to begin at cache lines.
