@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
+#include "server/base/memory_limit.h"
 #include "server/base/memory_region.h"
 #include "server/base/mutex.h"
 #include "server/base/status_macros.h"
@@ -206,7 +207,9 @@ void MappedFile::SayWarm(size_t bytes) const {
   }
 }
 
-void MappedFile::SayCold() const { madvise(data_, size_, MADV_COLD); }
+void MappedFile::SayCold() const {
+  if (MemoryIsFull()) madvise(data_, size_, MADV_PAGEOUT);
+}
 
 void MappedFile::Release(size_t offset, size_t bytes) const {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));

@@ -61,8 +61,9 @@ class MappedFile {
   void SayWarm(size_t bytes) const;
   size_t warm_bytes() const { return warm_bytes_.load(); }
 
-  // Says that nobody will touch it soon: its pages go before others when memory
-  // is wanted.
+  // Says that nobody will touch it soon: where memory is full, its pages are
+  // given back, since others would be displaced for the next ones that are read
+  // (Linux 5.4 or newer).
   void SayCold() const;
 
   // Says that bytes [offset, offset + bytes) are not needed for now.

@@ -1,8 +1,10 @@
 #include "server/base/memory_limit.h"
 
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -15,6 +17,9 @@ namespace {
 
 // Linux's default.
 constexpr uint64_t kDefaultMappings = 65530;
+
+// One part of so many.
+constexpr uint64_t kLeastFree = 10;
 
 // `otherwise` where there is no such file, or no number in it ("max").
 uint64_t NumberIn(const std::string& path, uint64_t otherwise) {
@@ -44,6 +49,29 @@ uint64_t AvailableMemory() {
                            static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   return std::min(machine,
                   CgroupMemoryLimit(CgroupMembership(), "/sys/fs/cgroup"));
+}
+
+bool CgroupMemoryIsFull(const std::string& membership,
+                        const std::string& root) {
+  bool full = false;
+  ForEachCgroup(membership, root, "memory", [&](const std::string& directory) {
+    for (const auto& [most, now] :
+         {std::pair("memory.max", "memory.current"),
+          std::pair("memory.limit_in_bytes", "memory.usage_in_bytes")}) {
+      const uint64_t limit =
+          NumberIn(absl::StrCat(directory, "/", most), UINT64_MAX);
+      const uint64_t used = NumberIn(absl::StrCat(directory, "/", now), 0);
+      full = full || used > limit - limit / kLeastFree;
+    }
+  });
+  return full;
+}
+
+bool MemoryIsFull() {
+  struct sysinfo machine {};
+  return (sysinfo(&machine) == 0 &&
+          machine.freeram < machine.totalram / kLeastFree) ||
+         CgroupMemoryIsFull(CgroupMembership(), "/sys/fs/cgroup");
 }
 
 uint64_t MaxMappings() {

@@ -17,6 +17,14 @@ uint64_t AvailableMemory();
 uint64_t CgroupMemoryLimit(const std::string& membership,
                            const std::string& root);
 
+// Whether memory is full, page cache included: less than a tenth of what the
+// machine or a cgroup has is free. Whatever is read then displaces other pages.
+// Reads some small files of /proc and of cgroups.
+bool MemoryIsFull();
+
+// The same of cgroups; see CgroupMemoryLimit.
+bool CgroupMemoryIsFull(const std::string& membership, const std::string& root);
+
 // How many mappings the kernel allows a process (vm.max_map_count).
 uint64_t MaxMappings();
 

@@ -14,6 +14,8 @@
 namespace timbre {
 namespace {
 
+constexpr size_t kLookedAtOnce = 64;
+
 // The first after `after`.
 std::optional<uint64_t> NextIn(const SpeakerEntry& speaker, uint64_t after) {
   const MutexLock lock(speaker.mutex);
@@ -70,8 +72,16 @@ CheckStats Catalog::LookAtChecks(absl::Time now) {
   CheckStats stats{.bytes = compared_bytes_.load(),
                    .damaged = found_damaged_.load()};
   absl::Time oldest = now;
-  for (const auto& [entry, version] : VersionsOf("")) {
-    oldest = std::min(oldest, version.life->check().compared());
+  std::string last;
+  for (auto some = ListedAfter("", "", kLookedAtOnce); !some.empty();
+       some = ListedAfter("", last, kLookedAtOnce)) {
+    for (const SpeakerPtr& speaker : some) {
+      const MutexLock lock(speaker->mutex);
+      for (const auto& [number, life] : speaker->versions) {
+        oldest = std::min(oldest, life->check().compared());
+      }
+    }
+    last = some.back()->name;
   }
   stats.oldest_age_seconds = absl::ToDoubleSeconds(now - oldest);
   return stats;

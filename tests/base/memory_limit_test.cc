@@ -29,6 +29,17 @@ TEST(MemoryLimit, IsTheLeastOfTheCgroupAndThoseAroundIt) {
   EXPECT_EQ(CgroupMemoryLimit("", root.path()), UINT64_MAX);
 }
 
+TEST(MemoryLimit, IsFullWhereLessThanATenthIsFree) {
+  const testing::TempDir root;
+  Put(root.File("memory.max"), "1000\n");
+  Put(root.File("memory.current"), "900\n");
+  Put(root.File("memory/a/memory.limit_in_bytes"), "1000\n");
+  Put(root.File("memory/a/memory.usage_in_bytes"), "901\n");
+  EXPECT_FALSE(CgroupMemoryIsFull("0::/\n", root.path()));
+  EXPECT_TRUE(CgroupMemoryIsFull("5:memory:/a\n", root.path()));
+  EXPECT_FALSE(CgroupMemoryIsFull("", root.path()));
+}
+
 TEST(MemoryLimit, ThisMachineHasSome) {
   EXPECT_GT(AvailableMemory(), uint64_t{64} << 20);
   EXPECT_GE(MaxMappings(), 1024U);

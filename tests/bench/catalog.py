@@ -10,6 +10,8 @@ by the same law, so that it is as after hours of work, not as after its start.
   start   from exec to SERVING, with 10 and 10,000 voices
   budget  what streams wait for their first and their later answers, how many
           find their voice open, openings and closings, memory
+  sweep   live streams of four large voices beside one that opens all voices,
+          one after the other: p99 against that without it, in turn
 
 Queries are stored rows with noise: whether they are found, and at the distance
 that they have, is checked of one block in ten. Files are shared by voices
@@ -33,6 +35,7 @@ import catalog_report as report
 import catalog_voices as voices
 import catalog_watch as watch
 from catalog_streams import Popularity, Streams
+from catalog_sweep import measure_sweep
 from timbred import BIN, Timbred, wait_for
 
 import timbre
@@ -198,6 +201,18 @@ def budget_rows(options):
         yield row
 
 
+def sweep_rows(options):
+    budget = int(0.1 * held_by_all(options))
+    flags = [f"{BUDGET_FLAG}={budget}"] if has_budgets() else []
+    server = server_of(options.voices, options, *flags).start()
+    try:
+        row = measure_sweep(server, options.voices, 10, options.rounds)
+    finally:
+        server.stop()
+    print(report.sweep_line(row), flush=True)
+    yield row
+
+
 def numbers(kind):
     return lambda text: [kind(part) for part in text.split(",")]
 
@@ -209,12 +224,12 @@ def parse_options():
     )
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--plot", help="write an SVG to this file")
-    parser.add_argument("--only", default="start,budget")
+    parser.add_argument("--only", default="start,budget,sweep")
     parser.add_argument("--voices", type=int, default=10_000)
     parser.add_argument("--start_voices", type=numbers(int),
                         default=[10, 10_000],
                         help="default 10,10000; 100000 takes a minute to make")
-    parser.add_argument("--rounds", type=int, default=5, help="of start")
+    parser.add_argument("--rounds", type=int, default=5, help="of start and sweep")
     parser.add_argument("--budgets", type=numbers(float),
                         default=[0.02, 0.1, 1.0],
                         help="shares of what all voices would hold")
@@ -234,7 +249,9 @@ def parse_options():
 def main():
     options = parse_options()
     rows = []
-    for name, measure in (("start", start_rows), ("budget", budget_rows)):
+    for name, measure in (
+        ("start", start_rows), ("budget", budget_rows), ("sweep", sweep_rows)
+    ):
         if name in options.only.split(","):
             rows += measure(options)
     if options.json:

@@ -53,6 +53,13 @@ def budget_line(row):
     )
 
 
+def sweep_line(row):
+    return (f"live streams beside a sweep of {row['opened_per_second']:.0f}"
+            f" voices a second: p99 {row['swept_p99_ms']:.2f} ms, without it"
+            f" {row['quiet_p99_ms']:.2f} ms; medians of {row['rounds']} ratios:"
+            f" p50 {row['p50_ratio']:.2f}, p99 {row['p99_ratio']:.2f}")
+
+
 def start_line(row):
     return (
         f"start with {row['voices']:,} voices, to SERVING: {row['ms']:.0f} ms"

@@ -179,7 +179,7 @@ VersionLife::OpenPtr VersionLife::MakeOpen(
     // Destroyed with the task: on the reaper's thread, or here after its end.
     std::shared_ptr<OpenIndex> owned(last);
     reaper->Submit([owned = std::move(owned), life]() mutable {
-      // Used once, as by a sweep: what others use again and again is to stay in
+      // Used once, as by a sweep: what is used again and again is to stay in
       // memory rather than this.
       const MappedFile& file = owned->index->store().file();
       if (file.uses() <= 1) file.SayCold();

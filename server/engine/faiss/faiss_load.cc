@@ -279,6 +279,7 @@ absl::StatusOr<std::unique_ptr<const IvfParts>> LoadCodedParts(
     return IndexDamaged(description, "the digest does not match the manifest");
   }
   auto parsed = ParseCodedParts(description, data, memory);
+  file->SayCold();
   TIMBRE_RETURN_IF_ERROR(file->Check());
   TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<IvfParts> parts, std::move(parsed));
   const size_t at_once = kBlocksAtOnce * parts->block_bytes();
