@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "server/base/cgroup.h"
 #include "server/base/file_system.h"
+#include "server/base/monotonic_clock.h"
 
 namespace timbre {
 namespace {
@@ -20,6 +23,8 @@ constexpr uint64_t kDefaultMappings = 65530;
 
 // One part of so many.
 constexpr uint64_t kLeastFree = 10;
+
+constexpr absl::Duration kLookAgainAfter = absl::Milliseconds(20);
 
 // `otherwise` where there is no such file, or no number in it ("max").
 uint64_t NumberIn(const std::string& path, uint64_t otherwise) {
@@ -68,10 +73,18 @@ bool CgroupMemoryIsFull(const std::string& membership,
 }
 
 bool MemoryIsFull() {
-  struct sysinfo machine {};
-  return (sysinfo(&machine) == 0 &&
-          machine.freeram < machine.totalram / kLeastFree) ||
-         CgroupMemoryIsFull(CgroupMembership(), "/sys/fs/cgroup");
+  // Asked for each of hundreds of voices that close in a second.
+  static std::atomic<int64_t> looked{INT64_MIN / 2};
+  static std::atomic<bool> full{false};
+  const int64_t now = absl::ToUnixNanos(MonotonicNow());
+  if (now - looked.load() > absl::ToInt64Nanoseconds(kLookAgainAfter)) {
+    looked.store(now);
+    struct sysinfo machine {};
+    full.store((sysinfo(&machine) == 0 &&
+                machine.freeram < machine.totalram / kLeastFree) ||
+               CgroupMemoryIsFull(CgroupMembership(), "/sys/fs/cgroup"));
+  }
+  return full.load();
 }
 
 uint64_t MaxMappings() {

@@ -19,7 +19,7 @@ uint64_t CgroupMemoryLimit(const std::string& membership,
 
 // Whether memory is full, page cache included: less than a tenth of what the
 // machine or a cgroup has is free. Whatever is read then displaces other pages.
-// Reads some small files of /proc and of cgroups.
+// Reads some small files of cgroups, at most every 20 ms. Thread-safe.
 bool MemoryIsFull();
 
 // The same of cgroups; see CgroupMemoryLimit.

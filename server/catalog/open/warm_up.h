@@ -22,9 +22,10 @@ inline constexpr size_t kMaxWarmedBytes = size_t{1} << 30;
 // Reads and maps the first kReadAheadBytes, if nobody has.
 void ReadAheadFrames(const LoadedVersion& version);
 
-// A stream has begun to use `lease`. Where nobody has read ahead, threads of
-// `pool` do; from the second stream on they map the rest, a huge page at a time
-// in turn with other voices. Returns at once; holds no lease meanwhile.
+// A stream has begun to use `lease`, or uses it long since. Where nobody has
+// read ahead, threads of `pool` do; from the second such use on they map the
+// rest, a huge page at a time in turn with other voices. Returns at once; holds
+// no lease meanwhile.
 void WarmUp(ThreadPool& pool, const Lease& lease);
 
 // Whether all of it was mapped that these map: a search of its frames waits for

@@ -32,6 +32,9 @@ constexpr absl::Duration kInlineTime = absl::Microseconds(300);
 // After a longer pause the voice's frames may have left the page cache: nothing
 // for the thread that polls to wait for.
 constexpr absl::Duration kFresh = absl::Seconds(5);
+// A stream that has come so far is no sweep's: it counts as a second use of its
+// voices (see WarmUp).
+constexpr int kManyMessages = 8;
 // At most assumed of a frame of a stream that is new: its voice may be another
 // one than those that set what is usual.
 constexpr absl::Duration kMaxUnknown = absl::Milliseconds(1);
@@ -154,8 +157,13 @@ absl::StatusOr<bool> ExchangeHandler::PinOpen() {
 }
 
 absl::Status ExchangeHandler::Pin(std::vector<Lease> leases) {
-  for (const Lease& lease : leases) WarmUp(*context().warmers, lease);
-  return pin_.Pin(std::move(leases));
+  TIMBRE_RETURN_IF_ERROR(pin_.Pin(std::move(leases)));
+  WarmUpAll();
+  return absl::OkStatus();
+}
+
+void ExchangeHandler::WarmUpAll() {
+  for (const Lease& lease : pin_.leases()) WarmUp(*context().warmers, lease);
 }
 
 void ExchangeHandler::Open() {
@@ -195,6 +203,7 @@ void ExchangeHandler::Respond(On thread) {
     return call().Finish(answer.status());
   }
   // As if one thread had done it all.
+  if (++answered_ == kManyMessages) WarmUpAll();
   LearnCosts(*answer, MonotonicNow() - start - work.wall_time_in_pieces() +
                           work.time_in_pieces());
   Count(*answer);

@@ -54,6 +54,7 @@ class ExchangeHandler : public RpcHandler {
   // Has the voices that are wanted opened, pins them and goes on.
   void Open();
   absl::Status Pin(std::vector<Lease> leases);
+  void WarmUpAll();
   void SubmitRespond();
   void Respond(On thread);
   void Count(const Answer& answer);
@@ -63,6 +64,7 @@ class ExchangeHandler : public RpcHandler {
   // What follows is used by one task at a time.
   VoicePin pin_;
   StreamCosts costs_;
+  int answered_ = 0;  // messages
   // Of the message in work:
   Admission::Ticket ticket_;
   size_t bytes_ = 0;
