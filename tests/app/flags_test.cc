@@ -4,6 +4,7 @@
 
 #include "absl/flags/reflection.h"
 #include "server/base/errors.h"
+#include "server/base/memory_limit.h"
 #include "tests/support/testing.h"
 
 namespace timbre {
@@ -37,6 +38,21 @@ TEST(FlagsTest, DefaultsAreThoseOfTheDocuments) {
   EXPECT_EQ(Parse({"--data_dir=d", "--scrub_rate=0"})->scrub_rate, 0U);
 }
 
+TEST(FlagsTest, TheBudgetIsHalfOfTheMemoryOrWhatIsSaid) {
+  const auto budget = [](const std::string& value) {
+    return Parse({"--data_dir=d", "--max_resident_bytes=" + value});
+  };
+  ASSERT_OK(budget("auto"));
+  EXPECT_EQ(budget("auto")->max_resident_bytes, AvailableMemory() / 2);
+  EXPECT_EQ(Parse({"--data_dir=d"})->max_resident_bytes, AvailableMemory() / 2);
+  EXPECT_EQ(budget("0")->max_resident_bytes, 0U);
+  EXPECT_EQ(budget("123456789012")->max_resident_bytes, 123456789012U);
+  for (const char* const bad : {"", "half", "-1", "1.5", "4GB"}) {
+    const auto refused = budget(bad);
+    EXPECT_EQ(DetailsOf(refused.status()).field, "--max_resident_bytes");
+  }
+}
+
 TEST(FlagsTest, AddressesAreSeparatedByCommas) {
   const auto config =
       Parse({"--data_dir=d", "--listen=127.0.0.1:0,unix:/run/timbre,[::]:1"});
@@ -51,11 +67,12 @@ TEST(FlagsTest, WhatIsOutOfRangeIsNamedWithItsValueAndTheRange) {
   for (const std::string flag :
        {"worker_threads=257", "worker_threads=-1", "build_threads=257",
         "max_concurrent_builds=0", "max_concurrent_builds=65",
-        "max_message_bytes=4095", "max_message_bytes=2147483648",
-        "drain_timeout=-1s", "drain_timeout=61m", "idle_poll=-1us",
-        "idle_poll=2ms", "max_connection_age=999ms",
-        "max_connection_age_grace=0s", "log_level=loud", "listen=7400",
-        "metrics_listen=7401"}) {
+        "max_concurrent_opens=0", "max_concurrent_opens=65",
+        "close_idle_after=0s", "max_message_bytes=4095",
+        "max_message_bytes=2147483648", "drain_timeout=-1s",
+        "drain_timeout=61m", "idle_poll=-1us", "idle_poll=2ms",
+        "max_connection_age=999ms", "max_connection_age_grace=0s",
+        "log_level=loud", "listen=7400", "metrics_listen=7401"}) {
     const auto config = Parse({"--data_dir=d", "--" + flag});
     ASSERT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument)
         << flag;
