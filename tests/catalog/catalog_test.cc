@@ -3,10 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/catalog/records/file_names.h"
@@ -335,66 +333,6 @@ TEST_F(CatalogTest, ListsInOrderAfterANameAndByPrefix) {
   EXPECT_EQ(names("al", "", 10), "al alice ");
   EXPECT_EQ(names("al", "al", 10), "alice ");
   EXPECT_EQ(names("x", "", 10), "");
-}
-
-TEST_F(CatalogTest, SeveralVersionsAreAcquiredAllOrNone) {
-  ASSERT_OK(Publish("alice"));
-  ASSERT_OK(Publish("bob"));
-  Reopen();
-  const auto acquire = [&](std::vector<VoiceName> voices) {
-    return catalog_->AcquireAll(voices, [] { return false; });
-  };
-  EXPECT_TRUE(absl::IsNotFound(acquire({{"alice"}, {"carol"}}).status()));
-  EXPECT_EQ(catalog_->Stats().budget.versions, 0U);
-  // The same version under two names, and in the order of the voices.
-  const auto leases = acquire({{"bob"}, {"alice", 1}, {"bob", 1}});
-  ASSERT_OK(leases);
-  ASSERT_EQ(leases->size(), 3U);
-  EXPECT_EQ((*leases)[0], (*leases)[2]);
-  EXPECT_EQ((*leases)[0]->record->manifest.speaker(), "bob");
-  EXPECT_EQ((*leases)[1]->record->manifest.speaker(), "alice");
-  EXPECT_EQ(catalog_->Stats().budget.versions, 2U);
-}
-
-TEST_F(CatalogTest, WhatStreamsHoldIsNotInTheWayOfPublicationAndActivation) {
-  ASSERT_OK(Publish("alice"));
-  const uint64_t one = catalog_->Stats().budget.open.bytes;
-  catalog_ = nullptr;
-  auto opened = Catalog::Open({.data_dir = dir_.File("data"),
-                               .kernels = &BestKernels(),
-                               .budget = {.limit = {.bytes = one + one / 2}}});
-  ASSERT_OK(opened);
-  catalog_ = *std::move(opened);
-  auto held = catalog_->Acquire("alice", 1);
-  ASSERT_OK(held);
-  ASSERT_OK(Publish("alice", /*keep_inactive=*/true));
-  ASSERT_OK(catalog_->ActivateVersion("alice", 2));
-  const absl::Status refused = catalog_->Acquire("alice", 2).status();
-  EXPECT_EQ(DetailsOf(refused).reason, "MEMORY_BUDGET");
-  EXPECT_EQ(catalog_->Acquire("alice", 1).value(), *held);
-  ASSERT_OK(catalog_->OpenFrames("alice", 2));
-  held->reset();
-  ASSERT_OK(catalog_->Acquire("alice", 2));
-}
-
-TEST_F(CatalogTest, AListOfManyVoicesIsCompleteAndSorted) {
-  ASSERT_OK(Publish("alice"));
-  const std::string speakers = dir_.File("data") + "/speakers/";
-  // Without a manifest of their own they are damaged, and listed so.
-  for (int i = 0; i < 200; ++i) {
-    std::filesystem::copy(speakers + "alice",
-                          absl::StrCat(speakers, "v", 1000 + i),
-                          std::filesystem::copy_options::recursive);
-  }
-  Reopen();
-  const auto infos = catalog_->List("v", "v1002", 150);
-  ASSERT_EQ(infos.size(), 150U);
-  for (size_t i = 0; i < infos.size(); ++i) {
-    EXPECT_EQ(infos[i].speaker, absl::StrCat("v", 1003 + i));
-    EXPECT_TRUE(absl::IsDataLoss(infos[i].versions[0].damage));
-  }
-  EXPECT_EQ(catalog_->List("", "", 1000).size(), 201U);
-  EXPECT_EQ(catalog_->Stats().speakers, 201U);
 }
 
 TEST_F(CatalogTest, StatsCountWhatIsOpenAndWhatIsBroken) {

@@ -24,12 +24,13 @@ inline absl::StatusOr<std::unique_ptr<Catalog>> OpenCatalog(
 
 // A build from the first file to the publication, under a request's id.
 inline absl::Status PublishVoice(Catalog& catalog, uint64_t seed,
-                                 bool keep_inactive = false) {
+                                 bool keep_inactive = false,
+                                 const std::string& speaker = "alice") {
   const std::string request = absl::StrCat("request-", seed);
-  const auto earlier = catalog.FindRequest("alice", request);
+  const auto earlier = catalog.FindRequest(speaker, request);
   if (!earlier.ok()) return earlier.status();
   if (*earlier) return absl::OkStatus();
-  const auto staging = catalog.Stage("alice");
+  const auto staging = catalog.Stage(speaker);
   if (!staging.ok()) return staging.status();
   const auto built =
       BuildFrames((*staging)->directory(), Speech(48, 16, seed),

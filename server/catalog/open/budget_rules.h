@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+
 namespace timbre {
 
 // What open versions take.
@@ -37,6 +39,12 @@ enum class Verdict : uint8_t {
 // Whether `want` fits into `limit` (zeros: none) beside what is used. Pure.
 Verdict Judge(const OpenRoom& limit, const RoomUsed& used,
               const OpenRoom& want);
+
+// What whoever wants it is told: kRefuse, while streams hold `held`; kNever.
+// RESOURCE_EXHAUSTED MEMORY_BUDGET, with a retry hint, and VERSION_TOO_LARGE.
+absl::Status NoRoom(const OpenRoom& limit, const OpenRoom& held,
+                    const OpenRoom& want);
+absl::Status TooLarge(const OpenRoom& limit, const OpenRoom& want);
 
 // Whether a version that was used again and again is so no longer: it was used
 // `uses` uses of others ago, while `open` are open. Pure.

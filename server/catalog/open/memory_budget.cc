@@ -5,11 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
-#include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "server/base/errors.h"
 #include "server/base/monotonic_clock.h"
 
 namespace timbre {
@@ -29,8 +26,6 @@ struct Charge {
 };
 
 namespace {
-
-constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
 template <typename Versions>
 void CloseAll(const Versions& versions) {
@@ -71,30 +66,6 @@ MemoryBudget::Turn::~Turn() {
   budget_.changed_.notify_all();
 }
 
-absl::Status MemoryBudget::Refusal(OpenRoom want, bool never) const {
-  const OpenRoom& limit = options_.limit;
-  // What is short: bytes, or mappings.
-  const bool bytes = limit.bytes != 0 &&
-                     (never ? 0 : used_.held.bytes) + want.bytes > limit.bytes;
-  const auto amount = [bytes](const OpenRoom& room) {
-    return bytes ? absl::StrCat(room.bytes, " bytes")
-                 : absl::StrCat(room.maps, " mappings");
-  };
-  const std::string allowed =
-      absl::StrCat(amount(limit), " that open voices may take (",
-                   bytes ? "--max_resident_bytes" : "vm.max_map_count", ")");
-  if (never) {
-    return MakeError(
-        absl::StatusCode::kResourceExhausted, "VERSION_TOO_LARGE",
-        absl::StrCat(amount(want), " are needed, more than the ", allowed));
-  }
-  return MakeRetryableError(
-      absl::StatusCode::kResourceExhausted, "MEMORY_BUDGET",
-      absl::StrCat(amount(want), " are needed, but streams hold ",
-                   amount(used_.held), " of the ", allowed),
-      kRetryAfter);
-}
-
 ChargePtr MemoryBudget::Make(const Want& want) {
   ChargePtr charge(new Charge{.budget = shared_from_this(),
                               .version = want.version,
@@ -122,13 +93,13 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
       on_its_way = true;
     }
     const Verdict verdict = Judge(options_.limit, used_, all);
-    if (verdict == Verdict::kNever) return Refusal(all, true);
+    if (verdict == Verdict::kNever) return TooLarge(options_.limit, all);
     if (on_its_way || verdict == Verdict::kWait) {
       ++counted_.waiting;
       lock.Wait(changed_);
       --counted_.waiting;
     } else if (verdict == Verdict::kRefuse) {
-      return Refusal(all, false);
+      return NoRoom(options_.limit, used_.held, all);
     } else if (verdict == Verdict::kClose) {
       const Versions versions = PickFor(all);
       lock.Unlock();

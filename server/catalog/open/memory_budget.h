@@ -166,8 +166,6 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   Charge* NextToClose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StartClosing(Charge& charge, ClosingReason reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Refusal(OpenRoom want, bool never) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseWhatIsIdle();
 
   const Options options_;

@@ -48,6 +48,21 @@ TEST(BudgetRules, WithoutALimitThereIsRoomAlways) {
             Verdict::kGrant);
 }
 
+TEST(BudgetRules, WhoIsRefusedHearsWhatIsShortAndHowMuchIsHeld) {
+  const OpenRoom limit{.bytes = 100, .maps = 6};
+  EXPECT_EQ(NoRoom(limit, {.bytes = 90, .maps = 2}, {.bytes = 20, .maps = 2})
+                .message(),
+            "20 bytes are needed, but streams hold 90 bytes of the 100 bytes "
+            "that open voices may take (--max_resident_bytes)");
+  EXPECT_EQ(
+      NoRoom(limit, {.bytes = 9, .maps = 5}, {.bytes = 2, .maps = 2}).message(),
+      "2 mappings are needed, but streams hold 5 mappings of the 6 mappings "
+      "that open voices may take (vm.max_map_count)");
+  EXPECT_EQ(TooLarge(limit, {.bytes = 101, .maps = 2}).message(),
+            "101 bytes are needed, more than the 100 bytes that open voices "
+            "may take (--max_resident_bytes)");
+}
+
 TEST(BudgetRules, MappingsAreLimitedLikeBytes) {
   const OpenRoom limit{.bytes = 0, .maps = 4};
   RoomUsed used;
