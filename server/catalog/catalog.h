@@ -240,14 +240,14 @@ class Catalog {
 
   std::vector<std::pair<SpeakerPtr, VersionEntry>> VersionsOf(
       const std::string& speaker);  // "": all
-  static void SayWhole(const std::string& speaker, const VersionEntry& version,
-                       absl::Time now);
+  StoredVersion StoredOf(const std::string& speaker,
+                         const VersionEntry& version) const;
+  static void SayWhole(const StoredVersion& compared,
+                       const VersionEntry& version, absl::Time now);
   // Before an opening: the damage that a comparison has found, unless the files
   // have changed since, were compared anew and fit (disk).
   absl::Status CheckFoundDamage(const std::string& speaker,
                                 const VersionEntry& version);
-  // After it: what was found while the files were opened.
-  static absl::Status CheckNoneFoundMeanwhile(const VersionEntry& version);
 
   absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Verify(
       const Staging& staging, const LifePtr& life, storage::Manifest& manifest,

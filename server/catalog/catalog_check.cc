@@ -16,27 +16,33 @@ namespace {
 
 constexpr size_t kLookedAtOnce = 64;
 
-// The first after `after`.
-std::optional<uint64_t> NextIn(const SpeakerEntry& speaker, uint64_t after) {
+// The first after `after`; null: none.
+VersionEntry NextIn(const SpeakerEntry& speaker, uint64_t after) {
   const MutexLock lock(speaker.mutex);
   const auto it = speaker.versions.upper_bound(after);
-  if (it == speaker.versions.end()) return std::nullopt;
-  return it->first;
+  return it == speaker.versions.end() ? VersionEntry()
+                                      : VersionEntry{it->first, it->second};
 }
 
 }  // namespace
+
+StoredVersion Catalog::StoredOf(const std::string& speaker,
+                                const VersionEntry& version) const {
+  return {.speaker = speaker,
+          .version = version.number,
+          .directory = VersionDir(options_.data_dir, speaker, version.number),
+          .findings = version.life->check().findings()};
+}
 
 std::optional<StoredVersion> Catalog::NextVersion(const std::string& speaker,
                                                   uint64_t version) {
   const MutexLock lock(mutex_);
   for (auto it = listed_.lower_bound(speaker); it != listed_.end(); ++it) {
     const std::string name(it->first);
-    const auto next = NextIn(*it->second, name == speaker ? version : 0);
-    if (!next) continue;
-    return StoredVersion{
-        .speaker = name,
-        .version = *next,
-        .directory = VersionDir(options_.data_dir, name, *next)};
+    const VersionEntry next =
+        NextIn(*it->second, name == speaker ? version : 0);
+    if (next.life == nullptr) continue;
+    return StoredOf(name, next);
   }
   return std::nullopt;
 }
@@ -129,6 +135,7 @@ absl::Status Catalog::Conclude(const StoredVersion& version,
   }
   const SpeakerPtr speaker = Find(version.speaker);
   if (speaker == nullptr) return NoSpeaker(version.speaker);
+  const MutexLock writing(speaker->write_mutex);
   TIMBRE_ASSIGN_OR_RETURN(const VersionEntry meant,
                           Resolve(*speaker, version.version));
   if (!found.status.ok()) {
@@ -140,7 +147,7 @@ absl::Status Catalog::Conclude(const StoredVersion& version,
     }
     return found.status;
   }
-  SayWhole(speaker->name, meant, now);
+  SayWhole(version, meant, now);
   return absl::OkStatus();
 }
 
@@ -163,43 +170,35 @@ absl::Status Catalog::SayDamaged(const std::string& speaker, uint64_t version,
   return found.status;
 }
 
-void Catalog::SayWhole(const std::string& speaker, const VersionEntry& version,
-                       absl::Time now) {
-  const bool news = version.life->check().SayWhole(now);
+void Catalog::SayWhole(const StoredVersion& compared,
+                       const VersionEntry& version, absl::Time now) {
+  const FileCheck::Whole said =
+      version.life->check().SayWhole(now, compared.findings);
+  if (said == FileCheck::Whole::kStale) return;
   // Also what an opening had found, or a reading of the manifest.
   version.life->SayFilesWhole();
-  if (!news) return;
+  if (said == FileCheck::Whole::kAsBefore) return;
   Log(LogLevel::kInfo, "version_whole_again",
-      {{"speaker", speaker}, {"version", version.number}});
+      {{"speaker", compared.speaker}, {"version", version.number}});
 }
 
 absl::Status Catalog::CheckFoundDamage(const std::string& speaker,
                                        const VersionEntry& version) {
+  const StoredVersion stored = StoredOf(speaker, version);
   const auto damage = version.life->check().damage();
   if (!damage) return absl::OkStatus();
-  const StoredVersion stored{
-      .speaker = speaker,
-      .version = version.number,
-      .directory = VersionDir(options_.data_dir, speaker, version.number)};
   TIMBRE_ASSIGN_OR_RETURN(const uint64_t stamp,
                           StampOfFiles(stored.directory, files()));
   if (stamp == damage->stamp) return damage->status;
   // Somebody has changed them since: perhaps they are restored.
   const Comparison found = Compare(stored, [](size_t) { return true; });
   if (found.status.ok()) {
-    SayWhole(speaker, version, MonotonicNow());
+    SayWhole(stored, version, MonotonicNow());
   } else if (absl::IsDataLoss(found.status)) {
     version.life->check().SayDamaged(
         {.status = found.status, .stamp = found.stamp}, MonotonicNow());
   }
   return found.status;
-}
-
-absl::Status Catalog::CheckNoneFoundMeanwhile(const VersionEntry& version) {
-  const auto damage = version.life->check().damage();
-  if (!damage) return absl::OkStatus();
-  version.life->SayFilesDamaged(damage->status);
-  return damage->status;
 }
 
 }  // namespace timbre

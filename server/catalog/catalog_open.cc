@@ -88,21 +88,17 @@ MemoryBudget::Want WantOf(const VersionEntry& version,
 }  // namespace
 
 absl::StatusOr<Lease> Catalog::OpenWanted(Wanted& wanted, ChargePtr charge) {
-  TIMBRE_ASSIGN_OR_RETURN(
-      Lease lease,
-      wanted.version.life->Open(
-          std::move(charge), [&]() -> absl::StatusOr<VersionLife::Read> {
-            TIMBRE_RETURN_IF_ERROR(
-                CheckFoundDamage(wanted.speaker->name, wanted.version));
-            // It may have been tuned since it was read.
-            TIMBRE_RETURN_IF_ERROR(ReadRecordOf(wanted));
-            TIMBRE_ASSIGN_OR_RETURN(
-                std::unique_ptr<const SpeakerIndex> index,
-                SpeakerIndex::Open(DescriptionOf(wanted), *options_.kernels));
-            return VersionLife::Read{wanted.record, std::move(index)};
-          }));
-  TIMBRE_RETURN_IF_ERROR(CheckNoneFoundMeanwhile(wanted.version));
-  return lease;
+  return wanted.version.life->Open(
+      std::move(charge), [&]() -> absl::StatusOr<VersionLife::Read> {
+        TIMBRE_RETURN_IF_ERROR(
+            CheckFoundDamage(wanted.speaker->name, wanted.version));
+        // It may have been tuned since it was read.
+        TIMBRE_RETURN_IF_ERROR(ReadRecordOf(wanted));
+        TIMBRE_ASSIGN_OR_RETURN(
+            std::unique_ptr<const SpeakerIndex> index,
+            SpeakerIndex::Open(DescriptionOf(wanted), *options_.kernels));
+        return VersionLife::Read{wanted.record, std::move(index)};
+      });
 }
 
 IndexDescription Catalog::DescriptionOf(const Wanted& wanted) const {

@@ -13,6 +13,7 @@ struct StoredVersion {
   std::string speaker;
   uint64_t version = 0;
   std::string directory;
+  uint64_t findings = 0;  // FileCheck's, before its files are read
 };
 
 struct Comparison {

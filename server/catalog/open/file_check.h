@@ -27,16 +27,26 @@ class FileCheck {
   // Counts as compared at `since` (MonotonicNow): there is no older age.
   explicit FileCheck(absl::Time since) : compared_(since) {}
 
-  // They were compared at `now` and fit: whether they were damaged before.
-  bool SayWhole(absl::Time now) {
+  // What SayWhole did.
+  enum class Whole : uint8_t {
+    kAsBefore,
+    kNews,   // they were damaged before
+    kStale,  // nothing: damage was found since that comparison began
+  };
+  // They were compared at `now` and fit; `findings` is what it was before they
+  // were read.
+  Whole SayWhole(absl::Time now, uint64_t findings) {
     const MutexLock lock(mutex_);
+    if (findings != findings_) return Whole::kStale;
     compared_ = now;
-    return std::exchange(damage_, nullptr) != nullptr;
+    return std::exchange(damage_, nullptr) != nullptr ? Whole::kNews
+                                                      : Whole::kAsBefore;
   }
   // They were compared at `now` and do not fit: whether that is news.
   bool SayDamaged(Damage damage, absl::Time now) {
     const MutexLock lock(mutex_);
     compared_ = now;
+    ++findings_;
     auto found = std::make_unique<const Damage>(std::move(damage));
     return std::exchange(damage_, std::move(found)) == nullptr;
   }
@@ -44,6 +54,11 @@ class FileCheck {
   std::optional<Damage> damage() const {
     const MutexLock lock(mutex_);
     return damage_ == nullptr ? std::nullopt : std::optional(*damage_);
+  }
+  // How often damage was found.
+  uint64_t findings() const {
+    const MutexLock lock(mutex_);
+    return findings_;
   }
   absl::Time compared() const {
     const MutexLock lock(mutex_);
@@ -53,6 +68,7 @@ class FileCheck {
  private:
   mutable Mutex mutex_;
   absl::Time compared_ ABSL_GUARDED_BY(mutex_);
+  uint64_t findings_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<const Damage> damage_ ABSL_GUARDED_BY(mutex_);
 };
 

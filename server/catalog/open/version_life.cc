@@ -147,9 +147,11 @@ absl::StatusOr<Lease> VersionLife::Open(ChargePtr charge, Reader reader) {
   {
     const MutexLock lock(mutex_);
     Become(State::kOpening);
+    found_meanwhile_ = absl::OkStatus();
   }
   absl::StatusOr<Read> read = reader();
   const MutexLock lock(mutex_);
+  if (read.ok() && !found_meanwhile_.ok()) read = found_meanwhile_;
   if (!read.ok()) {
     Become(Resting());
     return read.status();
@@ -247,6 +249,7 @@ void VersionLife::SayFilesDamaged(const absl::Status& damage) {
     return;
   }
   SetDamage(damage);
+  found_meanwhile_ = damage;
   if (state_ == State::kClosed) Become(State::kDamaged);
 }
 

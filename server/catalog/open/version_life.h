@@ -112,8 +112,8 @@ class VersionLife : public BudgetedVersion {
   // Has it closed if its frames in memory are damaged: it may be opened anew.
   void DropDamaged();
   // Its files were compared and are damaged, DATA_LOSS: also what is open of
-  // it from now on, whatever the map of it can tell. Not what an opening under
-  // way is about to open.
+  // it from now on, whatever the map of it can tell. An opening under way
+  // fails.
   void SayFilesDamaged(const absl::Status& damage);
   // They were compared and are whole.
   void SayFilesWhole();
@@ -167,6 +167,8 @@ class VersionLife : public BudgetedVersion {
   mutable Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kClosed;
   absl::Status damage_ ABSL_GUARDED_BY(mutex_);
+  // By comparing files, since the last opening began.
+  absl::Status found_meanwhile_ ABSL_GUARDED_BY(mutex_);
   // While it is open or idle:
   OpenPtr open_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const VersionRecord> record_ ABSL_GUARDED_BY(mutex_);

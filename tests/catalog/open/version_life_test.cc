@@ -322,6 +322,18 @@ TEST_F(VersionLifeTest, AClosedVersionOfDamagedFilesIsDamagedUntilItIsWhole) {
   EXPECT_TRUE(life_->Look().damage.ok());
 }
 
+TEST_F(VersionLifeTest, WhatIsFoundDamagedWhileItOpensIsNotOpened) {
+  const absl::Status damage = absl::DataLossError("another byte");
+  const auto opened = Open([&] {
+    life_->SayFilesDamaged(damage);
+    return Read();
+  });
+  EXPECT_EQ(opened.status(), damage);
+  EXPECT_EQ(state(), State::kDamaged);
+  EXPECT_EQ(life_->Find(), nullptr);
+  ASSERT_OK(Open());
+}
+
 TEST_F(VersionLifeTest,
        DamageThatIsSaidWhileItOpensOutlivesAnOpeningThatFails) {
   const auto opened = Open([&]() -> absl::StatusOr<VersionLife::Read> {
