@@ -262,10 +262,10 @@ bool MemoryBudget::Rest(Charge& charge, bool stays) {
   }
   charge.last_held = MonotonicNow();
   charge.last_use = uses_;
+  // The closer waits for the first one alone: others are idle for less long.
+  if (once_.empty() && again_.empty()) to_close_.notify_all();
   Become(charge, ChargeState::kIdle);
-  // Somebody may wait for room, the closer for the first idle one.
-  changed_.notify_all();
-  to_close_.notify_all();
+  changed_.notify_all();  // somebody may wait for room
   return true;
 }
 
