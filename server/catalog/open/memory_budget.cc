@@ -101,9 +101,10 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
     } else if (verdict == Verdict::kRefuse) {
       return NoRoom(options_.limit, used_.held, all);
     } else if (verdict == Verdict::kClose) {
-      const Versions versions = PickFor(all);
+      Versions versions = PickFor(all);
       lock.Unlock();
       CloseAll(versions);
+      versions.clear();  // the last of one takes the lock
       lock.Lock();
     } else {
       used_.reserved += all;
@@ -130,9 +131,10 @@ ChargePtr MemoryBudget::ReserveForSure(const Want& want) {
         used_.reserved += want.room;
         return Make(want);
       case Verdict::kClose: {
-        const Versions versions = PickFor(want.room);
+        Versions versions = PickFor(want.room);
         lock.Unlock();
         CloseAll(versions);
+        versions.clear();  // the last of one takes the lock
         lock.Lock();
         continue;
       }
