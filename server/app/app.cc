@@ -69,6 +69,7 @@ absl::Status App::Run() {
   TIMBRE_RETURN_IF_ERROR(ChooseKernels());
   TIMBRE_RETURN_IF_ERROR(OpenCatalog());
   StartMetrics();
+  MakeOpener();
   MakeAcceptor();
   TIMBRE_RETURN_IF_ERROR(ExposeMetrics());
   StartPools();
@@ -150,18 +151,6 @@ void App::StartMetrics() {
       ServerMetrics::BuildInfo{.version = kVersion,
                                .faiss_version = faiss_format::kVersions,
                                .simd_level = std::string(kernels_->name)});
-  opener_ = std::make_unique<VoiceOpener>(
-      [catalog = catalog_.get()](std::span<const VoiceName> voices,
-                                 const std::function<bool()>& cancelled) {
-        return catalog->AcquireAll(voices, cancelled);
-      },
-      [this](OpeningResult result, absl::Duration took, bool disk) {
-        metrics_->CountOpening(static_cast<size_t>(result));
-        if (result != OpeningResult::kOk) return;
-        metrics_->ObserveOpening(disk ? OpenedFrom::kDisk : OpenedFrom::kMemory,
-                                 took);
-      },
-      config_.max_concurrent_opens);
   metrics_->SetScrapedValues([this, catalog = catalog_.get()] {
     const CatalogStats stats = catalog->Stats();
     const CheckStats checks = catalog->LookAtChecks(MonotonicNow());
@@ -176,10 +165,7 @@ void App::StartMetrics() {
         .openings_waiting =
             static_cast<double>(stats.budget.waiting + opener_->waiting()),
         .last_closed_age = absl::ToDoubleSeconds(stats.budget.last_closed_age),
-        .closings = {static_cast<double>(stats.budget.closings[0]),
-                     static_cast<double>(stats.budget.closings[1]),
-                     static_cast<double>(stats.budget.closings[2]),
-                     static_cast<double>(stats.budget.closings[3])},
+        .closings = stats.budget.closings,
         .queued_frames = static_cast<double>(admission_->frames()),
         .queued_bytes =
             static_cast<double>(admission_->bytes() + read_ahead_.bytes.load()),
@@ -189,6 +175,21 @@ void App::StartMetrics() {
         .scrub_bytes = static_cast<double>(checks.bytes),
         .scrub_damaged = static_cast<double>(checks.damaged)};
   });
+}
+
+void App::MakeOpener() {
+  opener_ = std::make_unique<VoiceOpener>(
+      [catalog = catalog_.get()](std::span<const VoiceName> voices,
+                                 const std::function<bool()>& cancelled) {
+        return catalog->AcquireAll(voices, cancelled);
+      },
+      [this](OpeningResult result, absl::Duration took, bool disk) {
+        metrics_->CountOpening(static_cast<size_t>(result));
+        if (result != OpeningResult::kOk) return;
+        metrics_->ObserveOpening(disk ? OpenedFrom::kDisk : OpenedFrom::kMemory,
+                                 took);
+      },
+      config_.max_concurrent_opens);
 }
 
 void App::MakeAcceptor() {

@@ -56,7 +56,8 @@ class App {
   absl::Status ChooseKernels();
   absl::Status OpenCatalog();
   void StartMetrics();
-  // Before the endpoint of the metrics, which counts its connections.
+  // Both before the endpoint of the metrics, which shows what they count.
+  void MakeOpener();
   void MakeAcceptor();
   absl::Status ExposeMetrics();
   void StartPools();
@@ -76,12 +77,12 @@ class App {
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<ServerMetrics> metrics_;
+  std::unique_ptr<VoiceOpener> opener_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<MetricsEndpoint> endpoint_;
   std::unique_ptr<ProgressTicker> ticker_;
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<ThreadPool> io_;
-  std::unique_ptr<VoiceOpener> opener_;
   std::unique_ptr<BackgroundPool> builders_;
   std::unique_ptr<BackgroundPool> verifiers_;
   std::unique_ptr<ThreadPool> warmers_;

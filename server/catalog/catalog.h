@@ -238,8 +238,6 @@ class Catalog {
   std::vector<SpeakerPtr> ListedAfter(absl::string_view prefix,
                                       std::string after, size_t limit);
 
-  std::vector<std::pair<SpeakerPtr, VersionEntry>> VersionsOf(
-      const std::string& speaker);  // "": all
   StoredVersion StoredOf(const std::string& speaker,
                          const VersionEntry& version) const;
   static void SayWhole(const StoredVersion& compared,

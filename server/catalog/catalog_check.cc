@@ -47,28 +47,12 @@ std::optional<StoredVersion> Catalog::NextVersion(const std::string& speaker,
   return std::nullopt;
 }
 
-std::vector<std::pair<SpeakerPtr, VersionEntry>> Catalog::VersionsOf(
-    const std::string& speaker) {
-  std::vector<SpeakerPtr> speakers;
-  if (speaker.empty()) {
-    speakers = ListedAfter("", "", SIZE_MAX);
-  } else if (SpeakerPtr one = Find(speaker); one != nullptr) {
-    speakers.push_back(std::move(one));
-  }
-  std::vector<std::pair<SpeakerPtr, VersionEntry>> versions;
-  for (const SpeakerPtr& entry : speakers) {
-    const MutexLock lock(entry->mutex);
-    for (const auto& [number, life] : entry->versions) {
-      versions.push_back({entry, {number, life}});
-    }
-  }
-  return versions;
-}
-
 uint64_t Catalog::StoredBytes(const std::string& speaker) {
   uint64_t bytes = 0;
-  for (const auto& [entry, version] : VersionsOf(speaker)) {
-    const auto record = ReadRecord(entry->name, version.number);
+  for (auto next = NextVersion(speaker, 0);
+       next && (speaker.empty() || next->speaker == speaker);
+       next = NextVersion(next->speaker, next->version)) {
+    const auto record = ReadRecord(next->speaker, next->version);
     if (record.ok()) bytes += record->bytes_on_disk();
   }
   return bytes;

@@ -22,7 +22,7 @@ struct Catalog::Wanted {
   Lease Find() const {
     Lease found = version.life->Find();
     if (found != nullptr && found->index->store().Check().ok()) return found;
-    if (found != nullptr) found.reset();
+    found.reset();
     version.life->DropDamaged();
     return nullptr;
   }
@@ -77,12 +77,12 @@ namespace {
 MemoryBudget::Want WantOf(const VersionEntry& version,
                           const IndexDescription& description,
                           const VersionRecord& record) {
-  const uint64_t known = version.life->known_bytes();
-  const uint64_t most =
-      SpeakerIndex::MostResidentBytes(description) + record.resident_bytes();
-  return {.version = version.life,
-          .room = {.bytes = known != 0 ? known : most,
-                   .maps = SpeakerIndex::kMaps}};
+  MemoryBudget::Want want{.version = version.life,
+                          .room = MostRoomOf(record, description)};
+  if (const uint64_t known = version.life->known_bytes(); known != 0) {
+    want.room.bytes = known;
+  }
+  return want;
 }
 
 }  // namespace

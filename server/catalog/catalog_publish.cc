@@ -87,10 +87,7 @@ absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
   const IndexDescription description =
       record.Describe(staging.directory(), files());
   charge = open_->budget->ReserveForSure(
-      {.version = life,
-       .room = {.bytes = SpeakerIndex::MostResidentBytes(description) +
-                         record.resident_bytes(),
-                .maps = SpeakerIndex::kMaps}});
+      {.version = life, .room = MostRoomOf(record, description)});
   TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<const SpeakerIndex> index,
                           SpeakerIndex::Open(description, *options_.kernels));
   TIMBRE_RETURN_IF_ERROR(CheckAnswers(*index, manifest.default_nprobe()));

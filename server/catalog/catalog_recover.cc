@@ -5,7 +5,6 @@
 #include "absl/memory/memory.h"
 #include "server/base/file_system.h"
 #include "server/base/log.h"
-#include "server/base/monotonic_clock.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/records/file_names.h"

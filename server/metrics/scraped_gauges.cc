@@ -40,7 +40,7 @@ prometheus::MetricFamily Closings(const ScrapedValues& now) {
   for (size_t i = 0; i < kCloseReasons; ++i) {
     prometheus::ClientMetric metric;
     metric.label.push_back({"reason", kNames[i]});
-    metric.counter.value = now.closings[i];
+    metric.counter.value = static_cast<double>(now.closings[i]);
     family.metric.push_back(std::move(metric));
   }
   return family;

@@ -87,7 +87,7 @@ struct ScrapedValues {
   double max_resident_bytes = 0;
   double openings_waiting = 0;
   double last_closed_age = 0;  // infinite: nothing was
-  std::array<double, kCloseReasons> closings{};
+  std::array<uint64_t, kCloseReasons> closings{};
   double queued_frames = 0;
   double queued_bytes = 0;
   double connections = 0;

@@ -27,9 +27,9 @@ struct Charge {
 
 namespace {
 
-template <typename Versions>
-void CloseAll(const Versions& versions) {
-  for (const auto& version : versions) version->Close();
+bool IsOpen(const Charge& charge) {
+  return charge.state == ChargeState::kHeld ||
+         charge.state == ChargeState::kIdle;
 }
 
 }  // namespace
@@ -66,12 +66,29 @@ MemoryBudget::Turn::~Turn() {
   budget_.changed_.notify_all();
 }
 
-ChargePtr MemoryBudget::Make(const Want& want) {
+void MemoryBudget::WaitForChange(MutexLock& lock) {
+  ++counted_.waiting;
+  lock.Wait(changed_);
+  --counted_.waiting;
+}
+
+void MemoryBudget::CloseUnlocked(Versions versions, MutexLock& lock)
+    ABSL_NO_THREAD_SAFETY_ANALYSIS {  // it does not see whose `lock` is
+  lock.Unlock();
+  for (const auto& version : versions) version->Close();
+  // The last owner of one that was deleted meanwhile takes the lock.
+  versions.clear();
+  lock.Lock();
+}
+
+ChargePtr MemoryBudget::Make(const Want& want, bool outside) {
   ChargePtr charge(new Charge{.budget = shared_from_this(),
                               .version = want.version,
                               .of = want.version.get(),
-                              .room = want.room});
+                              .room = want.room,
+                              .outside = outside});
   want.version->charge_ = charge.get();
+  Account(*charge) += charge->room;
   return charge;
 }
 
@@ -87,29 +104,20 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
     for (const Want& want : wants) {
       const Charge* const charge = want.version->charge_;
       if (charge == nullptr) continue;
-      const bool open = charge->state == ChargeState::kHeld ||
-                        charge->state == ChargeState::kIdle;
-      if (open && !charge->outside) return std::vector<ChargePtr>();
+      if (IsOpen(*charge) && !charge->outside) return std::vector<ChargePtr>();
       on_its_way = true;
     }
     const Verdict verdict = Judge(options_.limit, used_, all);
     if (verdict == Verdict::kNever) return TooLarge(options_.limit, all);
     if (on_its_way || verdict == Verdict::kWait) {
-      ++counted_.waiting;
-      lock.Wait(changed_);
-      --counted_.waiting;
+      WaitForChange(lock);
     } else if (verdict == Verdict::kRefuse) {
       return NoRoom(options_.limit, used_.held, all);
     } else if (verdict == Verdict::kClose) {
-      Versions versions = PickFor(all);
-      lock.Unlock();
-      CloseAll(versions);
-      versions.clear();  // the last of one takes the lock
-      lock.Lock();
+      CloseUnlocked(PickFor(all), lock);
     } else {
-      used_.reserved += all;
       std::vector<ChargePtr> charges;
-      for (const Want& want : wants) charges.push_back(Make(want));
+      for (const Want& want : wants) charges.push_back(Make(want, false));
       return charges;
     }
   }
@@ -119,54 +127,31 @@ ChargePtr MemoryBudget::ReserveForSure(const Want& want) {
   MutexLock lock(mutex_);
   while (true) {
     const Charge* const now = want.version->charge_;
-    if (now != nullptr && (now->state == ChargeState::kHeld ||
-                           now->state == ChargeState::kIdle)) {
-      return nullptr;
-    }
+    if (now != nullptr && IsOpen(*now)) return nullptr;
     const Verdict verdict = now != nullptr
                                 ? Verdict::kWait
                                 : Judge(options_.limit, used_, want.room);
-    switch (verdict) {
-      case Verdict::kGrant:
-        used_.reserved += want.room;
-        return Make(want);
-      case Verdict::kClose: {
-        Versions versions = PickFor(want.room);
-        lock.Unlock();
-        CloseAll(versions);
-        versions.clear();  // the last of one takes the lock
-        lock.Lock();
-        continue;
-      }
-      case Verdict::kRefuse:
-      case Verdict::kNever:
-        if (outside_ == nullptr) {
-          ChargePtr charge = Make(want);
-          charge->outside = true;
-          outside_ = charge.get();
-          return charge;
-        }
-        break;
-      case Verdict::kWait:
-        break;
+    const bool no_room =
+        verdict == Verdict::kRefuse || verdict == Verdict::kNever;
+    if (verdict == Verdict::kGrant) return Make(want, false);
+    if (no_room && !outside_taken_) {
+      outside_taken_ = true;
+      return Make(want, true);
     }
-    ++counted_.waiting;
-    lock.Wait(changed_);
-    --counted_.waiting;
+    if (verdict == Verdict::kClose) {
+      CloseUnlocked(PickFor(want.room), lock);
+    } else {
+      WaitForChange(lock);
+    }
   }
 }
 
 void MemoryBudget::Free(Charge& charge) {
   const MutexLock lock(mutex_);
   if (charge.state == ChargeState::kIdle) ListOf(charge).erase(charge.place);
-  const bool open =
-      charge.state == ChargeState::kHeld || charge.state == ChargeState::kIdle;
-  if (open) --counted_.versions;
-  if (charge.outside) {
-    outside_ = nullptr;
-  } else {
-    Account(charge) -= charge.room;
-  }
+  if (IsOpen(charge)) --counted_.versions;
+  if (charge.outside) outside_taken_ = false;
+  Account(charge) -= charge.room;
   if (charge.of != nullptr && charge.of->charge_ == &charge) {
     charge.of->charge_ = nullptr;
   }
@@ -175,17 +160,18 @@ void MemoryBudget::Free(Charge& charge) {
 }
 
 OpenRoom& MemoryBudget::Account(const Charge& charge) {
+  RoomUsed& used = charge.outside ? used_outside_ : used_;
   switch (charge.state) {
     case ChargeState::kReserved:
-      return used_.reserved;
+      return used.reserved;
     case ChargeState::kHeld:
-      return used_.held;
+      return used.held;
     case ChargeState::kIdle:
-      return used_.idle;
+      return used.idle;
     case ChargeState::kClosing:
       break;
   }
-  return used_.closing;
+  return used.closing;
 }
 
 std::list<Charge*>& MemoryBudget::ListOf(const Charge& charge) {
@@ -194,9 +180,9 @@ std::list<Charge*>& MemoryBudget::ListOf(const Charge& charge) {
 
 void MemoryBudget::Become(Charge& charge, ChargeState state) {
   if (charge.state == ChargeState::kIdle) ListOf(charge).erase(charge.place);
-  if (!charge.outside) Account(charge) -= charge.room;
+  Account(charge) -= charge.room;
   charge.state = state;
-  if (!charge.outside) Account(charge) += charge.room;
+  Account(charge) += charge.room;
   if (state == ChargeState::kIdle) {
     std::list<Charge*>& list = ListOf(charge);
     charge.place = list.insert(list.end(), &charge);
@@ -215,9 +201,9 @@ void MemoryBudget::CountUse(Charge& charge) {
 
 void MemoryBudget::Opened(Charge& charge, OpenRoom room) {
   const MutexLock lock(mutex_);
-  if (!charge.outside) Account(charge) -= charge.room;
+  Account(charge) -= charge.room;
   charge.room = room;
-  if (!charge.outside) Account(charge) += charge.room;
+  Account(charge) += charge.room;
   Become(charge, ChargeState::kHeld);
   ++counted_.versions;
   CountUse(charge);
@@ -230,8 +216,9 @@ void MemoryBudget::Opened(Charge& charge, OpenRoom room) {
 bool MemoryBudget::BringInside(Charge& charge) {
   const Verdict verdict = Judge(options_.limit, used_, charge.room);
   if (verdict != Verdict::kGrant && verdict != Verdict::kClose) return false;
+  Account(charge) -= charge.room;
   charge.outside = false;
-  outside_ = nullptr;
+  outside_taken_ = false;
   Account(charge) += charge.room;
   // Not by this thread, which has a version's lock.
   to_close_.notify_all();
@@ -358,10 +345,7 @@ void MemoryBudget::CloseWhatIsIdle() {
       next += options_.close_idle_after;
     }
     if (!versions.empty()) {
-      lock.Unlock();
-      CloseAll(versions);
-      versions.clear();
-      lock.Lock();
+      CloseUnlocked(std::move(versions), lock);
     } else if (next == absl::InfiniteFuture()) {
       lock.Wait(to_close_);
     } else {
@@ -376,11 +360,9 @@ MemoryBudget::Totals MemoryBudget::totals() const {
   const MutexLock lock(mutex_);
   Totals totals = counted_;
   totals.limit = options_.limit;
-  totals.open = used_.held + used_.idle + used_.closing;
-  totals.reserved = used_.reserved;
-  if (outside_ != nullptr) {
-    (outside_->state == ChargeState::kReserved ? totals.reserved
-                                               : totals.open) += outside_->room;
+  for (const RoomUsed* const used : {&used_, &used_outside_}) {
+    totals.open += used->held + used->idle + used->closing;
+    totals.reserved += used->reserved;
   }
   return totals;
 }

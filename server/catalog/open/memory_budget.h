@@ -149,7 +149,11 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   friend struct ChargeFree;
   using Versions = std::vector<std::shared_ptr<BudgetedVersion>>;
 
-  ChargePtr Make(const Want& want) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WaitForChange(MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CloseUnlocked(Versions versions, MutexLock& lock)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  ChargePtr Make(const Want& want, bool outside)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Free(Charge& charge);
   OpenRoom& Account(const Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Become(Charge& charge, ChargeState state)
@@ -174,8 +178,9 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   std::condition_variable changed_;  // room, a version's charge, whose turn
   std::condition_variable to_close_;
   RoomUsed used_ ABSL_GUARDED_BY(mutex_);
-  // Beside the budget; at most one.
-  Charge* outside_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  // The same beside the budget, by one at a time.
+  RoomUsed used_outside_ ABSL_GUARDED_BY(mutex_);
+  bool outside_taken_ ABSL_GUARDED_BY(mutex_) = false;
   // Idle ones, from what was used longest ago: those that were used once, and
   // those that were used again.
   std::list<Charge*> once_ ABSL_GUARDED_BY(mutex_);
@@ -183,7 +188,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
   const Charge* last_used_ ABSL_GUARDED_BY(mutex_) = nullptr;
   uint64_t closings_ ABSL_GUARDED_BY(mutex_) = 0;  // for others
-  Totals counted_ ABSL_GUARDED_BY(mutex_);         // what is not in used_
+  Totals counted_ ABSL_GUARDED_BY(mutex_);         // but for room
   uint64_t next_turn_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

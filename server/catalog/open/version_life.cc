@@ -10,13 +10,19 @@ namespace {
 
 using State = VersionLife::State;
 
-// What a version takes while it is open.
 OpenRoom RoomOf(const VersionRecord& record, const SpeakerIndex& index) {
   return {.bytes = index.resident_bytes() + record.resident_bytes(),
           .maps = SpeakerIndex::kMaps};
 }
 
 }  // namespace
+
+OpenRoom MostRoomOf(const VersionRecord& record,
+                    const IndexDescription& description) {
+  return {.bytes = SpeakerIndex::MostResidentBytes(description) +
+                   record.resident_bytes(),
+          .maps = SpeakerIndex::kMaps};
+}
 
 bool VersionLife::CanBecome(State from, State to) {
   switch (from) {
@@ -117,6 +123,13 @@ Lease VersionLife::MakeLease() {
   return lease;
 }
 
+VersionLife::OpenPtr VersionLife::StartClosing() {
+  Become(State::kClosing);
+  closing_ = open_.get();
+  record_ = nullptr;
+  return std::exchange(open_, nullptr);
+}
+
 void VersionLife::Released(const OpenPtr& open) {
   OpenPtr dropped;  // to go without the lock
   const MutexLock lock(mutex_);
@@ -126,20 +139,14 @@ void VersionLife::Released(const OpenPtr& open) {
     if (state_ == State::kOpen) Become(State::kIdle);
     return;
   }
-  Become(State::kClosing);
-  closing_ = open_.get();
-  record_ = nullptr;
-  dropped.swap(open_);
+  dropped = StartClosing();
 }
 
 void VersionLife::Close() {
   OpenPtr dropped;
   const MutexLock lock(mutex_);
   if (state_ != State::kIdle) return;  // Released did it
-  Become(State::kClosing);
-  closing_ = open_.get();
-  record_ = nullptr;
-  dropped.swap(open_);
+  dropped = StartClosing();
 }
 
 absl::StatusOr<Lease> VersionLife::Open(ChargePtr charge, Reader reader) {
@@ -211,10 +218,7 @@ void VersionLife::KeepOpen(bool keep) {
   keep_ = keep;
   if (keep || state_ != State::kIdle) return;
   budget().Rest(*open_->charge, false);
-  Become(State::kClosing);
-  closing_ = open_.get();
-  record_ = nullptr;
-  dropped.swap(open_);
+  dropped = StartClosing();
 }
 
 void VersionLife::SayDamaged(const absl::Status& damage) {

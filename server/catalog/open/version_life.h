@@ -54,6 +54,10 @@ struct OpenVoice {
   std::atomic<int> open{0};
 };
 
+// At most what a version takes while it is open, before it is.
+OpenRoom MostRoomOf(const VersionRecord& record,
+                    const IndexDescription& description);
+
 // Thread-safe. Its lock is taken before the budget's and never held across a
 // disk operation.
 class VersionLife : public BudgetedVersion {
@@ -152,6 +156,8 @@ class VersionLife : public BudgetedVersion {
   Lease MakeLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Released(const OpenPtr& open);
   void Unmapped(const OpenIndex* open);
+  // What is open and held by nobody goes with what this returns.
+  OpenPtr StartClosing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Where something is open: streams keep it, and nobody else gets it any more.
   OpenPtr Drop(absl::Status damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
