@@ -202,7 +202,9 @@ absl::StatusOr<StoredFrames> Catalog::OpenFrames(const std::string& speaker,
                                                  uint64_t version) {
   while (true) {
     TIMBRE_ASSIGN_OR_RETURN(Wanted wanted, WantedOf({speaker, version}));
-    absl::Status status = ReadRecordOf(wanted);
+    absl::Status status =
+        CheckFoundDamage(wanted.speaker->name, wanted.version);
+    if (status.ok()) status = ReadRecordOf(wanted);
     if (status.ok()) {
       const IndexDescription of = DescriptionOf(wanted);
       auto store = FrameStore::Open(of.frames_path, of.storage, of.rows,

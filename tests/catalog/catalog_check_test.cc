@@ -100,6 +100,9 @@ TEST_F(CatalogCheckTest, AByteThatOnlyADigestMissesDamagesThatVersionAlone) {
   EXPECT_TRUE(absl::IsDataLoss(damage)) << damage;
   EXPECT_TRUE(absl::IsDataLoss(Search(held))) << "who holds it hears of it";
   EXPECT_EQ(catalog_->FindLoaded("alice", 2), nullptr);
+  // Nor are its frames read for downloads and new versions.
+  EXPECT_TRUE(absl::IsDataLoss(catalog_->OpenFrames("alice", 2).status()));
+  ASSERT_OK(catalog_->OpenFrames("alice", 1));
   for (int i = 0; i < 3; ++i) {
     const absl::Status status = catalog_->Acquire("alice", 2).status();
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;

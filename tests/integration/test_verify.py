@@ -118,6 +118,21 @@ def test_one_other_byte_is_named_and_costs_that_version_alone(voices):
     with pytest.raises(grpc.RpcError) as error:
         stream.ask()
     assert error.value.code() == grpc.StatusCode.DATA_LOSS
+    # Nor does it get out or into a new version, whose digests would fit it.
+    for take in (
+        lambda: list(
+            voices.catalog.ReadFrames(pb.ReadFramesRequest(speaker="bob"))
+        ),
+        lambda: list(
+            voices.catalog.Export(
+                pb.ExportRequest(speaker="bob", format=pb.EXPORT_FORMAT_NPY)
+            )
+        ),
+        lambda: voices.build("bob", speech(100, 64), base_version=1),
+    ):
+        with pytest.raises(grpc.RpcError) as error:
+            take()
+        assert error.value.code() == grpc.StatusCode.DATA_LOSS
     with pytest.raises(grpc.RpcError) as error:
         voices.search("bob", speech(3, 64))
     assert error.value.code() == grpc.StatusCode.DATA_LOSS
