@@ -11,6 +11,8 @@ namespace {
 
 // Uses of others for each open version until one that was hot is not.
 constexpr uint64_t kStaleTurns = 16;
+// Closings for each open version until one that comes back is as new.
+constexpr uint64_t kSoonTurns = 2;
 
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
@@ -88,6 +90,8 @@ bool IsStale(uint64_t uses, uint64_t open) {
   return uses > kStaleTurns * (open + 1);
 }
 
-bool IsSoon(uint64_t closings, uint64_t open) { return closings <= open; }
+bool IsSoon(uint64_t closings, uint64_t open) {
+  return closings <= kSoonTurns * open;
+}
 
 }  // namespace timbre

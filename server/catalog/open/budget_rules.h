@@ -46,12 +46,13 @@ absl::Status NoRoom(const OpenRoom& limit, const OpenRoom& held,
                     const OpenRoom& want);
 absl::Status TooLarge(const OpenRoom& limit, const OpenRoom& want);
 
-// Whether a version that was used again and again is so no longer: it was used
-// `uses` uses of others ago, while `open` are open. Pure.
+// Whether a version that was used again and again is so no longer: others that
+// are were used `uses` times since, while `open` are open. Pure.
 bool IsStale(uint64_t uses, uint64_t open);
 
-// Whether a version is opened again so soon that a place a little larger would
-// have kept it: it was closed `closings` closings ago. Pure.
+// Whether a version is opened again so soon that a few times the room would
+// have kept it: it was closed `closings` closings ago. So what becomes hot gets
+// in where all that is open was hot before. Pure.
 bool IsSoon(uint64_t closings, uint64_t open);
 
 }  // namespace timbre

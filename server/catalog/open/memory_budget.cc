@@ -19,8 +19,9 @@ struct Charge {
   ChargeState state = ChargeState::kReserved;
   OpenRoom room;
   bool outside = false;
-  bool again = false;     // it was used more than once
-  uint64_t last_use = 0;  // the number of that use
+  bool used = false;
+  bool again = false;     // more than once
+  uint64_t last_use = 0;  // how many uses of the latter there were until then
   absl::Time last_held;
   std::list<Charge*>::iterator place;  // of an idle one
 };
@@ -190,11 +191,12 @@ void MemoryBudget::Become(Charge& charge, ChargeState state) {
 }
 
 // Streams of one voice right after each other are one use: a client may begin
-// several.
+// several. Uses of what was used once age nobody: a sweep has no end of them.
 void MemoryBudget::CountUse(Charge& charge) {
-  ++uses_;
-  charge.again =
-      charge.again || (charge.last_use != 0 && last_used_ != &charge);
+  if (last_used_ == &charge) return;
+  charge.again = charge.again || charge.used;
+  charge.used = true;
+  if (charge.again) ++uses_;
   charge.last_use = uses_;
   last_used_ = &charge;
 }

@@ -185,7 +185,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // those that were used again.
   std::list<Charge*> once_ ABSL_GUARDED_BY(mutex_);
   std::list<Charge*> again_ ABSL_GUARDED_BY(mutex_);
-  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;  // of what was used again
   const Charge* last_used_ ABSL_GUARDED_BY(mutex_) = nullptr;
   uint64_t closings_ ABSL_GUARDED_BY(mutex_) = 0;  // for others
   Totals counted_ ABSL_GUARDED_BY(mutex_);         // but for room

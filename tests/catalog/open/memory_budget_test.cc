@@ -26,11 +26,13 @@ class Version : public BudgetedVersion {
   void Close() override {
     ++closings;
     if (!slow) charge = nullptr;
+    if (while_closing) while_closing();
   }
   void Unmap() { charge = nullptr; }
   bool open() const { return charge != nullptr; }
 
   bool slow = false;
+  std::function<void()> while_closing;
   int closings = 0;
   ChargePtr charge;
 
@@ -278,6 +280,24 @@ TEST_F(MemoryBudgetTest, WhatIsHeldOfADeletedVersionCounts) {
   EXPECT_EQ(DetailsOf(Hold(New())).reason, "MEMORY_BUDGET");
 }
 
+TEST_F(MemoryBudgetTest, AVersionMayBeDeletedWhileItIsPickedForClosing) {
+  Start(1);
+  VersionPtr a = New();
+  a->while_closing = [&a] { a.reset(); };
+  Use(a);
+  const VersionPtr b = New();
+  Use(b);
+  EXPECT_EQ(a, nullptr);
+  // The same where the room is wanted for sure.
+  VersionPtr c = New();
+  c->while_closing = [&c] { c.reset(); };
+  Use(c);
+  const VersionPtr d = New();
+  d->charge = budget_->ReserveForSure({.version = d, .room = {1, 1}});
+  EXPECT_EQ(c, nullptr);
+  EXPECT_EQ(held(), 0U);
+}
+
 // Sweeps over many voices beside a few that are used again and again.
 TEST_F(MemoryBudgetTest, ASweepThrowsOutOnlyWhatItBrought) {
   Start(20);
@@ -297,6 +317,39 @@ TEST_F(MemoryBudgetTest, ASweepThrowsOutOnlyWhatItBrought) {
   for (const VersionPtr& version : hot) {
     EXPECT_EQ(version->closings, 0);
   }
+}
+
+// However long the sweep is between two uses of a hot voice.
+TEST_F(MemoryBudgetTest, AHotVoiceIsNotAgedByTheOpeningsOfASweep) {
+  Start(12);
+  std::vector<VersionPtr> hot;
+  std::vector<VersionPtr> all;
+  for (int i = 0; i < 10; ++i) hot.push_back(New());
+  for (int i = 0; i < 4000; ++i) all.push_back(New());
+  for (int round = 0; round < 2; ++round) {
+    for (const VersionPtr& version : hot) Use(version);
+  }
+  for (size_t i = 0; i < all.size(); ++i) {
+    Use(all[i]);
+    if (i % 400 == 0) {
+      for (const VersionPtr& version : hot) Use(version);
+    }
+  }
+  for (const VersionPtr& version : hot) EXPECT_EQ(version->closings, 0);
+}
+
+// Nor by streams of one voice alone.
+TEST_F(MemoryBudgetTest, AHotVoiceIsNotAgedByAnotherOneThatIsHotter) {
+  Start(3);
+  const VersionPtr hot = New();
+  const VersionPtr hotter = New();
+  for (int round = 0; round < 2; ++round) {
+    Use(hot);
+    Use(hotter);
+  }
+  for (int i = 0; i < 1000; ++i) Use(hotter);
+  for (int i = 0; i < 10; ++i) Use(New());
+  EXPECT_EQ(hot->closings, 0);
 }
 
 // The hot set moves: those that were hot go.
