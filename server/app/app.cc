@@ -160,6 +160,7 @@ void App::StartMetrics() {
         .versions_damaged = static_cast<double>(stats.versions_damaged),
         .versions_open = static_cast<double>(stats.budget.versions),
         .resident_bytes = static_cast<double>(stats.budget.open.bytes),
+        .held_bytes = static_cast<double>(stats.budget.held.bytes),
         .reserved_bytes = static_cast<double>(stats.budget.reserved.bytes),
         .max_resident_bytes = static_cast<double>(stats.budget.limit.bytes),
         .openings_waiting =

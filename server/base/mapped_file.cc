@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
+#include "server/base/huge_page.h"
 #include "server/base/memory_limit.h"
 #include "server/base/memory_region.h"
 #include "server/base/mutex.h"
@@ -185,11 +186,17 @@ absl::Status MappedFile::Check() const {
   // Where its page is gone, this read is what raises SIGBUS.
   const char now = *static_cast<const volatile char*>(data_ + mark_.offset);
   if (now != mark_.value) shrank_.store(true);
+  return Damage();
+}
+
+absl::Status MappedFile::Damage() const {
+  if (said_.load()) {
+    return MakeError(absl::StatusCode::kDataLoss, "FILE_CORRUPT",
+                     absl::StrCat(path_, " is not what was published"));
+  }
   if (!damaged()) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
-      absl::StrCat(path_, said_.load() ? " is not what was published"
-                                       : " shrank or failed to read"));
+  return MakeError(absl::StatusCode::kDataLoss, "FILE_UNREADABLE",
+                   absl::StrCat(path_, " shrank or failed to read"));
 }
 
 void MappedFile::Prefault(size_t offset, size_t bytes) const {
@@ -201,10 +208,11 @@ void MappedFile::Prefault(size_t offset, size_t bytes) const {
   madvise(data_ + begin, end - begin, MADV_POPULATE_READ);
 }
 
-void MappedFile::SayWarm(size_t bytes) const {
-  size_t before = warm_bytes_.load();
-  while (before < bytes && !warm_bytes_.compare_exchange_weak(before, bytes)) {
-  }
+void MappedFile::WarmOn() const {
+  size_t warm = warm_bytes_.load();
+  Prefault(warm, kHugePageBytes);
+  // Another thread may have done the same.
+  warm_bytes_.compare_exchange_strong(warm, warm + kHugePageBytes);
 }
 
 void MappedFile::SayCold() const {

@@ -39,6 +39,8 @@ class MappedFile {
   // Whether a page could not be read since Open, a Check found the file shorter
   // than it was, or somebody said so. Once true, stays true. Touches no page.
   bool damaged() const;
+  // DATA_LOSS if damaged(). Touches no page.
+  absl::Status Damage() const;
   // The file is not what it was, which the map cannot tell.
   void SayDamaged() const { said_.store(true); }
   // DATA_LOSS if damaged(), or if bytes are gone from the end of the file: what
@@ -57,13 +59,18 @@ class MappedFile {
   // How often it was called, this time included; up to some thousand millions.
   uint32_t CountUse() const { return uses_.fetch_add(1) + 1; }
   uint32_t uses() const { return uses_.load(); }
-  // What a caller of Prefault has done; a larger number stays.
-  void SayWarm(size_t bytes) const;
+  // Prefaults the huge page at warm_bytes(), which counts it then: from the
+  // beginning without a gap, also where several threads do it at a time.
+  void WarmOn() const;
   size_t warm_bytes() const { return warm_bytes_.load(); }
+  // Whether the caller is to warm it, until it says that it does so no more:
+  // one does at a time.
+  bool StartWarming() const { return !warming_.exchange(true); }
+  void StopWarming() const { warming_.store(false); }
 
-  // Says that nobody will touch it soon: where memory is full, its pages are
-  // given back, since others would be displaced for the next ones that are read
-  // (Linux 5.4 or newer).
+  // Says that nobody will touch it soon: where no memory is free, be it that
+  // the page cache has taken what was, its pages are given back, since others
+  // would be displaced for the next ones that are read (Linux 5.4 or newer).
   void SayCold() const;
 
   // Says that bytes [offset, offset + bytes) are not needed for now.
@@ -94,6 +101,7 @@ class MappedFile {
   mutable std::atomic<bool> shrank_{false};
   mutable std::atomic<uint32_t> uses_{0};
   mutable std::atomic<size_t> warm_bytes_{0};
+  mutable std::atomic<bool> warming_{false};
   mutable std::atomic<bool> said_{false};
 };
 

@@ -47,6 +47,12 @@ MemoryRegion::~MemoryRegion() {
   if (data_ != nullptr) UnmapInSlices(data_, size_);
 }
 
+void MemoryRegion::EndAt(const void* end) {
+  const char* const p = static_cast<const char*>(end);
+  if (data_ == nullptr || p < data_ || p > data_ + used_) return;
+  used_ = static_cast<size_t>(p - data_);
+}
+
 void* MemoryRegion::do_allocate(size_t bytes, size_t alignment) {
   const size_t begin = RoundUp(used_, alignment);
   if (begin > size_ || bytes > size_ - begin) {

@@ -20,6 +20,9 @@ class MemoryRegion final : public std::pmr::memory_resource {
   MemoryRegion(const MemoryRegion&) = delete;
   MemoryRegion& operator=(const MemoryRegion&) = delete;
 
+  // What was allocated last ends at `end`: the rest of it is for others.
+  void EndAt(const void* end);
+
   // Room that was asked for beyond the region's.
   size_t heap_bytes() const { return heap_bytes_; }
 

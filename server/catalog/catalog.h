@@ -73,7 +73,8 @@ struct CatalogStats {
 };
 
 // The frames of a version without its index. Outside of the budget: it takes a
-// mapping and nothing else.
+// mapping and nothing else. Damage that is found meanwhile is told by the
+// store.
 struct StoredFrames {
   std::shared_ptr<const VersionRecord> record;
   std::shared_ptr<const FrameStore> store;
@@ -99,13 +100,15 @@ class Catalog {
   // deleted is there or NOT_FOUND, never damaged.
   absl::StatusOr<std::vector<Lease>> AcquireAll(
       std::span<const VoiceName> voices,
-      const std::function<bool()>& cancelled);
+      const MemoryBudget::Cancelled& cancelled);
   absl::StatusOr<Lease> Acquire(const std::string& speaker, uint64_t version);
-  // The same if it is open already, else null.
+  // The same if all are open already, else none.
+  std::vector<Lease> FindAllLoaded(std::span<const VoiceName> voices);
+  // Null: it is not open.
   Lease FindLoaded(const std::string& speaker, uint64_t version);
   // The same without the index (disk).
-  absl::StatusOr<StoredFrames> OpenFrames(const std::string& speaker,
-                                          uint64_t version);
+  absl::StatusOr<StoredFrames> OpenFrames(
+      const VoiceName& voice, const MemoryBudget::Cancelled& cancelled);
 
   // `status`, that of reading files of `version`; NOT_FOUND if that was deleted
   // meanwhile.
@@ -213,12 +216,25 @@ class Catalog {
   struct Wanted;
   absl::StatusOr<Wanted> WantedOf(const VoiceName& voice);
   absl::Status ReadRecordOf(Wanted& wanted);
-  absl::StatusOr<Lease> OpenWanted(Wanted& wanted, ChargePtr charge);
+  // What is to be read before room is reserved, unless it is open (disk).
+  absl::Status Prepare(Wanted& wanted,
+                       const MemoryBudget::Cancelled& cancelled);
+  absl::StatusOr<Lease> OpenWanted(Wanted& wanted, ChargePtr charge,
+                                   MemoryBudget::Visit& visit);
   IndexDescription DescriptionOf(const Wanted& wanted) const;
-  // Gives all a lease; an error is that of `failed`, null: of all.
-  absl::Status OpenAll(std::span<Wanted> wanted,
-                       const std::function<bool()>& cancelled,
-                       const Wanted*& failed);
+  // Leases of those that are open, and room for the others; an empty vector as
+  // of MemoryBudget::Reserve, or where all are open.
+  absl::StatusOr<std::vector<ChargePtr>> ReserveFor(
+      std::span<Wanted> wanted, MemoryBudget::Visit& visit,
+      const MemoryBudget::Cancelled& cancelled);
+  absl::StatusOr<StoredFrames> OpenFramesOf(
+      Wanted& wanted, const MemoryBudget::Cancelled& cancelled);
+  // Gives all a lease; false: to be tried again, by a new visit. An error is
+  // that of `failed`, null: of all.
+  absl::StatusOr<bool> OpenAll(std::span<Wanted> wanted,
+                               MemoryBudget::Visit& visit,
+                               const MemoryBudget::Cancelled& cancelled,
+                               const Wanted*& failed);
   // `status` of reading `wanted`: OK if that is not the version that is meant
   // any more, and the caller tries again.
   absl::Status Failed(const Wanted& wanted, const absl::Status& status);
@@ -245,15 +261,19 @@ class Catalog {
   // Before an opening: the damage that a comparison has found, unless the files
   // have changed since, were compared anew and fit (disk).
   absl::Status CheckFoundDamage(const std::string& speaker,
-                                const VersionEntry& version);
+                                const VersionEntry& version,
+                                const MemoryBudget::Cancelled& cancelled);
 
-  absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Verify(
-      const Staging& staging, const LifePtr& life, storage::Manifest& manifest,
-      ChargePtr& charge);
+  // A staged version that is open, and its room, which is given back last.
+  struct Verified {
+    ChargePtr charge;
+    std::unique_ptr<const SpeakerIndex> index;
+  };
+  absl::StatusOr<Verified> Verify(const Staging& staging, const LifePtr& life,
+                                  storage::Manifest& manifest);
   absl::StatusOr<VersionInfo> PublishVerified(
       Staging& staging, storage::Manifest manifest, const SpeakerPtr& speaker,
-      const LifePtr& life, ChargePtr charge,
-      std::unique_ptr<const SpeakerIndex> index,
+      const LifePtr& life, Verified verified,
       const std::function<bool()>& cancelled);
 
   // Calls `change` of a speaker that is known, with its write_mutex held.

@@ -166,8 +166,9 @@ void Catalog::SayWhole(const StoredVersion& compared,
       {{"speaker", compared.speaker}, {"version", version.number}});
 }
 
-absl::Status Catalog::CheckFoundDamage(const std::string& speaker,
-                                       const VersionEntry& version) {
+absl::Status Catalog::CheckFoundDamage(
+    const std::string& speaker, const VersionEntry& version,
+    const MemoryBudget::Cancelled& cancelled) {
   const StoredVersion stored = StoredOf(speaker, version);
   const auto damage = version.life->check().damage();
   if (!damage) return absl::OkStatus();
@@ -175,7 +176,8 @@ absl::Status Catalog::CheckFoundDamage(const std::string& speaker,
                           StampOfFiles(stored.directory, files()));
   if (stamp == damage->stamp) return damage->status;
   // Somebody has changed them since: perhaps they are restored.
-  const Comparison found = Compare(stored, [](size_t) { return true; });
+  const Comparison found =
+      Compare(stored, [&](size_t) { return !cancelled(); });
   if (found.status.ok()) {
     SayWhole(stored, version, MonotonicNow());
   } else if (absl::IsDataLoss(found.status)) {

@@ -19,8 +19,8 @@ struct Catalog::Wanted {
   Lease lease;
 
   // Null: it is not open. Looks at its frames (a page of the disk).
-  Lease Find() const {
-    Lease found = version.life->Find();
+  Lease Find(MemoryBudget::Visit& visit, bool may_fail = true) const {
+    Lease found = version.life->Find(visit, may_fail);
     if (found != nullptr && found->index->store().Check().ok()) return found;
     found.reset();
     version.life->DropDamaged();
@@ -28,11 +28,24 @@ struct Catalog::Wanted {
   }
 };
 
+std::vector<Lease> Catalog::FindAllLoaded(std::span<const VoiceName> voices) {
+  MemoryBudget::Visit visit(*open_->budget);
+  std::vector<Lease> leases;
+  for (const VoiceName& voice : voices) {
+    const SpeakerPtr speaker = Find(voice.speaker);
+    if (speaker == nullptr) return {};
+    const auto version = Resolve(*speaker, voice.version);
+    if (!version.ok()) return {};
+    leases.push_back(version->life->Find(visit));
+    if (leases.back() == nullptr) return {};
+  }
+  return leases;
+}
+
 Lease Catalog::FindLoaded(const std::string& speaker, uint64_t version) {
-  const SpeakerPtr entry = Find(speaker);
-  if (entry == nullptr) return nullptr;
-  const auto found = Resolve(*entry, version);
-  return found.ok() ? found->life->Find() : nullptr;
+  const VoiceName voice{speaker, version};
+  const std::vector<Lease> leases = FindAllLoaded({&voice, 1});
+  return leases.empty() ? nullptr : leases.front();
 }
 
 absl::StatusOr<Catalog::Wanted> Catalog::WantedOf(const VoiceName& voice) {
@@ -72,26 +85,12 @@ absl::Status Catalog::Failed(const Wanted& wanted, const absl::Status& status) {
                                        "\" version ", wanted.version.number));
 }
 
-namespace {
-
-MemoryBudget::Want WantOf(const VersionEntry& version,
-                          const IndexDescription& description,
-                          const VersionRecord& record) {
-  MemoryBudget::Want want{.version = version.life,
-                          .room = MostRoomOf(record, description)};
-  if (const uint64_t known = version.life->known_bytes(); known != 0) {
-    want.room.bytes = known;
-  }
-  return want;
-}
-
-}  // namespace
-
-absl::StatusOr<Lease> Catalog::OpenWanted(Wanted& wanted, ChargePtr charge) {
+absl::StatusOr<Lease> Catalog::OpenWanted(Wanted& wanted, ChargePtr charge,
+                                          MemoryBudget::Visit& visit) {
   return wanted.version.life->Open(
-      std::move(charge), [&]() -> absl::StatusOr<VersionLife::Read> {
-        TIMBRE_RETURN_IF_ERROR(
-            CheckFoundDamage(wanted.speaker->name, wanted.version));
+      std::move(charge), visit, [&]() -> absl::StatusOr<VersionLife::Read> {
+        TIMBRE_RETURN_IF_ERROR(CheckFoundDamage(
+            wanted.speaker->name, wanted.version, [] { return false; }));
         // It may have been tuned since it was read.
         TIMBRE_RETURN_IF_ERROR(ReadRecordOf(wanted));
         TIMBRE_ASSIGN_OR_RETURN(
@@ -108,47 +107,101 @@ IndexDescription Catalog::DescriptionOf(const Wanted& wanted) const {
       files());
 }
 
-absl::Status Catalog::OpenAll(std::span<Wanted> wanted,
-                              const std::function<bool()>& cancelled,
-                              const Wanted*& failed) {
-  for (Wanted& one : wanted) {
-    failed = &one;
-    if (!one.version.life->Look().open()) {
-      TIMBRE_RETURN_IF_ERROR(ReadRecordOf(one));
-    }
-  }
-  std::vector<Wanted*> closed;
-  std::vector<ChargePtr> charges;
-  {
-    const MemoryBudget::Turn turn(*open_->budget);
-    do {
-      std::vector<MemoryBudget::Want> wants;
-      closed.clear();
-      for (Wanted& one : wanted) {
-        failed = &one;
-        one.lease = one.Find();
-        if (one.lease != nullptr) continue;
-        if (one.record == nullptr) TIMBRE_RETURN_IF_ERROR(ReadRecordOf(one));
-        wants.push_back(WantOf(one.version, DescriptionOf(one), *one.record));
-        closed.push_back(&one);
-      }
-      failed = nullptr;
-      if (wants.empty()) return absl::OkStatus();
-      TIMBRE_ASSIGN_OR_RETURN(charges,
-                              open_->budget->Reserve(wants, cancelled));
-    } while (charges.empty());
-  }
-  for (size_t i = 0; i < closed.size(); ++i) {
-    failed = closed[i];
-    TIMBRE_ASSIGN_OR_RETURN(closed[i]->lease,
-                            OpenWanted(*closed[i], std::move(charges[i])));
-  }
-  return absl::OkStatus();
+absl::Status Catalog::Prepare(Wanted& wanted,
+                              const MemoryBudget::Cancelled& cancelled) {
+  if (wanted.version.life->Look().open()) return absl::OkStatus();
+  TIMBRE_RETURN_IF_ERROR(
+      CheckFoundDamage(wanted.speaker->name, wanted.version, cancelled));
+  return ReadRecordOf(wanted);
 }
 
+absl::StatusOr<std::vector<ChargePtr>> Catalog::ReserveFor(
+    std::span<Wanted> wanted, MemoryBudget::Visit& visit,
+    const MemoryBudget::Cancelled& cancelled) {
+  std::vector<MemoryBudget::Want> wants;
+  OpenRoom beside;
+  for (Wanted& one : wanted) {
+    one.lease = one.Find(visit);
+    if (one.lease != nullptr) {
+      one.record = one.lease->record;
+    } else if (one.record == nullptr) {
+      return std::vector<ChargePtr>();  // closed meanwhile: it is to be read
+    }
+    const OpenRoom room = RoomOf(*one.record, DescriptionOf(one));
+    if (one.lease != nullptr) {
+      beside += room;
+    } else {
+      wants.push_back({.version = one.version.life, .room = room});
+    }
+  }
+  if (wants.empty()) return std::vector<ChargePtr>();
+  return open_->budget->Reserve(wants, beside, visit, cancelled);
+}
+
+absl::StatusOr<bool> Catalog::OpenAll(std::span<Wanted> wanted,
+                                      MemoryBudget::Visit& visit,
+                                      const MemoryBudget::Cancelled& cancelled,
+                                      const Wanted*& failed) {
+  std::vector<std::shared_ptr<BudgetedVersion>> versions;
+  for (Wanted& one : wanted) {
+    failed = &one;
+    TIMBRE_RETURN_IF_ERROR(Prepare(one, cancelled));
+    versions.push_back(one.version.life);
+  }
+  failed = nullptr;
+  // Before the turn: others are not to wait for these.
+  TIMBRE_RETURN_IF_ERROR(open_->budget->WaitForThose(versions, cancelled));
+  std::vector<ChargePtr> charges;
+  {
+    const MemoryBudget::Turn turn(*open_->budget, cancelled);
+    TIMBRE_RETURN_IF_ERROR(turn.status());
+    TIMBRE_ASSIGN_OR_RETURN(charges, ReserveFor(wanted, visit, cancelled));
+  }
+  auto charge = charges.begin();
+  for (Wanted& one : wanted) {
+    if (one.lease != nullptr) continue;
+    // Nothing of it is open: somebody else is about to open one of them.
+    if (charges.empty()) return false;
+    failed = &one;
+    TIMBRE_ASSIGN_OR_RETURN(one.lease,
+                            OpenWanted(one, std::move(*charge++), visit));
+  }
+  return true;
+}
+
+namespace {
+
+// All of some. Looks at their frames (a page of the disk each).
+bool AreWhole(std::span<const Lease> leases) {
+  return !leases.empty() &&
+         std::all_of(leases.begin(), leases.end(), [](const Lease& lease) {
+           return lease->index->store().Check().ok();
+         });
+}
+
+absl::Status Refused(std::span<const VoiceName> voices,
+                     const absl::Status& status) {
+  if (!absl::IsResourceExhausted(status)) return status;
+  Log(LogLevel::kWarning, "opening_refused",
+      {{"speaker", voices.front().speaker},
+       {"voices", voices.size()},
+       {"error", std::string(status.message())}});
+  const std::string first =
+      absl::StrCat("voice \"", voices.front().speaker, "\"");
+  return Annotate(status, voices.size() == 1
+                              ? first
+                              : absl::StrCat(first, " mixed with ",
+                                             voices.size() - 1, " more"));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<Lease>> Catalog::AcquireAll(
-    std::span<const VoiceName> voices, const std::function<bool()>& cancelled) {
+    std::span<const VoiceName> voices,
+    const MemoryBudget::Cancelled& cancelled) {
   while (true) {
+    if (auto leases = FindAllLoaded(voices); AreWhole(leases)) return leases;
+    MemoryBudget::Visit visit(*open_->budget);  // ends after its leases
     // Each version once, in the order in which they come first.
     std::vector<Wanted> wanted;
     std::vector<size_t> which;
@@ -162,14 +215,18 @@ absl::StatusOr<std::vector<Lease>> Catalog::AcquireAll(
       if (same == wanted.end()) wanted.push_back(std::move(one));
     }
     const Wanted* failed = nullptr;
-    const absl::Status status = OpenAll(wanted, cancelled, failed);
-    if (status.ok()) {
+    const absl::StatusOr<bool> opened =
+        OpenAll(wanted, visit, cancelled, failed);
+    if (opened.ok() && *opened) {
       std::vector<Lease> leases;
       for (const size_t i : which) leases.push_back(wanted[i].lease);
       return leases;
     }
-    if (failed == nullptr) return status;
-    TIMBRE_RETURN_IF_ERROR(Failed(*failed, status));
+    if (opened.ok()) continue;
+    if (failed == nullptr || absl::IsCancelled(opened.status())) {
+      return Refused(voices, opened.status());
+    }
+    TIMBRE_RETURN_IF_ERROR(Failed(*failed, opened.status()));
   }
 }
 
@@ -184,13 +241,18 @@ absl::StatusOr<Lease> Catalog::Acquire(const std::string& speaker,
 absl::StatusOr<Lease> Catalog::AcquireForSure(const VoiceName& voice) {
   while (true) {
     TIMBRE_ASSIGN_OR_RETURN(Wanted wanted, WantedOf(voice));
-    if (Lease lease = wanted.Find(); lease != nullptr) return lease;
-    absl::Status status = ReadRecordOf(wanted);
+    MemoryBudget::Visit visit(*open_->budget);
+    Lease open = wanted.Find(visit, /*may_fail=*/false);
+    if (open != nullptr) return open;
+    absl::Status status = Prepare(wanted, [] { return false; });
     if (status.ok()) {
+      if (wanted.record == nullptr) continue;  // open meanwhile
       ChargePtr charge = open_->budget->ReserveForSure(
-          WantOf(wanted.version, DescriptionOf(wanted), *wanted.record));
+          {.version = wanted.version.life,
+           .room = RoomOf(*wanted.record, DescriptionOf(wanted))});
       if (charge == nullptr) continue;
-      absl::StatusOr<Lease> lease = OpenWanted(wanted, std::move(charge));
+      absl::StatusOr<Lease> lease =
+          OpenWanted(wanted, std::move(charge), visit);
       if (lease.ok()) return lease;
       status = lease.status();
     }
@@ -198,25 +260,30 @@ absl::StatusOr<Lease> Catalog::AcquireForSure(const VoiceName& voice) {
   }
 }
 
-absl::StatusOr<StoredFrames> Catalog::OpenFrames(const std::string& speaker,
-                                                 uint64_t version) {
+absl::StatusOr<StoredFrames> Catalog::OpenFrames(
+    const VoiceName& voice, const MemoryBudget::Cancelled& cancelled) {
   while (true) {
-    TIMBRE_ASSIGN_OR_RETURN(Wanted wanted, WantedOf({speaker, version}));
-    absl::Status status =
-        CheckFoundDamage(wanted.speaker->name, wanted.version);
-    if (status.ok()) status = ReadRecordOf(wanted);
-    if (status.ok()) {
-      const IndexDescription of = DescriptionOf(wanted);
-      auto store = FrameStore::Open(of.frames_path, of.storage, of.rows,
-                                    of.dimension, *options_.kernels, files());
-      if (store.ok()) {
-        return StoredFrames{wanted.record, std::make_shared<const FrameStore>(
-                                               *std::move(store))};
-      }
-      status = store.status();
-    }
-    TIMBRE_RETURN_IF_ERROR(Failed(wanted, status));
+    TIMBRE_ASSIGN_OR_RETURN(Wanted wanted, WantedOf(voice));
+    absl::StatusOr<StoredFrames> opened = OpenFramesOf(wanted, cancelled);
+    if (opened.ok()) return opened;
+    if (absl::IsCancelled(opened.status())) return opened.status();
+    TIMBRE_RETURN_IF_ERROR(Failed(wanted, opened.status()));
   }
+}
+
+absl::StatusOr<StoredFrames> Catalog::OpenFramesOf(
+    Wanted& wanted, const MemoryBudget::Cancelled& cancelled) {
+  TIMBRE_RETURN_IF_ERROR(
+      CheckFoundDamage(wanted.speaker->name, wanted.version, cancelled));
+  TIMBRE_RETURN_IF_ERROR(ReadRecordOf(wanted));
+  const IndexDescription of = DescriptionOf(wanted);
+  TIMBRE_ASSIGN_OR_RETURN(
+      FrameStore store,
+      FrameStore::Open(of.frames_path, of.storage, of.rows, of.dimension,
+                       *options_.kernels, files()));
+  TIMBRE_RETURN_IF_ERROR(wanted.version.life->TellReader(store.shared_file()));
+  return StoredFrames{wanted.record,
+                      std::make_shared<const FrameStore>(std::move(store))};
 }
 
 absl::Status Catalog::WhyUnreadable(const VersionRecord& version,

@@ -65,19 +65,16 @@ absl::StatusOr<VersionInfo> Catalog::Publish(
     const std::function<bool()>& cancelled) {
   const SpeakerPtr speaker = FindOrAdd(staging.speaker());
   const auto life = std::make_shared<VersionLife>(speaker->open);
-  ChargePtr charge;
-  TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<const SpeakerIndex> index,
-                          Verify(staging, life, manifest, charge));
-  auto published =
-      PublishVerified(staging, std::move(manifest), speaker, life,
-                      std::move(charge), std::move(index), cancelled);
+  TIMBRE_ASSIGN_OR_RETURN(Verified verified, Verify(staging, life, manifest));
+  auto published = PublishVerified(staging, std::move(manifest), speaker, life,
+                                   std::move(verified), cancelled);
   UpdateListed(speaker);
   return published;
 }
 
-absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
-    const Staging& staging, const LifePtr& life, storage::Manifest& manifest,
-    ChargePtr& charge) {
+absl::StatusOr<Catalog::Verified> Catalog::Verify(const Staging& staging,
+                                                  const LifePtr& life,
+                                                  storage::Manifest& manifest) {
   for (const char* const name : {kFramesFile, kIndexFile}) {
     TIMBRE_RETURN_IF_ERROR(
         AddFile(staging.directory(), name, files(), manifest));
@@ -86,18 +83,19 @@ absl::StatusOr<std::unique_ptr<const SpeakerIndex>> Catalog::Verify(
   TIMBRE_ASSIGN_OR_RETURN(const VersionRecord record, ParseManifest(manifest));
   const IndexDescription description =
       record.Describe(staging.directory(), files());
-  charge = open_->budget->ReserveForSure(
-      {.version = life, .room = MostRoomOf(record, description)});
-  TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<const SpeakerIndex> index,
+  Verified verified;
+  verified.charge = open_->budget->ReserveForSure(
+      {.version = life, .room = RoomOf(record, description)});
+  TIMBRE_ASSIGN_OR_RETURN(verified.index,
                           SpeakerIndex::Open(description, *options_.kernels));
-  TIMBRE_RETURN_IF_ERROR(CheckAnswers(*index, manifest.default_nprobe()));
-  return index;
+  TIMBRE_RETURN_IF_ERROR(
+      CheckAnswers(*verified.index, manifest.default_nprobe()));
+  return verified;
 }
 
 absl::StatusOr<VersionInfo> Catalog::PublishVerified(
     Staging& staging, storage::Manifest manifest, const SpeakerPtr& speaker,
-    const LifePtr& life, ChargePtr charge,
-    std::unique_ptr<const SpeakerIndex> index,
+    const LifePtr& life, Verified verified,
     const std::function<bool()>& cancelled) {
   const MutexLock writing(speaker->write_mutex);
   {
@@ -126,8 +124,8 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   // Until Adopt decides whether it stays open.
   const Lease lease =
       life->Publish({std::make_shared<const VersionRecord>(std::move(record)),
-                     std::move(index)},
-                    std::move(charge));
+                     std::move(verified.index)},
+                    std::move(verified.charge));
   if (cancelled()) return absl::CancelledError("the build was cancelled");
   TIMBRE_RETURN_IF_ERROR(Commit(*speaker, version, manifest, staging));
   DropOldVersions(*speaker);

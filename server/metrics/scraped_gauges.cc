@@ -30,12 +30,12 @@ prometheus::MetricFamily Single(const char* name, const char* help,
 
 prometheus::MetricFamily Closings(const ScrapedValues& now) {
   constexpr std::array<const char*, kCloseReasons> kNames = {
-      "budget", "idle", "superseded", "deleted"};
+      "budget", "idle", "superseded", "deleted", "damaged"};
   prometheus::MetricFamily family;
   family.name = "timbre_closes_total";
   family.help =
       "Versions that were closed: for others (budget), unused "
-      "(--close_idle_after), not active any more, deleted.";
+      "(--close_idle_after), not active any more, deleted, damaged.";
   family.type = prometheus::MetricType::Counter;
   for (size_t i = 0; i < kCloseReasons; ++i) {
     prometheus::ClientMetric metric;
@@ -84,11 +84,16 @@ std::vector<prometheus::MetricFamily> ScrapedGauges::Collect() const {
       Single("timbre_resident_bytes",
              "Memory of open versions besides the mapped frames.", gauge,
              now.resident_bytes),
+      Single("timbre_held_bytes",
+             "The part of it that streams and other calls hold: what cannot be "
+             "closed.",
+             gauge, now.held_bytes),
       Single("timbre_reserved_bytes",
              "The same, at most, of versions that are being opened.", gauge,
              now.reserved_bytes),
       Single("timbre_max_resident_bytes",
-             "What both may be together (--max_resident_bytes); 0: unlimited.",
+             "What timbre_resident_bytes and timbre_reserved_bytes may be "
+             "together (--max_resident_bytes); 0: unlimited.",
              gauge, now.max_resident_bytes),
       Single("timbre_versions_open", "Versions that are open.", gauge,
              now.versions_open),

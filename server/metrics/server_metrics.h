@@ -70,7 +70,7 @@ enum class OpenedFrom : uint8_t { kOpen, kMemory, kDisk };
 inline constexpr size_t kOpenedFrom = 3;
 
 inline constexpr size_t kOpenResults = 5;   // OpeningResult of the catalogue
-inline constexpr size_t kCloseReasons = 4;  // ClosingReason, likewise
+inline constexpr size_t kCloseReasons = 5;  // ClosingReason, likewise
 
 // Which label an effective nprobe gets: 1, 2, 4 ... 128 (rounded up), "other";
 // nullopt (no lists): "exact". An index into a fixed array, for hot paths.
@@ -83,6 +83,7 @@ struct ScrapedValues {
   double versions_damaged = 0;
   double versions_open = 0;
   double resident_bytes = 0;
+  double held_bytes = 0;
   double reserved_bytes = 0;
   double max_resident_bytes = 0;
   double openings_waiting = 0;

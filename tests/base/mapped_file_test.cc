@@ -95,9 +95,28 @@ TEST(MappedFileTest, UsesAreCountedAndSoIsWhatIsWarm) {
   EXPECT_EQ(file->CountUse(), 1U);
   EXPECT_EQ(file->CountUse(), 2U);
   EXPECT_EQ(file->warm_bytes(), 0U);
-  file->SayWarm(6);
-  file->SayWarm(3);
-  EXPECT_EQ(file->warm_bytes(), 6U);
+  file->WarmOn();
+  EXPECT_EQ(file->warm_bytes(), kHugePageBytes);
+  file->WarmOn();
+  EXPECT_EQ(file->warm_bytes(), 2 * kHugePageBytes);
+  EXPECT_TRUE(file->StartWarming());
+  EXPECT_FALSE(file->StartWarming());
+  file->StopWarming();
+  EXPECT_TRUE(file->StartWarming());
+}
+
+TEST(MappedFileTest, WhatSeveralThreadsWarmHasNoGap) {
+  const TempDir dir;
+  const auto file = MapOnes(dir.File("f"));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&file] {
+      while (file->warm_bytes() < file->size()) file->WarmOn();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(file->warm_bytes() % kHugePageBytes, 0U);
+  EXPECT_GE(file->warm_bytes(), file->size());
 }
 
 TEST(MappedFileTest, WhatWasSaidToBeColdIsStillThere) {

@@ -41,6 +41,17 @@ TEST(MemoryRegion, WhatHasNoRoomComesFromTheHeapAndGoesBackToIt) {
   EXPECT_EQ(region.heap_bytes(), 0U);
 }
 
+TEST(MemoryRegion, WhatWasAllocatedLastMayEndEarlier) {
+  MemoryRegion region(4096);
+  AlignedVector<char> some(&region);
+  some.reserve(4000);
+  some.resize(100);
+  region.EndAt(some.data() + some.size());
+  const AlignedVector<char> more(3000, 'b', &region);
+  EXPECT_EQ(more.data(), some.data() + 128);
+  EXPECT_EQ(region.heap_bytes(), 0U);
+}
+
 TEST(MemoryRegion, AVectorTakesItsMemoryAlongAndCopiesAreOfTheHeap) {
   MemoryRegion region(4096);
   AlignedVector<int> in(10, 1, &region);

@@ -53,6 +53,10 @@ class CatalogCheckTest : public ::testing::Test {
     return *catalog_->NextVersion("alice", version - 1);
   }
 
+  absl::StatusOr<StoredFrames> OpenFrames(uint64_t version) {
+    return catalog_->OpenFrames({"alice", version}, [] { return false; });
+  }
+
   absl::Status Check(uint64_t version) {
     const StoredVersion found = Find(version);
     return catalog_->Conclude(found, catalog_->Compare(found, GoOn),
@@ -93,16 +97,18 @@ TEST_F(CatalogCheckTest, VersionsComeInTheOrderOfTheirNumbers) {
 
 TEST_F(CatalogCheckTest, AByteThatOnlyADigestMissesDamagesThatVersionAlone) {
   const Lease held = *catalog_->Acquire("alice", 2);
+  const StoredFrames read = *OpenFrames(2);
   ASSERT_OK(Search(held));
   Flip(2);
   ASSERT_OK(catalog_->Acquire("alice", 2));  // nobody has looked yet
   const absl::Status damage = Check(2);
   EXPECT_TRUE(absl::IsDataLoss(damage)) << damage;
   EXPECT_TRUE(absl::IsDataLoss(Search(held))) << "who holds it hears of it";
+  EXPECT_TRUE(absl::IsDataLoss(read.store->Check())) << "and who reads frames";
   EXPECT_EQ(catalog_->FindLoaded("alice", 2), nullptr);
   // Nor are its frames read for downloads and new versions.
-  EXPECT_TRUE(absl::IsDataLoss(catalog_->OpenFrames("alice", 2).status()));
-  ASSERT_OK(catalog_->OpenFrames("alice", 1));
+  EXPECT_TRUE(absl::IsDataLoss(OpenFrames(2).status()));
+  ASSERT_OK(OpenFrames(1));
   for (int i = 0; i < 3; ++i) {
     const absl::Status status = catalog_->Acquire("alice", 2).status();
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;

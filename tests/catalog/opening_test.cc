@@ -149,7 +149,7 @@ TEST_F(OpeningTest, WhatStreamsHoldIsNotInTheWayOfPublicationAndActivation) {
   const absl::Status refused = catalog_->Acquire("alice", 2).status();
   EXPECT_EQ(DetailsOf(refused).reason, "MEMORY_BUDGET");
   EXPECT_EQ(catalog_->Acquire("alice", 1).value(), *held);
-  ASSERT_OK(catalog_->OpenFrames("alice", 2));
+  ASSERT_OK(catalog_->OpenFrames({"alice", 2}, [] { return false; }));
   held->reset();
   ASSERT_OK(catalog_->Acquire("alice", 2));
 }

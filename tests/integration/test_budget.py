@@ -151,6 +151,10 @@ def test_what_streams_hold_is_refused_to_others_until_one_ends(with_voices):
     assert details["reason"] == "MEMORY_BUDGET"
     assert details["retry"].total_seconds() > 0
     assert str(info(server).resident_bytes) in text
+    assert 'voice "v2"' in text
+    assert metric(server, "timbre_held_bytes") == info(server).resident_bytes
+    log = server.directory / "log"
+    wait_for(lambda: '"opening_refused"' in log.read_text())
     assert metric(server, 'timbre_opens_total{result="no_room"}') == 1
     first.close()
     assert len(ids_of(server.search("v2", QUERIES))) == len(QUERIES)
@@ -158,11 +162,42 @@ def test_what_streams_hold_is_refused_to_others_until_one_ends(with_voices):
     second.close()
 
 
+def test_what_a_stream_held_is_there_for_the_next_one_at_once(with_voices):
+    server = with_voices(4, 2.5)
+    for i in range(300):
+        Stream(server, f"v{i % 4}", f"v{(i + 1) % 4}").close()
+        Stream(server, f"v{(i + 2) % 4}").close()
+        server.search(f"v{(i + 3) % 4}", QUERIES)
+    assert metric(server, 'timbre_opens_total{result="no_room"}') == 0
+
+
+def test_calls_that_need_an_open_voice_are_openings_like_streams(with_voices):
+    server = with_voices(2, 1.5, "--max_concurrent_opens=1")
+
+    def export(speaker):
+        request = pb.ExportRequest(speaker=speaker)
+        return sum(len(part.chunk) for part in server.catalog.Export(request))
+
+    assert export("v0") == export("v1")
+    assert metric(server, 'timbre_opens_total{result="ok"}') == 2
+    stream = Stream(server, "v0")
+    details, _ = refusal(export, "v1")
+    assert details["reason"] == "MEMORY_BUDGET"
+    stream.close()
+    with pytest.raises(grpc.RpcError):
+        server.search("nobody", QUERIES)
+    assert metric(server, 'timbre_opens_total{result="failed"}') == 0
+
+
 def test_what_exceeds_the_budget_is_refused_for_good(with_voices):
     server = with_voices(3, 2.5)
-    details, _ = refusal(Stream, server, "v0", "v1", "v2")
-    assert details["reason"] == "VERSION_TOO_LARGE"
-    assert "retry" not in details
+    one = Stream(server, "v0")  # of which one is open or not
+    for speakers in (("v0", "v1", "v2"), ("v1", "v2", "v0")):
+        details, text = refusal(Stream, server, *speakers)
+        assert details["reason"] == "VERSION_TOO_LARGE"
+        assert "retry" not in details
+        assert f'voice "{speakers[0]}" mixed with 2 more' in text
+    one.close()
     assert server.stop() == 0
     server.flags = (*server.flags, "--max_resident_bytes=1000")
     server.start()

@@ -38,7 +38,7 @@ TEST(ServerMetricsTest, SeriesHaveTheNamesThatOperatorsWatch) {
                          .versions_open = 2,
                          .max_resident_bytes = 10,
                          .last_closed_age = INFINITY,
-                         .closings = {5, 6, 7, 8}};
+                         .closings = {5, 6, 7, 8, 9}};
   });
   metrics.CountOpening(1);
   metrics.ObserveOpening(OpenedFrom::kDisk, absl::Milliseconds(3));
@@ -60,14 +60,18 @@ TEST(ServerMetricsTest, SeriesHaveTheNamesThatOperatorsWatch) {
         "timbre_streams_in_flight{rpc=\"Build\"} 0",
         "timbre_builds_total{result=\"failed\"} 1",
         "timbre_build_stage_duration_seconds_count{stage=\"training\"} 1",
-        "timbre_speakers 3", "timbre_versions_open 2",
-        "timbre_max_resident_bytes 10", "timbre_last_closed_age_seconds +Inf",
+        "timbre_speakers 3",
+        "timbre_versions_open 2",
+        "timbre_max_resident_bytes 10",
+        "timbre_last_closed_age_seconds +Inf",
         "timbre_closes_total{reason=\"budget\"} 5",
         "timbre_closes_total{reason=\"deleted\"} 8",
+        "timbre_closes_total{reason=\"damaged\"} 9",
         "timbre_opens_total{result=\"no_room\"} 1",
         "timbre_open_duration_seconds_count{from=\"disk\"} 1",
         "timbre_open_duration_seconds_count{from=\"open\"} 0",
-        "process_resident_memory_bytes", "simd_level=\"avx2\""}) {
+        "process_resident_memory_bytes",
+        "simd_level=\"avx2\""}) {
     EXPECT_NE(text.find(line), std::string::npos) << line;
   }
 }

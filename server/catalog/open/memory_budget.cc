@@ -19,18 +19,37 @@ struct Charge {
   ChargeState state = ChargeState::kReserved;
   OpenRoom room;
   bool outside = false;
-  bool used = false;
-  bool again = false;     // more than once
-  uint64_t last_use = 0;  // how many uses of the latter there were until then
+  // Why it has no version any more.
+  ClosingReason left = ClosingReason::kDeleted;
+  uint64_t last_visit = 0;  // that used it
+  bool again = false;       // it was used more than once
+  uint64_t last_use = 0;    // how many uses of such there were until then
   absl::Time last_held;
   std::list<Charge*>::iterator place;  // of an idle one
 };
 
 namespace {
 
+// Between two looks at whether anybody still waits.
+constexpr std::chrono::milliseconds kWaitSlice{50};
+// Closed together, with the lock held for a moment.
+constexpr size_t kPickedAtOnce = 64;
+// Of time that is waited for an idle version: longer is not needed, and what is
+// added to now is not to overflow.
+constexpr absl::Duration kMaxIdleWait = absl::Hours(1);
+
 bool IsOpen(const Charge& charge) {
   return charge.state == ChargeState::kHeld ||
          charge.state == ChargeState::kIdle;
+}
+
+// For a caller without a place beside the budget.
+bool IsOnItsWay(const Charge* charge) {
+  return charge != nullptr && (!IsOpen(*charge) || charge->outside);
+}
+
+absl::Status NobodyWaits() {
+  return absl::CancelledError("nobody waits for it any more");
 }
 
 }  // namespace
@@ -53,23 +72,38 @@ void MemoryBudget::Stop() {
   if (closer_.joinable()) closer_.join();
 }
 
-MemoryBudget::Turn::Turn(MemoryBudget& budget) : budget_(budget) {
+MemoryBudget::Visit::~Visit() {
+  if (number_ == 0) return;
+  const MutexLock lock(budget_.mutex_);
+  --budget_.visits_under_way_;
+  budget_.changed_.notify_all();
+}
+
+MemoryBudget::Turn::Turn(MemoryBudget& budget, const Cancelled& cancelled)
+    : budget_(budget), number_([&budget] {
+        const MutexLock lock(budget.mutex_);
+        budget.turns_.push_back(budget.next_turn_);
+        return budget.next_turn_++;
+      }()) {
   MutexLock lock(budget_.mutex_);
-  const uint64_t mine = budget_.next_turn_++;
-  ++budget_.counted_.waiting;
-  while (budget_.turn_ != mine) lock.Wait(budget_.changed_);
-  --budget_.counted_.waiting;
+  while (budget_.turns_.front() != number_ && status_.ok()) {
+    if (cancelled()) {
+      status_ = NobodyWaits();
+    } else {
+      budget_.WaitForChange(lock);
+    }
+  }
 }
 
 MemoryBudget::Turn::~Turn() {
   const MutexLock lock(budget_.mutex_);
-  ++budget_.turn_;
+  budget_.turns_.remove(number_);
   budget_.changed_.notify_all();
 }
 
 void MemoryBudget::WaitForChange(MutexLock& lock) {
   ++counted_.waiting;
-  lock.Wait(changed_);
+  lock.WaitFor(changed_, kWaitSlice);
   --counted_.waiting;
 }
 
@@ -93,24 +127,39 @@ ChargePtr MemoryBudget::Make(const Want& want, bool outside) {
   return charge;
 }
 
+absl::Status MemoryBudget::WaitForThose(
+    std::span<const std::shared_ptr<BudgetedVersion>> versions,
+    const Cancelled& cancelled) {
+  MutexLock lock(mutex_);
+  for (const auto& version : versions) {
+    while (IsOnItsWay(version->charge_)) {
+      if (cancelled()) return NobodyWaits();
+      WaitForChange(lock);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
-    std::span<const Want> wants, const std::function<bool()>& cancelled) {
+    std::span<const Want> wants, OpenRoom beside, const Visit& visit,
+    const Cancelled& cancelled) {
   OpenRoom all;
   for (const Want& want : wants) all += want.room;
+  const uint64_t mine = visit.number_ == 0 ? 0 : 1;
   MutexLock lock(mutex_);
   while (true) {
-    if (cancelled())
-      return absl::CancelledError("nobody waits for it any more");
-    bool on_its_way = false;
+    if (cancelled()) return NobodyWaits();
     for (const Want& want : wants) {
-      const Charge* const charge = want.version->charge_;
-      if (charge == nullptr) continue;
-      if (IsOpen(*charge) && !charge->outside) return std::vector<ChargePtr>();
-      on_its_way = true;
+      if (want.version->charge_ != nullptr) return std::vector<ChargePtr>();
+    }
+    if (Judge(options_.limit, {}, all + beside) == Verdict::kNever) {
+      return TooLarge(options_.limit, all + beside);
     }
     const Verdict verdict = Judge(options_.limit, used_, all);
-    if (verdict == Verdict::kNever) return TooLarge(options_.limit, all);
-    if (on_its_way || verdict == Verdict::kWait) {
+    const bool waits =
+        verdict == Verdict::kWait ||
+        (verdict == Verdict::kRefuse && visits_under_way_ > mine);
+    if (waits) {
       WaitForChange(lock);
     } else if (verdict == Verdict::kRefuse) {
       return NoRoom(options_.limit, used_.held, all);
@@ -156,7 +205,6 @@ void MemoryBudget::Free(Charge& charge) {
   if (charge.of != nullptr && charge.of->charge_ == &charge) {
     charge.of->charge_ = nullptr;
   }
-  if (last_used_ == &charge) last_used_ = nullptr;
   changed_.notify_all();
 }
 
@@ -190,28 +238,27 @@ void MemoryBudget::Become(Charge& charge, ChargeState state) {
   }
 }
 
-// Streams of one voice right after each other are one use: a client may begin
-// several. Uses of what was used once age nobody: a sweep has no end of them.
-void MemoryBudget::CountUse(Charge& charge) {
-  if (last_used_ == &charge) return;
-  charge.again = charge.again || charge.used;
-  charge.used = true;
+// Uses of what was used once age nobody: a sweep has no end of them.
+void MemoryBudget::CountUse(Charge& charge, Visit& visit) {
+  if (visit.number_ == 0) {
+    visit.number_ = ++visits_;
+    ++visits_under_way_;
+  }
+  const uint64_t last = std::exchange(charge.last_visit, visit.number_);
+  if (last != 0 && last + 1 >= visit.number_) return;
+  charge.again = charge.again || last != 0;
   if (charge.again) ++uses_;
   charge.last_use = uses_;
-  last_used_ = &charge;
 }
 
-void MemoryBudget::Opened(Charge& charge, OpenRoom room) {
+void MemoryBudget::Opened(Charge& charge, Visit& visit) {
   const MutexLock lock(mutex_);
-  Account(charge) -= charge.room;
-  charge.room = room;
-  Account(charge) += charge.room;
   Become(charge, ChargeState::kHeld);
   ++counted_.versions;
-  CountUse(charge);
   const uint64_t closed_at = charge.of != nullptr ? charge.of->closed_at_ : 0;
   charge.again =
       closed_at != 0 && IsSoon(closings_ - closed_at, counted_.versions);
+  CountUse(charge, visit);
   changed_.notify_all();
 }
 
@@ -228,14 +275,14 @@ bool MemoryBudget::BringInside(Charge& charge) {
   return true;
 }
 
-bool MemoryBudget::Take(Charge& charge) {
+bool MemoryBudget::Take(Charge& charge, Visit& visit, bool may_fail) {
   const MutexLock lock(mutex_);
   if (charge.state == ChargeState::kClosing) return false;
-  if (charge.outside && !BringInside(charge)) return false;
+  if (charge.outside && !BringInside(charge) && may_fail) return false;
   if (charge.state == ChargeState::kIdle) {
     Become(charge, ChargeState::kHeld);
   }
-  CountUse(charge);
+  CountUse(charge, visit);
   return true;
 }
 
@@ -273,26 +320,31 @@ void MemoryBudget::StartClosing(Charge& charge, ClosingReason reason) {
   Become(charge, ChargeState::kClosing);
 }
 
-void MemoryBudget::Detach(Charge& charge) {
-  const MutexLock lock(mutex_);
-  if (charge.of == nullptr) return;
+void MemoryBudget::Leave(Charge& charge, ClosingReason why) {
   charge.of->charge_ = nullptr;
   charge.of = nullptr;
-  if (charge.state == ChargeState::kIdle) {
-    StartClosing(charge, ClosingReason::kSuperseded);
-  }
+  charge.left = why;
+  if (charge.state == ChargeState::kIdle) StartClosing(charge, why);
   changed_.notify_all();
+}
+
+void MemoryBudget::Detach(Charge& charge) {
+  const MutexLock lock(mutex_);
+  if (charge.of != nullptr) Leave(charge, ClosingReason::kDamaged);
 }
 
 void MemoryBudget::Forget(BudgetedVersion& version) {
   const MutexLock lock(mutex_);
-  Charge* const charge = version.charge_;
-  if (charge == nullptr) return;
-  version.charge_ = nullptr;
-  charge->of = nullptr;
-  if (charge->state == ChargeState::kIdle) {
-    StartClosing(*charge, ClosingReason::kDeleted);
+  if (version.charge_ != nullptr) {
+    Leave(*version.charge_, ClosingReason::kDeleted);
   }
+}
+
+void MemoryBudget::Leaving(Charge& charge) {
+  const MutexLock lock(mutex_);
+  if (!IsOpen(charge)) return;
+  StartClosing(charge, charge.left);
+  changed_.notify_all();
 }
 
 Charge* MemoryBudget::NextToClose() {
@@ -306,7 +358,8 @@ Charge* MemoryBudget::NextToClose() {
 
 MemoryBudget::Versions MemoryBudget::PickFor(OpenRoom room) {
   Versions versions;
-  while (Judge(options_.limit, used_, room) == Verdict::kClose) {
+  while (versions.size() < kPickedAtOnce &&
+         Judge(options_.limit, used_, room) == Verdict::kClose) {
     Charge* const charge = NextToClose();
     StartClosing(*charge, ClosingReason::kBudget);
     if (auto version = charge->version.lock()) {
@@ -319,7 +372,8 @@ MemoryBudget::Versions MemoryBudget::PickFor(OpenRoom room) {
 MemoryBudget::Versions MemoryBudget::PickIdleSince(absl::Time time) {
   Versions versions;
   for (std::list<Charge*>* const list : {&once_, &again_}) {
-    while (!list->empty() && list->front()->last_held <= time) {
+    while (versions.size() < kPickedAtOnce && !list->empty() &&
+           list->front()->last_held <= time) {
       Charge& charge = *list->front();
       StartClosing(charge, ClosingReason::kIdle);
       if (auto version = charge.version.lock()) {
@@ -351,9 +405,9 @@ void MemoryBudget::CloseWhatIsIdle() {
     } else if (next == absl::InfiniteFuture()) {
       lock.Wait(to_close_);
     } else {
-      lock.WaitFor(to_close_,
-                   absl::ToChronoMilliseconds(next - MonotonicNow()) +
-                       std::chrono::milliseconds(1));
+      lock.WaitFor(to_close_, absl::ToChronoMilliseconds(std::min(
+                                  next - MonotonicNow(), kMaxIdleWait)) +
+                                  std::chrono::milliseconds(1));
     }
   }
 }
@@ -362,6 +416,7 @@ MemoryBudget::Totals MemoryBudget::totals() const {
   const MutexLock lock(mutex_);
   Totals totals = counted_;
   totals.limit = options_.limit;
+  totals.held = used_.held + used_outside_.held;
   for (const RoomUsed* const used : {&used_, &used_outside_}) {
     totals.open += used->held + used->idle + used->closing;
     totals.reserved += used->reserved;

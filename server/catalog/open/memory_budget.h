@@ -65,8 +65,14 @@ struct ChargeFree {
 using ChargePtr = std::unique_ptr<Charge, ChargeFree>;
 
 // Why a version was closed.
-enum class ClosingReason : uint8_t { kBudget, kIdle, kSuperseded, kDeleted };
-inline constexpr size_t kClosingReasons = 4;
+enum class ClosingReason : uint8_t {
+  kBudget,
+  kIdle,
+  kSuperseded,
+  kDeleted,
+  kDamaged
+};
+inline constexpr size_t kClosingReasons = 5;
 
 // Thread-safe; held by shared pointers alone. Its lock is taken after that of a
 // version and held for moments.
@@ -85,6 +91,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   struct Totals {
     OpenRoom limit;
     OpenRoom open;          // of open versions, also of those that are closing
+    OpenRoom held;          // of those of them that somebody holds
     OpenRoom reserved;      // for those that are being opened
     uint64_t versions = 0;  // that are open
     uint64_t waiting = 0;   // openings that wait for room, or for their turn
@@ -102,46 +109,81 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // Has nothing closed any more by itself. Not from Close.
   void Stop();
 
+  using Cancelled = std::function<bool()>;
+
+  // What one caller takes at a time: a use of each version, and the same one
+  // where the caller before took it too, as a client does that begins several
+  // streams. What it holds may be for a moment alone, since it cannot have all
+  // that it wants: nobody is refused for that, until its end. Not to be waiting
+  // for a turn with one that has taken something.
+  class Visit {
+   public:
+    explicit Visit(MemoryBudget& budget) : budget_(budget) {}
+    ~Visit();
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+   private:
+    friend class MemoryBudget;
+    MemoryBudget& budget_;
+    uint64_t number_ = 0;  // from the first that it takes on
+  };
+
   // In the order in which they come: who holds what is open already and asks
   // for more has the turn, so that two who do never keep each other from it.
-  // Waits for it.
   class Turn {
    public:
-    explicit Turn(MemoryBudget& budget);
+    // Waits for it, or until `cancelled` says that nobody wants it any more.
+    Turn(MemoryBudget& budget, const Cancelled& cancelled);
     ~Turn();
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
+    // CANCELLED: it did not come.
+    const absl::Status& status() const { return status_; }
 
    private:
     MemoryBudget& budget_;
+    const uint64_t number_;
+    absl::Status status_;
   };
 
-  // Room for all of `wants`, or for none, by whoever has the turn. Closes what
-  // is idle, and waits while closings and openings under way may make room, or
-  // one of the versions is on its way itself. An empty vector: one of them is
-  // open meanwhile.
+  // Waits until none of `versions` is on its way, so that each is open or
+  // closed; by somebody who holds nothing. CANCELLED as above.
+  absl::Status WaitForThose(
+      std::span<const std::shared_ptr<BudgetedVersion>> versions,
+      const Cancelled& cancelled);
+  // Room for all of `wants`, or for none, by whoever has the turn and holds
+  // `beside`, which is to be open together with them. Closes what is idle, and
+  // waits while closings, openings and visits under way may make room. An empty
+  // vector: one of them is open or on its way, and the caller is to give up
+  // what it holds, wait for it and begin anew.
   // RESOURCE_EXHAUSTED MEMORY_BUDGET (again later) where streams hold too much,
-  // VERSION_TOO_LARGE where the limit is less than all of it, CANCELLED where
-  // `cancelled` says so.
-  absl::StatusOr<std::vector<ChargePtr>> Reserve(
-      std::span<const Want> wants, const std::function<bool()>& cancelled);
+  // VERSION_TOO_LARGE where the limit is less than all of it, CANCELLED as
+  // above.
+  absl::StatusOr<std::vector<ChargePtr>> Reserve(std::span<const Want> wants,
+                                                 OpenRoom beside,
+                                                 const Visit& visit,
+                                                 const Cancelled& cancelled);
   // The same for one that must not fail and needs no turn: where there is no
   // room otherwise, it has a place beside the budget, one at a time, and waits
   // for that. Null: it is open meanwhile.
   ChargePtr ReserveForSure(const Want& want);
 
-  // It is open, takes `room`, and is held by the caller.
-  void Opened(Charge& charge, OpenRoom room);
+  // It is open, and held by the caller.
+  void Opened(Charge& charge, Visit& visit);
   // Holds what is idle or held. False: it is closing, or beside the budget,
-  // which has no room for it.
-  bool Take(Charge& charge);
+  // which has no room for it, and the caller `may_fail` for that.
+  bool Take(Charge& charge, Visit& visit, bool may_fail = true);
   // Nobody holds it any more: it rests. False: it is to be closed instead,
   // since there is no room for it, or `stays` is false.
   bool Rest(Charge& charge, bool stays);
-  // Another opening may take its place, though streams hold this one.
+  // Its frames are damaged: another opening may take its place, though streams
+  // hold this one.
   void Detach(Charge& charge);
   // The version is gone.
   void Forget(BudgetedVersion& version);
+  // What had no version any more is held by nobody: it is being unmapped.
+  void Leaving(Charge& charge);
 
   Totals totals() const;
 
@@ -149,7 +191,10 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   friend struct ChargeFree;
   using Versions = std::vector<std::shared_ptr<BudgetedVersion>>;
 
+  // Not for ever: who goes tells nobody.
   void WaitForChange(MutexLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Leave(Charge& charge, ClosingReason why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseUnlocked(Versions versions, MutexLock& lock)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ChargePtr Make(const Want& want, bool outside)
@@ -160,10 +205,12 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::list<Charge*>& ListOf(const Charge& charge)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void CountUse(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountUse(Charge& charge, Visit& visit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // From its place beside the budget, where there is room now.
   bool BringInside(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // What is to be closed so that there will be `room`; closing from now on.
+  // Some of what is to be closed so that there will be `room`, closing from now
+  // on; empty: nothing is.
   Versions PickFor(OpenRoom room) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Versions PickIdleSince(absl::Time time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of those that are idle, of which there are some.
@@ -185,12 +232,13 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // those that were used again.
   std::list<Charge*> once_ ABSL_GUARDED_BY(mutex_);
   std::list<Charge*> again_ ABSL_GUARDED_BY(mutex_);
-  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;  // of what was used again
-  const Charge* last_used_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;    // of what was used again
+  uint64_t visits_ ABSL_GUARDED_BY(mutex_) = 0;  // that took something
+  uint64_t visits_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t closings_ ABSL_GUARDED_BY(mutex_) = 0;  // for others
   Totals counted_ ABSL_GUARDED_BY(mutex_);         // but for room
   uint64_t next_turn_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::list<uint64_t> turns_ ABSL_GUARDED_BY(mutex_);  // whose it is, first
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread closer_;
 };

@@ -10,15 +10,23 @@ namespace {
 
 using State = VersionLife::State;
 
-OpenRoom RoomOf(const VersionRecord& record, const SpeakerIndex& index) {
-  return {.bytes = index.resident_bytes() + record.resident_bytes(),
-          .maps = SpeakerIndex::kMaps};
+// The reaper's, of what was open: gives back its memory, and its room. Of the
+// frames nothing counts, and unmapping them takes longer.
+void CloseIndex(std::unique_ptr<const SpeakerIndex> index, ChargePtr charge,
+                absl::FunctionRef<void()> unmapped) {
+  const std::shared_ptr<const MappedFile> file = index->store().shared_file();
+  index.reset();
+  unmapped();
+  charge.reset();
+  // Used once, as by a sweep: what is used again and again is to stay in memory
+  // rather than this.
+  if (file->uses() <= 1) file->SayCold();
 }
 
 }  // namespace
 
-OpenRoom MostRoomOf(const VersionRecord& record,
-                    const IndexDescription& description) {
+OpenRoom RoomOf(const VersionRecord& record,
+                const IndexDescription& description) {
   return {.bytes = SpeakerIndex::MostResidentBytes(description) +
                    record.resident_bytes(),
           .maps = SpeakerIndex::kMaps};
@@ -87,15 +95,15 @@ VersionLife::View VersionLife::Look() const {
   const MutexLock lock(mutex_);
   View view{.state = state_, .record = record_, .damage = damage_};
   if (open_ != nullptr && open_->index->store().damaged()) {
-    view.damage = open_->index->store().Check();
+    view.damage = open_->index->store().Damage();
   }
   return view;
 }
 
-Lease VersionLife::Find() {
+Lease VersionLife::Find(MemoryBudget::Visit& visit, bool may_fail) {
   const MutexLock lock(mutex_);
   if (open_ == nullptr || open_->index->store().damaged() ||
-      !budget().Take(*open_->charge)) {
+      !budget().Take(*open_->charge, visit, may_fail)) {
     return nullptr;
   }
   if (state_ == State::kIdle) Become(State::kOpen);
@@ -149,7 +157,9 @@ void VersionLife::Close() {
   dropped = StartClosing();
 }
 
-absl::StatusOr<Lease> VersionLife::Open(ChargePtr charge, Reader reader) {
+absl::StatusOr<Lease> VersionLife::Open(ChargePtr charge,
+                                        MemoryBudget::Visit& visit,
+                                        Reader reader) {
   const MutexLock opening(opening_mutex_);
   {
     const MutexLock lock(mutex_);
@@ -163,13 +173,12 @@ absl::StatusOr<Lease> VersionLife::Open(ChargePtr charge, Reader reader) {
     Become(Resting());
     return read.status();
   }
-  return Opened(*std::move(read), std::move(charge));
+  return Opened(*std::move(read), std::move(charge), visit);
 }
 
-Lease VersionLife::Opened(Read read, ChargePtr charge) {
-  const OpenRoom room = RoomOf(*read.record, *read.index);
-  known_bytes_ = room.bytes;
-  budget().Opened(*charge, room);
+Lease VersionLife::Opened(Read read, ChargePtr charge,
+                          MemoryBudget::Visit& visit) {
+  budget().Opened(*charge, visit);
   Become(State::kOpen);
   record_ = std::move(read.record);
   SetDamage(absl::OkStatus());
@@ -183,18 +192,15 @@ VersionLife::OpenPtr VersionLife::MakeOpen(
     std::unique_ptr<const SpeakerIndex> index, ChargePtr charge) {
   auto open = std::make_unique<OpenIndex>(
       OpenIndex{std::move(charge), std::move(index)});
-  const auto unmap = [reaper = voice_->all->reaper,
+  const auto unmap = [all = voice_->all,
                       life = std::weak_ptr(Self())](OpenIndex* last) {
     // Destroyed with the task: on the reaper's thread, or here after its end.
     std::shared_ptr<OpenIndex> owned(last);
-    reaper->Submit([owned = std::move(owned), life]() mutable {
-      // Used once, as by a sweep: what is used again and again is to stay in
-      // memory rather than this.
-      const MappedFile& file = owned->index->store().file();
-      if (file.uses() <= 1) file.SayCold();
-      owned->index.reset();
-      if (const auto alive = life.lock()) alive->Unmapped(owned.get());
-      owned.reset();
+    all->budget->Leaving(*owned->charge);
+    all->reaper->Submit([owned = std::move(owned), life] {
+      CloseIndex(std::move(owned->index), std::move(owned->charge), [&] {
+        if (const auto alive = life.lock()) alive->Unmapped(owned.get());
+      });
     });
   };
   return OpenPtr(open.release(), unmap);
@@ -208,8 +214,9 @@ void VersionLife::Unmapped(const OpenIndex* open) {
 }
 
 Lease VersionLife::Publish(Read built, ChargePtr charge) {
+  MemoryBudget::Visit visit(budget());
   const MutexLock lock(mutex_);
-  return Opened(std::move(built), std::move(charge));
+  return Opened(std::move(built), std::move(charge), visit);
 }
 
 void VersionLife::KeepOpen(bool keep) {
@@ -241,12 +248,23 @@ void VersionLife::DropDamaged() {
   OpenPtr dropped;  // to go without the lock
   const MutexLock lock(mutex_);
   if (open_ == nullptr || !open_->index->store().damaged()) return;
-  dropped = Drop(open_->index->store().Check());
+  dropped = Drop(open_->index->store().Damage());
+}
+
+absl::Status VersionLife::TellReader(std::shared_ptr<const MappedFile> file) {
+  const MutexLock lock(mutex_);
+  if (const auto known = check_.damage(); known) return known->status;
+  std::erase_if(readers_, [](const auto& reader) { return reader.expired(); });
+  readers_.push_back(std::move(file));
+  return absl::OkStatus();
 }
 
 void VersionLife::SayFilesDamaged(const absl::Status& damage) {
   OpenPtr dropped;
   const MutexLock lock(mutex_);
+  for (const auto& reader : std::exchange(readers_, {})) {
+    if (const auto file = reader.lock()) file->SayDamaged();
+  }
   if (open_ != nullptr) {
     open_->index->store().file().SayDamaged();
     dropped = Drop(damage);

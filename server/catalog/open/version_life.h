@@ -26,6 +26,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -54,9 +55,10 @@ struct OpenVoice {
   std::atomic<int> open{0};
 };
 
-// At most what a version takes while it is open, before it is.
-OpenRoom MostRoomOf(const VersionRecord& record,
-                    const IndexDescription& description);
+// What a version takes while it is open: what it will hold at most, as is known
+// before it is opened. It is the same again after a restart.
+OpenRoom RoomOf(const VersionRecord& record,
+                const IndexDescription& description);
 
 // Thread-safe. Its lock is taken before the budget's and never held across a
 // disk operation.
@@ -97,15 +99,15 @@ class VersionLife : public BudgetedVersion {
   View Look() const;
 
   // A lease if it is open, else null; also where its frames were found to be
-  // damaged. Looks at no page.
-  Lease Find();
-  // What it takes while it is open, if it was open before; else zero.
-  uint64_t known_bytes() const { return known_bytes_.load(); }
+  // damaged, or it is beside the budget and the caller may fail for that. Looks
+  // at no page.
+  Lease Find(MemoryBudget::Visit& visit, bool may_fail = true);
 
   // A lease of what `reader` finds, in the room that `charge` has reserved. One
   // at a time: a charge is given to nobody while there is one. Waits for the
   // disk. An error of `reader` leaves it closed: see SayDamaged.
-  absl::StatusOr<Lease> Open(ChargePtr charge, Reader reader);
+  absl::StatusOr<Lease> Open(ChargePtr charge, MemoryBudget::Visit& visit,
+                             Reader reader);
   // What was just built is open from the beginning.
   Lease Publish(Read built, ChargePtr charge);
   // Whether it stays open when nobody holds it: an active version does.
@@ -119,6 +121,9 @@ class VersionLife : public BudgetedVersion {
   // it from now on, whatever the map of it can tell. An opening under way
   // fails.
   void SayFilesDamaged(const absl::Status& damage);
+  // Whoever reads `file`, its frames, beside what is open is told of what is
+  // found from now on (MappedFile::SayDamaged). DATA_LOSS: damage is known.
+  absl::Status TellReader(std::shared_ptr<const MappedFile> file);
   // They were compared and are whole.
   void SayFilesWhole();
   FileCheck& check() { return check_; }
@@ -149,7 +154,7 @@ class VersionLife : public BudgetedVersion {
   // What it is where nothing is open: closed or damaged.
   State Resting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetDamage(absl::Status damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Lease Opened(Read read, ChargePtr charge)
+  Lease Opened(Read read, ChargePtr charge, MemoryBudget::Visit& visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   OpenPtr MakeOpen(std::unique_ptr<const SpeakerIndex> index, ChargePtr charge);
   // Of what is open and charged to its streams.
@@ -162,7 +167,6 @@ class VersionLife : public BudgetedVersion {
   OpenPtr Drop(absl::Status damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<OpenVoice> voice_;
-  std::atomic<uint64_t> known_bytes_{0};
 
   // Openings and replacements of the record; held across disk operations.
   // Taken before mutex_.
@@ -184,6 +188,7 @@ class VersionLife : public BudgetedVersion {
   std::weak_ptr<const SpeakerIndex> held_ ABSL_GUARDED_BY(mutex_);
   std::weak_ptr<const LoadedVersion> lease_ ABSL_GUARDED_BY(mutex_);
   bool keep_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::weak_ptr<const MappedFile>> readers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace timbre

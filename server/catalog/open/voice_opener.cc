@@ -3,6 +3,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <future>
+#include <memory>
 #include <utility>
 
 #include "server/base/monotonic_clock.h"
@@ -33,6 +35,15 @@ OpeningResult ResultOf(const absl::Status& status) {
   }
 }
 
+// Whether there was something to open.
+bool IsOpening(const absl::Status& status) {
+  return !absl::IsNotFound(status) && !absl::IsFailedPrecondition(status);
+}
+
+absl::Status TheServerStops() {
+  return absl::CancelledError("the server stops");
+}
+
 }  // namespace
 
 VoiceOpener::VoiceOpener(Acquire acquire, Observe observe, int threads)
@@ -44,7 +55,7 @@ void VoiceOpener::Open(const Voices& voices, Done done, Gone gone) {
   MutexLock lock(mutex_);
   if (stopped_) {
     lock.Unlock();
-    return done(absl::CancelledError("the server stops"));
+    return done(TheServerStops());
   }
   std::vector<Waiter>& waiting = waiting_[voices];
   waiting.push_back({std::move(done), std::move(gone)});
@@ -67,8 +78,19 @@ uint64_t VoiceOpener::waiting() const {
   return queued_;
 }
 
-absl::StatusOr<Lease> VoiceOpener::OpenNow(const VoiceName& voice) {
-  absl::StatusOr<Leases> leases = acquire_({&voice, 1}, [] { return false; });
+absl::StatusOr<Lease> VoiceOpener::OpenNow(const VoiceName& voice,
+                                           const Gone& gone) {
+  // Shared: the thread may still be in it when this function returns.
+  const auto opened = std::make_shared<std::promise<absl::StatusOr<Leases>>>();
+  {
+    const MutexLock lock(mutex_);
+    if (stopped_) return TheServerStops();
+    ++queued_;
+    threads_.Submit([this, voice, gone, opened] {
+      opened->set_value(AcquireObserved({voice}, gone, /*ahead=*/false));
+    });
+  }
+  absl::StatusOr<Leases> leases = opened->get_future().get();
   if (!leases.ok()) return leases.status();
   return std::move(leases->front());
 }
@@ -80,28 +102,39 @@ bool VoiceOpener::AllGone(const Voices& voices) {
                      [](const Waiter& waiter) { return waiter.gone(); });
 }
 
-void VoiceOpener::AcquireForAll(const Voices& voices) {
+absl::StatusOr<VoiceOpener::Leases> VoiceOpener::AcquireObserved(
+    const Voices& voices, const Gone& gone, bool ahead) {
   {
     const MutexLock lock(mutex_);
     --queued_;
   }
   const absl::Time start = MonotonicNow();
   const int64_t blocks = BlocksRead();
-  const auto cancelled = [&] { return AllGone(voices); };
   absl::StatusOr<Leases> leases =
-      cancelled() ? absl::CancelledError("nobody waits for it any more")
-                  : acquire_(voices, cancelled);
-  if (leases.ok()) {
-    for (const Lease& lease : *leases) ReadAheadFrames(*lease);
+      gone() ? absl::CancelledError("nobody waits for it any more")
+             : acquire_(voices, gone);
+  if (leases.ok() && ahead) {
+    for (const Lease& lease : *leases) ReadAheadFrames(*lease, gone);
   }
-  observe_(ResultOf(leases.status()), MonotonicNow() - start,
-           BlocksRead() > blocks);
+  if (IsOpening(leases.status())) {
+    observe_(ResultOf(leases.status()), MonotonicNow() - start,
+             BlocksRead() > blocks);
+  }
+  return leases;
+}
+
+void VoiceOpener::AcquireForAll(const Voices& voices) {
+  absl::StatusOr<Leases> leases = AcquireObserved(
+      voices, [&] { return AllGone(voices); }, /*ahead=*/true);
   std::vector<Waiter> waiting;
   {
     const MutexLock lock(mutex_);
     waiting = std::move(waiting_.extract(voices).mapped());
   }
+  const Waiter last = std::move(waiting.back());
+  waiting.pop_back();
   for (const Waiter& waiter : waiting) waiter.done(leases);
+  last.done(std::move(leases));
 }
 
 }  // namespace timbre

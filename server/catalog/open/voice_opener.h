@@ -35,7 +35,8 @@ class VoiceOpener {
  public:
   using Voices = std::vector<VoiceName>;
   using Leases = std::vector<Lease>;
-  using Done = std::function<void(const absl::StatusOr<Leases>&)>;
+  // The last one is given the leases that the opener had: it keeps none.
+  using Done = std::function<void(absl::StatusOr<Leases>)>;
   // Whether somebody does not wait any more. Quick.
   using Gone = std::function<bool()>;
   // Acquires the versions, all or none; may wait for the disk, and for room
@@ -43,8 +44,9 @@ class VoiceOpener {
   using Acquire = std::function<absl::StatusOr<Leases>(
       std::span<const VoiceName> voices,
       const std::function<bool()>& cancelled)>;
-  // Of those that threads opened: how it ended, how long it took, and whether
-  // the disk was waited for.
+  // How an opening ended, how long it took, and whether the disk was waited
+  // for. What was asked for but is no version that could be opened (NOT_FOUND,
+  // FAILED_PRECONDITION) is none.
   using Observe = std::function<void(OpeningResult, absl::Duration, bool disk)>;
 
   // What these refer to must outlive it.
@@ -54,10 +56,10 @@ class VoiceOpener {
   // frames of each voice in memory (ReadAheadFrames), or by this function after
   // Stop. Returns at once.
   void Open(const Voices& voices, Done done, Gone gone);
-  // Acquires a version on the calling thread, which waits for the disk. Not
-  // together with others: an opening of version 0 that is under way may have
-  // begun before a change that this caller knows to be done.
-  absl::StatusOr<Lease> OpenNow(const VoiceName& voice);
+  // The same of one version for a caller that waits for it, and reads nothing
+  // ahead. Not together with others: an opening of version 0 that is under way
+  // may have begun before a change that this caller knows to be done.
+  absl::StatusOr<Lease> OpenNow(const VoiceName& voice, const Gone& gone);
   // Finishes what was asked for; whoever asks from then on is told CANCELLED.
   void Stop();
 
@@ -70,6 +72,9 @@ class VoiceOpener {
     Gone gone;
   };
 
+  // As `acquire_`, observed.
+  absl::StatusOr<Leases> AcquireObserved(const Voices& voices, const Gone& gone,
+                                         bool ahead);
   void AcquireForAll(const Voices& voices);
   bool AllGone(const Voices& voices);
 

@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include "server/base/huge_page.h"
 #include "server/base/mapped_file.h"
 
 namespace timbre {
@@ -14,47 +13,50 @@ const MappedFile& FileOf(const LoadedVersion& version) {
   return version.index->store().file();
 }
 
-// From `offset` to `end`; a version that nobody holds any more is left alone.
-void Prefault(ThreadPool& pool, std::weak_ptr<const LoadedVersion> version,
-              size_t offset, size_t end) {
-  pool.Submit([&pool, version = std::move(version), offset, end]() mutable {
-    const Lease lease = version.lock();
-    if (lease == nullptr) return;
-    const MappedFile& file = FileOf(*lease);
-    if (offset >= std::min({end, file.size(), kMaxWarmedBytes})) return;
-    file.Prefault(offset, kHugePageBytes);
-    file.SayWarm(offset + kHugePageBytes);
-    Prefault(pool, std::move(version), offset + kHugePageBytes, end);
+bool IsWarmTo(const MappedFile& file, size_t bytes) {
+  return file.warm_bytes() >= std::min(file.size(), bytes);
+}
+
+// What a task of a pool knows of a version: it holds the map of its frames for
+// as long as a huge page takes, which counts for nothing, and not the version.
+struct Warming {
+  std::weak_ptr<const SpeakerIndex> held;
+  std::weak_ptr<const MappedFile> file;
+};
+
+void WarmOn(ThreadPool& pool, Warming warming) {
+  pool.Submit([&pool, warming = std::move(warming)]() mutable {
+    const auto file = warming.file.lock();
+    if (file == nullptr) return;
+    if (warming.held.expired() || IsWarmTo(*file, kMaxWarmedBytes)) {
+      return file->StopWarming();
+    }
+    file->WarmOn();
+    WarmOn(pool, std::move(warming));
   });
 }
 
 }  // namespace
 
-void ReadAheadFrames(const LoadedVersion& version) {
+void ReadAheadFrames(const LoadedVersion& version,
+                     const std::function<bool()>& gone) {
   const MappedFile& file = FileOf(version);
-  if (file.warm_bytes() > 0) return;
-  const size_t end = std::min(file.size(), kReadAheadBytes);
-  for (size_t offset = 0; offset < end; offset += kHugePageBytes) {
-    file.Prefault(offset, kHugePageBytes);
-  }
-  file.SayWarm(end);
+  while (!IsWarmTo(file, kReadAheadBytes) && !gone()) file.WarmOn();
+}
+
+bool IsReadAhead(const LoadedVersion& version) {
+  return IsWarmTo(FileOf(version), kReadAheadBytes);
 }
 
 void WarmUp(ThreadPool& pool, const Lease& lease) {
   const MappedFile& file = FileOf(*lease);
-  const uint32_t uses = file.CountUse();
-  if (uses > 2) return;
-  if (uses == 1 && file.warm_bytes() == 0) {
-    Prefault(pool, lease, 0, kReadAheadBytes);
-  }
-  if (uses == 2 && file.size() > kReadAheadBytes) {
-    Prefault(pool, lease, kReadAheadBytes, kMaxWarmedBytes);
-  }
+  if (file.CountUse() < 2 || IsWarm(*lease) || !file.StartWarming()) return;
+  WarmOn(pool,
+         {.held = lease->index, .file = lease->index->store().shared_file()});
 }
 
 bool IsWarm(const LoadedVersion& version) {
-  const MappedFile& file = FileOf(version);
-  return file.warm_bytes() >= std::min(file.size(), kMaxWarmedBytes);
+  return IsWarmTo(FileOf(version), kMaxWarmedBytes);
 }
 
 }  // namespace timbre

@@ -6,6 +6,7 @@
 #define TIMBRE_SERVER_CATALOG_OPEN_WARM_UP_H_
 
 #include <cstddef>
+#include <functional>
 
 #include "server/base/thread_pool.h"
 #include "server/catalog/open/lease.h"
@@ -19,11 +20,16 @@ inline constexpr size_t kReadAheadBytes = size_t{64} << 20;
 // out of the memory of a small node.
 inline constexpr size_t kMaxWarmedBytes = size_t{1} << 30;
 
-// Reads and maps the first kReadAheadBytes, if nobody has.
-void ReadAheadFrames(const LoadedVersion& version);
+// Reads and maps the first kReadAheadBytes, as far as nobody has, or until
+// `gone` says that nobody waits for it any more.
+void ReadAheadFrames(const LoadedVersion& version,
+                     const std::function<bool()>& gone);
 
-// A stream has begun to use `lease`, or uses it long since. Where nobody has
-// read ahead, threads of `pool` do; from the second such use on they map the
+// Whether that was done.
+bool IsReadAhead(const LoadedVersion& version);
+
+// A stream has begun to use `lease`, or uses it long since. From the second
+// such use on, while somebody holds the version, threads of `pool` map the
 // rest, a huge page at a time in turn with other voices. Returns at once; holds
 // no lease meanwhile.
 void WarmUp(ThreadPool& pool, const Lease& lease);

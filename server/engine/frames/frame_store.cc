@@ -10,7 +10,7 @@
 
 namespace timbre {
 
-FrameStore::FrameStore(std::unique_ptr<MappedFile> file, ElementType type,
+FrameStore::FrameStore(std::shared_ptr<const MappedFile> file, ElementType type,
                        uint64_t rows, uint32_t dimension,
                        const KernelTable& kernels)
     : file_(std::move(file)),

@@ -57,9 +57,13 @@ class FrameStore {
   absl::Status Check() const { return file_->Check(); }
 
   bool damaged() const { return file_->damaged(); }
+  // DATA_LOSS if damaged(). Touches no page.
+  absl::Status Damage() const { return file_->Damage(); }
 
   // Where the rows are.
   const MappedFile& file() const { return *file_; }
+  // For who uses it longer than the store lives.
+  std::shared_ptr<const MappedFile> shared_file() const { return file_; }
 
   // Says that rows [first, first + count) are not needed for now.
   void Release(uint64_t first, uint64_t count) const {
@@ -67,10 +71,10 @@ class FrameStore {
   }
 
  private:
-  FrameStore(std::unique_ptr<MappedFile> file, ElementType type, uint64_t rows,
-             uint32_t dimension, const KernelTable& kernels);
+  FrameStore(std::shared_ptr<const MappedFile> file, ElementType type,
+             uint64_t rows, uint32_t dimension, const KernelTable& kernels);
 
-  std::unique_ptr<MappedFile> file_;
+  std::shared_ptr<const MappedFile> file_;
   size_t data_offset_;
   ElementType type_;
   uint64_t rows_;

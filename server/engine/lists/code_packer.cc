@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "server/base/checksum.h"
+#include "server/base/memory_region.h"
 
 namespace timbre {
 namespace {
@@ -21,15 +22,11 @@ CodePacker::CodePacker(uint64_t rows, IvfParts& parts)
     : parts_(parts), octets_(OctetsOf(parts.pq_m)) {
   parts.ids.reserve(rows);
   parts.code_rows.reserve(rows);
-  // What is not written takes no memory there.
-  if (parts.shared.get_allocator().memory() != nullptr) {
-    parts.shared.reserve(rows / 2);
-  }
-  parts.codes.reserve(BlocksFor(rows) * parts.block_bytes());
-  parts.list_begin.assign(1, 0);
-  parts.code_begin.assign(1, 0);
   parts.list_begin.reserve(size_t{parts.nlist} + 1);
   parts.code_begin.reserve(size_t{parts.nlist} + 1);
+  parts.list_begin.push_back(0);
+  parts.code_begin.push_back(0);
+  parts.codes.reserve(BlocksFor(rows) * parts.block_bytes());  // last: Finish
 }
 
 void CodePacker::FindEqual(size_t count, const uint32_t* words) {
@@ -81,8 +78,8 @@ void CodePacker::AddList(const uint32_t* rows, size_t count,
         parts_.code_rows.push_back(rows[i]);
       } else {
         parts_.code_rows.push_back(IvfParts::kShared |
-                                   static_cast<uint32_t>(parts_.shared.size()));
-        parts_.shared.push_back({place, equal_[i]});
+                                   static_cast<uint32_t>(shared_.size()));
+        shared_.push_back({place, equal_[i]});
       }
       place += equal_[i];
     }
@@ -93,13 +90,17 @@ void CodePacker::AddList(const uint32_t* rows, size_t count,
 }
 
 void CodePacker::Finish() {
-  if (parts_.codes.get_allocator().memory() != nullptr) return;
-  // Codes move only if that frees much: it takes longer than packing them.
-  if (parts_.codes.size() < parts_.codes.capacity() / 2) {
-    parts_.codes.shrink_to_fit();
+  if (auto* const region =
+          dynamic_cast<MemoryRegion*>(parts_.codes.get_allocator().memory())) {
+    region->EndAt(parts_.codes.data() + parts_.codes.size());
+  } else {
+    // Codes move only if that frees much: it takes longer than packing them.
+    if (parts_.codes.size() < parts_.codes.capacity() / 2) {
+      parts_.codes.shrink_to_fit();
+    }
+    parts_.code_rows.shrink_to_fit();
   }
-  parts_.code_rows.shrink_to_fit();
-  parts_.shared.shrink_to_fit();
+  parts_.shared.assign(shared_.begin(), shared_.end());
 }
 
 }  // namespace timbre

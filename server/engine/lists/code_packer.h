@@ -21,7 +21,9 @@ class CodePacker {
   // octets] words (kernels/layout.h).
   void AddList(const uint32_t* rows, size_t count, const uint32_t* words);
 
-  // Gives back what equal rows saved, where it is much. Call once, last.
+  // Puts the ranges of equal rows where these saved codes, and gives back what
+  // is left of that where it is much. Call once, last; nothing is to be
+  // allocated beside the codes meanwhile.
   void Finish();
 
  private:
@@ -34,6 +36,7 @@ class CodePacker {
   std::vector<uint32_t> slots_;  // of a hash table: 0, or 1 + a row's place
   std::vector<uint32_t> first_;
   std::vector<uint32_t> equal_;  // how many rows share a first row's code
+  std::vector<IvfParts::Range> shared_;  // parts_.shared, to be
 };
 
 }  // namespace timbre

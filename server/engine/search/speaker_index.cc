@@ -28,11 +28,8 @@ constexpr size_t kRowsAtOnce = 16;
 // Of an index, besides its arrays: itself, and what these round up to pages.
 constexpr size_t kFixedBytes = 8 << 10;
 
-// Room that is not written and takes no memory then: equal rows that share
-// codes, and what arrays are apart to begin at cache lines.
-size_t SpareRoom(uint64_t rows) {
-  return rows / 2 * sizeof(IvfParts::Range) + 4096;
-}
+// What arrays are apart to begin at cache lines.
+constexpr size_t kGaps = 4096;
 
 }  // namespace
 
@@ -45,8 +42,8 @@ absl::StatusOr<std::unique_ptr<SpeakerIndex>> SpeakerIndex::Open(
                        *description.files));
   std::unique_ptr<MemoryRegion> memory;
   if (description.spec.kind != IndexKind::kFlat) {
-    memory = std::make_unique<MemoryRegion>(MostResidentBytes(description) +
-                                            SpareRoom(description.rows));
+    memory =
+        std::make_unique<MemoryRegion>(MostResidentBytes(description) + kGaps);
   }
   std::unique_ptr<const IvfParts> parts;
   if (description.spec.kind == IndexKind::kIvfPq) {

@@ -64,7 +64,7 @@ void ExchangeHandler::Take(grpc::ByteBuffer message) {
   compressed_ = IsCompressed(message);
   const absl::Status admitted = Admit(message);
   context().metrics->AddBytes(rpc(), bytes_, 0);
-  if (!admitted.ok()) return call().Finish(admitted);
+  if (!admitted.ok()) return End(admitted);
   const bool urgent = urgency() == ThreadPool::Urgency::kUrgent;
   // The next one comes while this one is worked on. A small one is answered
   // before: the read would cost a window update of its own, which the answer
@@ -123,7 +123,7 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, On thread) {
   const absl::Time start = MonotonicNow();
   const absl::Status parsed = Parse(message);
   parsing_time_ = MonotonicNow() - start;
-  if (!parsed.ok()) return call().Finish(parsed);
+  if (!parsed.ok()) return End(parsed);
   if (!pin_.pinned()) {
     const absl::StatusOr<bool> pinned = PinOpen();
     if (!pinned.ok()) return call().Finish(pinned.status());
@@ -145,11 +145,11 @@ absl::Status ExchangeHandler::Parse(grpc::ByteBuffer& message) {
 
 absl::StatusOr<bool> ExchangeHandler::PinOpen() {
   const absl::Time start = MonotonicNow();
-  std::vector<Lease> leases;
-  for (const VoiceName& voice : pin_.wanted()) {
-    Lease lease = context().catalog->FindLoaded(voice.speaker, voice.version);
-    if (lease == nullptr) return false;
-    leases.push_back(std::move(lease));
+  std::vector<Lease> leases = context().catalog->FindAllLoaded(pin_.wanted());
+  if (leases.empty() ||
+      !std::all_of(leases.begin(), leases.end(),
+                   [](const Lease& lease) { return IsReadAhead(*lease); })) {
+    return false;
   }
   TIMBRE_RETURN_IF_ERROR(Pin(std::move(leases)));
   context().metrics->ObserveOpening(OpenedFrom::kOpen, MonotonicNow() - start);
@@ -170,9 +170,9 @@ void ExchangeHandler::Open() {
   context().opener->Open(
       pin_.wanted(),
       [this, keep = call().shared_from_this()](
-          const absl::StatusOr<VoiceOpener::Leases>& leases) {
+          absl::StatusOr<VoiceOpener::Leases> leases) {
         if (!leases.ok()) return call().Finish(leases.status());
-        const absl::Status pinned = Pin(*leases);
+        const absl::Status pinned = Pin(*std::move(leases));
         if (!pinned.ok()) return call().Finish(pinned);
         SubmitRespond();
       },
@@ -200,7 +200,7 @@ void ExchangeHandler::Respond(On thread) {
         context().catalog->DropDamaged(*lease);
       }
     }
-    return call().Finish(answer.status());
+    return End(answer.status());
   }
   // As if one thread had done it all.
   if (++answered_ == kManyMessages) WarmUpAll();
@@ -248,14 +248,20 @@ void ExchangeHandler::OnWritten() {
       ReadOn();
       return Take(std::move(message));
     case Inbox::Next::kEnd:
-      return call().Finish(absl::OkStatus());
+      return End(absl::OkStatus());
     case Inbox::Next::kNothing:
       return ReadOn();
   }
 }
 
 void ExchangeHandler::OnRequestsEnd() {
-  if (inbox_.Ended()) call().Finish(absl::OkStatus());
+  if (inbox_.Ended()) End(absl::OkStatus());
+}
+
+// Released before the client knows: it may want the room for its next stream.
+void ExchangeHandler::End(const absl::Status& status) {
+  pin_.Release();
+  call().Finish(status);
 }
 
 void ExchangeHandler::OnDrain() {

@@ -23,8 +23,8 @@ namespace timbre {
 
 // Has one message after the other answered on a worker, or on the thread that
 // polls where that takes less than a hand-over; those that come meanwhile are
-// kept (see Inbox). The voice of the first message is opened by a thread
-// of the opener if it is not open.
+// kept (see Inbox). The voice of the first message is opened, and its frames
+// are read ahead, by a thread of the opener if that was not done.
 class ExchangeHandler : public RpcHandler {
  public:
   ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc,
@@ -55,6 +55,8 @@ class ExchangeHandler : public RpcHandler {
   void Open();
   absl::Status Pin(std::vector<Lease> leases);
   void WarmUpAll();
+  // By whoever has the message in work, or where none is.
+  void End(const absl::Status& status);
   void SubmitRespond();
   void Respond(On thread);
   void Count(const Answer& answer);

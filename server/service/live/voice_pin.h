@@ -36,6 +36,9 @@ class VoicePin {
   // where their dimensions differ.
   absl::Status Pin(std::vector<Lease> leases);
 
+  // Holds none any more.
+  void Release() { leases_.clear(); }
+
   bool pinned() const { return !leases_.empty(); }
   // The voice; of mixed ones the first.
   const LoadedVersion& version() const { return *leases_.front(); }

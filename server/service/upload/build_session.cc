@@ -22,10 +22,11 @@ constexpr uint64_t kRowsPerCheck = 1024;
 }  // namespace
 
 absl::Status BuildSession::Accept(const v1::BuildRequest& request,
-                                  absl::string_view speaker_metadata) {
+                                  absl::string_view speaker_metadata,
+                                  const std::function<bool()>& cancelled) {
   switch (request.part_case()) {
     case v1::BuildRequest::kOptions:
-      return AcceptOptions(request.options(), speaker_metadata);
+      return AcceptOptions(request.options(), speaker_metadata, cancelled);
     case v1::BuildRequest::kFrames:
       if (!has_options_) {
         return InvalidField("options", "nothing",
@@ -37,8 +38,9 @@ absl::Status BuildSession::Accept(const v1::BuildRequest& request,
   }
 }
 
-absl::Status BuildSession::AcceptOptions(const v1::BuildOptions& options,
-                                         absl::string_view speaker_metadata) {
+absl::Status BuildSession::AcceptOptions(
+    const v1::BuildOptions& options, absl::string_view speaker_metadata,
+    const std::function<bool()>& cancelled) {
   if (has_options_) {
     return InvalidField("options", "a second one",
                         "sent once, in the first request");
@@ -53,15 +55,18 @@ absl::Status BuildSession::AcceptOptions(const v1::BuildOptions& options,
       context_.catalog->FindRequest(options.speaker(), options.request_id()));
   if (earlier_) return absl::OkStatus();
   TIMBRE_RETURN_IF_ERROR(CheckLimits(options.expected_frames(), 0));
-  if (options.base_version() != 0) TIMBRE_RETURN_IF_ERROR(OpenBase());
+  if (options.base_version() != 0) {
+    TIMBRE_RETURN_IF_ERROR(OpenBase(cancelled));
+  }
   TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(options.speaker()));
   return absl::OkStatus();
 }
 
-absl::Status BuildSession::OpenBase() {
-  TIMBRE_ASSIGN_OR_RETURN(const StoredFrames base,
-                          context_.catalog->OpenFrames(
-                              options_.speaker(), options_.base_version()));
+absl::Status BuildSession::OpenBase(const std::function<bool()>& cancelled) {
+  TIMBRE_ASSIGN_OR_RETURN(
+      const StoredFrames base,
+      context_.catalog->OpenFrames(
+          {options_.speaker(), options_.base_version()}, cancelled));
   base_ = base.store;
   const FrameStore& store = *base_;
   if (options_.dimension() != 0 && options_.dimension() != store.dimension()) {

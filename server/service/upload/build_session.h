@@ -31,9 +31,10 @@ class BuildSession {
   explicit BuildSession(ServiceContext& context) : context_(context) {}
 
   // Takes the next message. INVALID_ARGUMENT, RESOURCE_EXHAUSTED (a limit or
-  // the disk), NOT_FOUND (base_version).
+  // the disk), NOT_FOUND (base_version), CANCELLED.
   absl::Status Accept(const v1::BuildRequest& request,
-                      absl::string_view speaker_metadata);
+                      absl::string_view speaker_metadata,
+                      const std::function<bool()>& cancelled);
 
   // The version that options.request_id has published before, if any.
   const std::optional<VersionInfo>& earlier() const { return earlier_; }
@@ -50,10 +51,11 @@ class BuildSession {
 
  private:
   absl::Status AcceptOptions(const v1::BuildOptions& options,
-                             absl::string_view speaker_metadata);
+                             absl::string_view speaker_metadata,
+                             const std::function<bool()>& cancelled);
   absl::Status AcceptFrames(const v1::Frames& frames);
   absl::Status StartWriting(uint32_t dimension);
-  absl::Status OpenBase();
+  absl::Status OpenBase(const std::function<bool()>& cancelled);
   // Puts the base's frames before the received ones.
   absl::Status PrependBase(const BuildObserver& observer);
   absl::Status CheckLimits(uint64_t frames, uint64_t bytes_to_write) const;

@@ -16,23 +16,26 @@
 namespace timbre {
 
 absl::Status TuneSession::Accept(const v1::TuneRequest& request,
-                                 absl::string_view speaker_metadata) {
+                                 absl::string_view speaker_metadata,
+                                 const std::function<bool()>& cancelled) {
   if (lease_ == nullptr) {
     first_ = request;
     first_.clear_frames();
-    TIMBRE_RETURN_IF_ERROR(AcceptFirst(speaker_metadata));
+    TIMBRE_RETURN_IF_ERROR(AcceptFirst(speaker_metadata, cancelled));
   } else {
     TIMBRE_RETURN_IF_ERROR(CheckLaterTuneRequest(request, first_));
   }
   return AcceptFrames(request.frames());
 }
 
-absl::Status TuneSession::AcceptFirst(absl::string_view speaker_metadata) {
+absl::Status TuneSession::AcceptFirst(absl::string_view speaker_metadata,
+                                      const std::function<bool()>& cancelled) {
   TIMBRE_RETURN_IF_ERROR(CheckFirstTuneRequest(first_));
   TIMBRE_RETURN_IF_ERROR(
       CheckSpeakerMetadata(speaker_metadata, first_.speaker()));
   TIMBRE_ASSIGN_OR_RETURN(
-      lease_, context_.opener->OpenNow({first_.speaker(), first_.version()}));
+      lease_, context_.opener->OpenNow({first_.speaker(), first_.version()},
+                                       cancelled));
   TIMBRE_ASSIGN_OR_RETURN(staging_, context_.catalog->Stage(first_.speaker()));
   TIMBRE_ASSIGN_OR_RETURN(
       writer_,

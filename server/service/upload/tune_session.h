@@ -28,9 +28,10 @@ class TuneSession {
   explicit TuneSession(ServiceContext& context) : context_(context) {}
 
   // Takes the next message. INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION,
-  // DATA_LOSS, RESOURCE_EXHAUSTED (the disk).
+  // DATA_LOSS, RESOURCE_EXHAUSTED (the disk, memory), CANCELLED.
   absl::Status Accept(const v1::TuneRequest& request,
-                      absl::string_view speaker_metadata);
+                      absl::string_view speaker_metadata,
+                      const std::function<bool()>& cancelled);
 
   // The client has half-closed: INVALID_ARGUMENT if something is missing.
   absl::Status CheckComplete() const;
@@ -43,7 +44,8 @@ class TuneSession {
   absl::StatusOr<v1::TuneResponse> Apply();
 
  private:
-  absl::Status AcceptFirst(absl::string_view speaker_metadata);
+  absl::Status AcceptFirst(absl::string_view speaker_metadata,
+                           const std::function<bool()>& cancelled);
   absl::Status AcceptFrames(const v1::Frames& frames);
   TuningGoal Goal() const;
 

@@ -125,7 +125,8 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
     if (status.ok()) status = ParseMessage(message, request, most);
     message.Clear();
     if (status.ok()) {
-      status = session.Accept(request, call().Metadata("timbre-speaker"));
+      status = session.Accept(request, call().Metadata("timbre-speaker"),
+                              [this] { return cancelled(); });
     }
     if (!status.ok()) return call().Finish(status);
     Accepted(session);

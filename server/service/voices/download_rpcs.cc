@@ -111,7 +111,8 @@ absl::StatusOr<MessageSource> StartReadFrames(
   TIMBRE_RETURN_IF_ERROR(CheckVoice(request, call));
   TIMBRE_ASSIGN_OR_RETURN(
       StoredFrames stored,
-      context.catalog->OpenFrames(request.speaker(), request.version()));
+      context.catalog->OpenFrames({request.speaker(), request.version()},
+                                  [&call] { return call.cancelled(); }));
   const uint64_t rows = stored.store->rows();
   TIMBRE_RETURN_IF_ERROR(CheckRange(request, rows));
   if (request.element_type() == v1::ELEMENT_TYPE_UNSPECIFIED) {
@@ -135,10 +136,12 @@ struct ExportedFile {
 };
 
 absl::StatusOr<ExportedFile> OpenIndexFile(const v1::ExportRequest& request,
+                                           const Call& call,
                                            ServiceContext& context) {
   TIMBRE_ASSIGN_OR_RETURN(
       const Lease lease,
-      context.opener->OpenNow({request.speaker(), request.version()}));
+      context.opener->OpenNow({request.speaker(), request.version()},
+                              [&call] { return call.cancelled(); }));
   const VersionRecord& record = *lease->record;
   const Catalog& catalog = *context.catalog;
   const ExportDefaults defaults{.nprobe = record.tuning.nprobe,
@@ -159,16 +162,18 @@ absl::StatusOr<ExportedFile> OpenIndexFile(const v1::ExportRequest& request,
 }
 
 absl::StatusOr<ExportedFile> OpenExport(const v1::ExportRequest& request,
+                                        const Call& call,
                                         ServiceContext& context) {
   switch (request.format()) {
     case v1::EXPORT_FORMAT_UNSPECIFIED:
     case v1::EXPORT_FORMAT_FAISS_INDEX:
     case v1::EXPORT_FORMAT_IVF_FLAT:
-      return OpenIndexFile(request, context);
+      return OpenIndexFile(request, call, context);
     case v1::EXPORT_FORMAT_NPY: {
       TIMBRE_ASSIGN_OR_RETURN(
           const StoredFrames stored,
-          context.catalog->OpenFrames(request.speaker(), request.version()));
+          context.catalog->OpenFrames({request.speaker(), request.version()},
+                                      [&call] { return call.cancelled(); }));
       return ExportedFile{stored.record, stored.store,
                           ExportNpy(*stored.store)};
     }
@@ -182,7 +187,8 @@ absl::StatusOr<MessageSource> StartExport(const v1::ExportRequest& request,
                                           const Call& call,
                                           ServiceContext& context) {
   TIMBRE_RETURN_IF_ERROR(CheckVoice(request, call));
-  TIMBRE_ASSIGN_OR_RETURN(ExportedFile opened, OpenExport(request, context));
+  TIMBRE_ASSIGN_OR_RETURN(ExportedFile opened,
+                          OpenExport(request, call, context));
   const auto file = std::make_shared<ExportedFile>(std::move(opened));
   return MessageSource([file, catalog = context.catalog]()
                            -> absl::StatusOr<std::optional<grpc::ByteBuffer>> {

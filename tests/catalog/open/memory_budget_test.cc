@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "server/base/errors.h"
+#include "server/base/status_macros.h"
 #include "tests/support/testing.h"
 
 namespace timbre {
@@ -41,7 +42,7 @@ class Version : public BudgetedVersion {
 };
 using VersionPtr = std::shared_ptr<Version>;
 
-const std::function<bool()> kNever = [] { return false; };
+const MemoryBudget::Cancelled kNever = [] { return false; };
 
 class MemoryBudgetTest : public ::testing::Test {
  protected:
@@ -58,28 +59,50 @@ class MemoryBudgetTest : public ::testing::Test {
   // As the catalogue does: what is open is held, the others are opened.
   absl::Status Hold(const std::vector<VersionPtr>& versions,
                     uint64_t bytes = 1) {
-    const MemoryBudget::Turn turn(*budget_);
     while (true) {
+      const std::vector<std::shared_ptr<BudgetedVersion>> all(versions.begin(),
+                                                              versions.end());
+      TIMBRE_RETURN_IF_ERROR(budget_->WaitForThose(all, kNever));
+      MemoryBudget::Visit visit(*budget_);
+      const MemoryBudget::Turn turn(*budget_, kNever);
       std::vector<MemoryBudget::Want> wants;
+      OpenRoom beside;
       std::vector<VersionPtr> closed;
       for (const VersionPtr& version : versions) {
-        if (version->open() && budget_->Take(*version->charge)) continue;
-        wants.push_back({.version = version, .room = {bytes, 1}});
-        closed.push_back(version);
+        const OpenRoom room{bytes, 1};
+        if (version->open() && budget_->Take(*version->charge, visit)) {
+          beside += room;
+        } else {
+          wants.push_back({.version = version, .room = room});
+          closed.push_back(version);
+        }
       }
       if (wants.empty()) return absl::OkStatus();
-      auto charges = budget_->Reserve(wants, kNever);
-      if (!charges.ok()) return charges.status();
-      if (charges->empty()) continue;
-      for (size_t i = 0; i < closed.size(); ++i) {
+      auto charges = budget_->Reserve(wants, beside, visit, kNever);
+      if (charges.ok() && charges->empty()) continue;
+      for (size_t i = 0; charges.ok() && i < closed.size(); ++i) {
         closed[i]->charge = std::move((*charges)[i]);
-        budget_->Opened(*closed[i]->charge, {bytes, 1});
+        budget_->Opened(*closed[i]->charge, visit);
       }
-      return absl::OkStatus();
+      if (charges.ok()) return absl::OkStatus();
+      for (const VersionPtr& version : versions) {
+        if (version->open()) Rest(version);
+      }
+      return charges.status();
     }
   }
   absl::Status Hold(const VersionPtr& version, uint64_t bytes = 1) {
     return Hold(std::vector<VersionPtr>{version}, bytes);
+  }
+  void Open(const VersionPtr& version) {
+    MemoryBudget::Visit visit(*budget_);
+    budget_->Opened(*version->charge, visit);
+  }
+  absl::StatusOr<std::vector<ChargePtr>> Reserve(
+      const VersionPtr& version, const MemoryBudget::Cancelled& cancelled) {
+    const MemoryBudget::Want want{.version = version, .room = {1, 1}};
+    const MemoryBudget::Visit visit(*budget_);
+    return budget_->Reserve({&want, 1}, {}, visit, cancelled);
   }
   void Rest(const VersionPtr& version, bool stays = true) {
     if (!budget_->Rest(*version->charge, stays)) version->Close();
@@ -169,8 +192,7 @@ TEST_F(MemoryBudgetTest, WaitsForClosingsUnderWay) {
 TEST_F(MemoryBudgetTest, WaitsForOpeningsUnderWayWhichMayFail) {
   Start(1);
   const VersionPtr a = New();
-  const MemoryBudget::Want want{.version = a, .room = {1, 1}};
-  auto charges = budget_->Reserve({&want, 1}, kNever);
+  auto charges = Reserve(a, kNever);
   ASSERT_OK(charges);
   EXPECT_EQ(budget_->totals().reserved.bytes, 1U);
   const VersionPtr b = New();
@@ -183,34 +205,100 @@ TEST_F(MemoryBudgetTest, WaitsForOpeningsUnderWayWhichMayFail) {
 TEST_F(MemoryBudgetTest, AVersionIsOpenedOnceAndWhoWaitsFindsItOpen) {
   Start(1);
   const VersionPtr a = New();
-  const MemoryBudget::Want want{.version = a, .room = {1, 1}};
-  auto charges = budget_->Reserve({&want, 1}, kNever);
+  auto charges = Reserve(a, kNever);
   ASSERT_OK(charges);
+  // Not with the turn, which others may want.
+  const auto again = Reserve(a, kNever);
+  ASSERT_OK(again);
+  EXPECT_TRUE(again->empty());
   std::thread waits([&] {
-    const auto again = budget_->Reserve({&want, 1}, kNever);
-    ASSERT_OK(again);
-    EXPECT_TRUE(again->empty());
+    const std::shared_ptr<BudgetedVersion> version = a;
+    ASSERT_OK(budget_->WaitForThose({&version, 1}, kNever));
   });
   while (budget_->totals().waiting == 0) std::this_thread::yield();
-  budget_->Opened(*(*charges)[0], {1, 1});
+  a->charge = std::move((*charges)[0]);
+  Open(a);
   waits.join();
 }
 
+// Of those whom nobody tells that somebody has gone.
 TEST_F(MemoryBudgetTest, WhoDoesNotWaitAnyMoreIsCancelled) {
   Start(1);
   const VersionPtr a = New();
   a->slow = true;
   Use(a);
   std::atomic<bool> gone = false;
-  std::thread waits([&] {
-    const MemoryBudget::Want want{.version = New(), .room = {1, 1}};
-    EXPECT_TRUE(absl::IsCancelled(
-        budget_->Reserve({&want, 1}, [&] { return gone.load(); }).status()));
+  const auto is_gone = [&] { return gone.load(); };
+  std::vector<std::thread> waits;
+  waits.emplace_back([&] {
+    const MemoryBudget::Turn turn(*budget_, is_gone);
+    ASSERT_OK(turn.status());
+    EXPECT_TRUE(absl::IsCancelled(Reserve(New(), is_gone).status()));
   });
-  while (budget_->totals().waiting == 0) std::this_thread::yield();
+  while (a->closings == 0) std::this_thread::yield();
+  waits.emplace_back([&] {
+    const MemoryBudget::Turn turn(*budget_, is_gone);
+    EXPECT_TRUE(absl::IsCancelled(turn.status()) || turn.status().ok());
+  });
+  waits.emplace_back([&] {
+    const std::shared_ptr<BudgetedVersion> version = a;
+    EXPECT_TRUE(
+        absl::IsCancelled(budget_->WaitForThose({&version, 1}, is_gone)));
+  });
+  while (budget_->totals().waiting < 3) std::this_thread::yield();
   gone = true;
+  for (std::thread& thread : waits) thread.join();
   a->Unmap();
-  waits.join();
+}
+
+TEST_F(MemoryBudgetTest, WhoGoesInTheMiddleOfTheQueueKeepsNobodyFromTheTurn) {
+  Start(1);
+  auto first = std::make_unique<MemoryBudget::Turn>(*budget_, kNever);
+  std::atomic<bool> gone = false;
+  std::thread second([&] {
+    const MemoryBudget::Turn turn(*budget_, [&] { return gone.load(); });
+    EXPECT_TRUE(absl::IsCancelled(turn.status()));
+  });
+  while (budget_->totals().waiting < 1) std::this_thread::yield();
+  std::thread third([&] {
+    const MemoryBudget::Turn turn(*budget_, kNever);
+    EXPECT_TRUE(turn.status().ok());
+  });
+  while (budget_->totals().waiting < 2) std::this_thread::yield();
+  gone = true;
+  second.join();
+  first.reset();
+  third.join();
+}
+
+TEST_F(MemoryBudgetTest, NobodyIsRefusedForWhatIsHeldForAMoment) {
+  Start(1);
+  const VersionPtr a = New();
+  Use(a);
+  auto visit = std::make_unique<MemoryBudget::Visit>(*budget_);
+  ASSERT_TRUE(budget_->Take(*a->charge, *visit));
+  const VersionPtr b = New();
+  std::thread holds([&] { ASSERT_OK(Hold(b)); });
+  while (budget_->totals().waiting == 0) std::this_thread::yield();
+  Rest(a);
+  visit.reset();
+  holds.join();
+  EXPECT_TRUE(b->open());
+  // What it keeps counts from its end on.
+  visit = std::make_unique<MemoryBudget::Visit>(*budget_);
+  ASSERT_TRUE(budget_->Take(*b->charge, *visit));
+  std::thread is_refused(
+      [&] { EXPECT_EQ(DetailsOf(Hold(a)).reason, "MEMORY_BUDGET"); });
+  while (budget_->totals().waiting == 0) std::this_thread::yield();
+  visit.reset();
+  is_refused.join();
+}
+
+TEST_F(MemoryBudgetTest, SeveralOfWhichOneIsOpenMayExceedTheWholeTogether) {
+  Start(2);
+  const VersionPtr a = New();
+  ASSERT_OK(Hold(a));
+  EXPECT_EQ(DetailsOf(Hold({a, New(), New()})).reason, "VERSION_TOO_LARGE");
 }
 
 TEST_F(MemoryBudgetTest, WhatMustNotFailHasAPlaceBesideTheBudget) {
@@ -220,15 +308,19 @@ TEST_F(MemoryBudgetTest, WhatMustNotFailHasAPlaceBesideTheBudget) {
   const VersionPtr b = New();
   b->charge = budget_->ReserveForSure({.version = b, .room = {5, 1}});
   ASSERT_NE(b->charge, nullptr);
-  budget_->Opened(*b->charge, {5, 1});
+  Open(b);
   EXPECT_EQ(held(), 6U);
-  // Streams do not get it so.
-  EXPECT_FALSE(budget_->Take(*b->charge));
+  // Streams do not get it so, but who must not fail does.
+  {
+    MemoryBudget::Visit visit(*budget_);
+    EXPECT_FALSE(budget_->Take(*b->charge, visit));
+    EXPECT_TRUE(budget_->Take(*b->charge, visit, /*may_fail=*/false));
+  }
   // One at a time.
   const VersionPtr c = New();
   std::thread waits([&] {
     c->charge = budget_->ReserveForSure({.version = c, .room = {1, 1}});
-    budget_->Opened(*c->charge, {1, 1});
+    Open(c);
   });
   while (budget_->totals().waiting == 0) std::this_thread::yield();
   Rest(b);
@@ -274,10 +366,17 @@ TEST_F(MemoryBudgetTest, WhatIsHeldOfADeletedVersionCounts) {
   Start(2);
   VersionPtr a = New();
   ASSERT_OK(Hold(a, 2));
-  const ChargePtr held_by_streams = std::move(a->charge);
+  ChargePtr held_by_streams = std::move(a->charge);
   a.reset();
   EXPECT_EQ(held(), 2U);
   EXPECT_EQ(DetailsOf(Hold(New())).reason, "MEMORY_BUDGET");
+  // Once nobody holds it, it is waited for.
+  budget_->Leaving(*held_by_streams);
+  EXPECT_EQ(closings(ClosingReason::kDeleted), 1U);
+  std::thread holds([&] { ASSERT_OK(Hold(New())); });
+  while (budget_->totals().waiting == 0) std::this_thread::yield();
+  held_by_streams.reset();
+  holds.join();
 }
 
 TEST_F(MemoryBudgetTest, AVersionMayBeDeletedWhileItIsPickedForClosing) {
@@ -348,7 +447,11 @@ TEST_F(MemoryBudgetTest, AHotVoiceIsNotAgedByAnotherOneThatIsHotter) {
     Use(hotter);
   }
   for (int i = 0; i < 1000; ++i) Use(hotter);
-  for (int i = 0; i < 10; ++i) Use(New());
+  std::vector<VersionPtr> others;
+  for (int i = 0; i < 10; ++i) {
+    others.push_back(New());
+    Use(others.back());
+  }
   EXPECT_EQ(hot->closings, 0);
 }
 
@@ -360,12 +463,29 @@ TEST_F(MemoryBudgetTest, WhatWasHotOnceGivesWayToWhatIsHotNow) {
   const auto use_hot = [&](int first, int times) {
     for (int i = 0; i < times; ++i) {
       Use(all[first + i % 18]);
-      if (i % 3 == 0) Use(all[40 + i % 60]);  // and some others
+      if (i % 3 == 0) Use(all[40 + i / 3 % 60]);  // and some others
     }
   };
   use_hot(0, 400);
   use_hot(18, 4000);
   for (int i = 18; i < 36; ++i) EXPECT_TRUE(all[i]->open()) << i;
+}
+
+TEST_F(MemoryBudgetTest, SoAreMixesOfTheSameVoices) {
+  Start(4);
+  const VersionPtr a = New();
+  const VersionPtr b = New();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(Hold({a, b}));
+    Rest(a);
+    Rest(b);
+  }
+  std::vector<VersionPtr> others;
+  for (int i = 0; i < 4; ++i) {
+    others.push_back(New());
+    Use(others.back());
+  }
+  EXPECT_FALSE(a->open() || b->open());
 }
 
 TEST_F(MemoryBudgetTest, StreamsOfOneVoiceRightAfterEachOtherAreOneUse) {
@@ -376,7 +496,8 @@ TEST_F(MemoryBudgetTest, StreamsOfOneVoiceRightAfterEachOtherAreOneUse) {
   Use(once);
   const VersionPtr other = New();
   Use(other);
-  Use(New());
+  const VersionPtr another = New();
+  Use(another);
   EXPECT_FALSE(once->open());
 }
 

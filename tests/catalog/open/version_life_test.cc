@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "server/base/file_system.h"
+#include "server/base/status_macros.h"
 #include "tests/support/testing.h"
 
 namespace timbre {
@@ -58,24 +59,32 @@ class VersionLifeTest : public ::testing::Test {
   using Reader = std::function<absl::StatusOr<VersionLife::Read>()>;
   // As the catalogue opens versions.
   absl::StatusOr<Lease> Open(const Reader& reader) {
-    std::vector<ChargePtr> charges;
-    {
-      const MemoryBudget::Turn turn(*budget_);
-      do {
-        life_->DropDamaged();
-        if (Lease lease = life_->Find(); lease != nullptr) return lease;
-        const MemoryBudget::Want want{.version = life_,
-                                      .room = {.bytes = 1'000'000, .maps = 2}};
-        charges = *budget_->Reserve({&want, 1}, [] { return false; });
-      } while (charges.empty());
+    const auto never = [] { return false; };
+    while (true) {
+      life_->DropDamaged();
+      const std::shared_ptr<BudgetedVersion> version = life_;
+      TIMBRE_RETURN_IF_ERROR(budget_->WaitForThose({&version, 1}, never));
+      MemoryBudget::Visit visit(*budget_);
+      std::vector<ChargePtr> charges;
+      {
+        const MemoryBudget::Turn turn(*budget_, never);
+        if (Lease lease = life_->Find(visit); lease != nullptr) return lease;
+        const MemoryBudget::Want want{.version = life_, .room = kRoom};
+        charges = *budget_->Reserve({&want, 1}, {}, visit, never);
+      }
+      if (charges.empty()) continue;
+      return life_->Open(std::move(charges[0]), visit, reader);
     }
-    return life_->Open(std::move(charges[0]), reader);
+  }
+  Lease Find() {
+    MemoryBudget::Visit visit(*budget_);
+    return life_->Find(visit);
   }
   absl::StatusOr<Lease> Open() {
     return Open([this] { return Read(); });
   }
   ChargePtr ChargeForSure() {
-    return budget_->ReserveForSure({.version = life_, .room = {1'000'000, 2}});
+    return budget_->ReserveForSure({.version = life_, .room = kRoom});
   }
   uint64_t held() const { return budget_->totals().open.bytes; }
   State state() const { return life_->Look().state; }
@@ -85,6 +94,8 @@ class VersionLifeTest : public ::testing::Test {
     reaper_->Submit([&done] { done.set_value(); });
     done.get_future().wait();
   }
+
+  static constexpr OpenRoom kRoom{.bytes = 1'000'000, .maps = 2};
 
   const TempDir dir_;
   BuildResult built_;
@@ -116,16 +127,14 @@ TEST(VersionLife, StatesFollowOneAnotherAsTheTableSays) {
 
 TEST_F(VersionLifeTest, IsOpenAsLongAsSomebodyHoldsIt) {
   EXPECT_EQ(state(), State::kClosed);
-  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_EQ(Find(), nullptr);
   auto lease = Open();
   ASSERT_OK(lease);
   EXPECT_EQ(state(), State::kOpen);
-  EXPECT_EQ(life_->Find(), *lease);
+  EXPECT_EQ(Find(), *lease);
   EXPECT_EQ(*Open(), *lease);
   EXPECT_EQ(reads_, 1);
-  EXPECT_EQ(held(), (*lease)->index->resident_bytes() +
-                        (*lease)->record->resident_bytes());
-  EXPECT_EQ(life_->known_bytes(), held());
+  EXPECT_EQ(held(), kRoom.bytes);
   EXPECT_EQ(voice_->all->voices, 1);
   lease->reset();
   Reaped();
@@ -153,7 +162,7 @@ TEST_F(VersionLifeTest, WhatIsKeptStaysOpen) {
   ASSERT_OK(Open());
   Reaped();
   EXPECT_EQ(state(), State::kIdle);
-  EXPECT_NE(life_->Find(), nullptr);
+  EXPECT_NE(Find(), nullptr);
   EXPECT_EQ(state(), State::kIdle);
   EXPECT_EQ(reads_, 1);
   life_->KeepOpen(false);
@@ -166,7 +175,7 @@ TEST_F(VersionLifeTest, WhatTheBudgetClosesIsOpenedAgain) {
   life_->KeepOpen(true);
   ASSERT_OK(Open());
   life_->Close();
-  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_EQ(Find(), nullptr);
   Reaped();
   EXPECT_EQ(state(), State::kClosed);
   ASSERT_OK(Open());
@@ -178,7 +187,7 @@ TEST_F(VersionLifeTest, WhatStreamsHoldIsNotClosed) {
   const auto lease = Open();
   ASSERT_OK(lease);
   life_->Close();
-  EXPECT_EQ(life_->Find(), *lease);
+  EXPECT_EQ(Find(), *lease);
 }
 
 TEST_F(VersionLifeTest, AnOpeningThatFailsLeavesItClosed) {
@@ -217,7 +226,7 @@ TEST_F(VersionLifeTest, DamagedFramesAreOpenedAnewBesideStreamsThatHoldThem) {
   const uint64_t one = held();
   ASSERT_EQ(truncate(frames.c_str(), 10), 0);
   EXPECT_FALSE((*old)->index->store().Check().ok());
-  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_EQ(Find(), nullptr);
   EXPECT_FALSE(life_->Look().damage.ok());
   EXPECT_FALSE(Open().ok());
   EXPECT_EQ(state(), State::kDamaged);
@@ -230,7 +239,7 @@ TEST_F(VersionLifeTest, DamagedFramesAreOpenedAnewBesideStreamsThatHoldThem) {
   old->reset();
   Reaped();
   EXPECT_EQ(held(), one);
-  EXPECT_EQ(life_->Find(), *anew);
+  EXPECT_EQ(Find(), *anew);
 }
 
 TEST_F(VersionLifeTest, APublicationIsOpenWithoutBeingRead) {
@@ -248,7 +257,7 @@ TEST_F(VersionLifeTest, LeasesHaveTheRecordThatWasReplacedLast) {
   EXPECT_TRUE(absl::IsInternal(
       life_->ReplaceRecord(std::make_shared<const VersionRecord>(Record(7)),
                            [] { return absl::InternalError(""); })));
-  EXPECT_EQ(life_->Find(), *before);
+  EXPECT_EQ(Find(), *before);
   ASSERT_OK(
       life_->ReplaceRecord(std::make_shared<const VersionRecord>(Record(7)),
                            [] { return absl::OkStatus(); }));
@@ -302,10 +311,41 @@ TEST_F(VersionLifeTest, ManyThreadsOpenCloseAndLetGo) {
   EXPECT_EQ(held(), 0U);
 }
 
+TEST_F(VersionLifeTest, WhatNobodyHoldsOfADeletedVersionIsClosing) {
+  Lease lease = *Open();
+  life_.reset();
+  EXPECT_EQ(budget_->totals().held.bytes, kRoom.bytes);
+  std::promise<void> go;
+  reaper_->Submit([wait = go.get_future().share()] { wait.wait(); });
+  lease.reset();
+  EXPECT_EQ(budget_->totals().held.bytes, 0U);
+  EXPECT_EQ(held(), kRoom.bytes) << "until it is unmapped";
+  go.set_value();
+  Reaped();
+  EXPECT_EQ(held(), 0U);
+}
+
+TEST_F(VersionLifeTest, WhoReadsItsFramesIsToldOfDamage) {
+  const auto map = [this] {
+    const std::string path = dir_.File(testing::kBuiltFrames);
+    return std::shared_ptr<const MappedFile>(
+        *MappedFile::Open(path, *FileSize(path)));
+  };
+  const auto file = map();
+  ASSERT_OK(life_->TellReader(file));
+  ASSERT_OK(life_->TellReader(map()));  // it reads no more
+  EXPECT_FALSE(file->damaged());
+  const absl::Status damage = absl::DataLossError("another byte");
+  life_->check().SayDamaged({.status = damage}, absl::Now());
+  life_->SayFilesDamaged(damage);
+  EXPECT_TRUE(file->damaged());
+  EXPECT_EQ(life_->TellReader(map()), damage);
+}
+
 TEST_F(VersionLifeTest, WhatIsOpenOfDamagedFilesIsDamaged) {
   const Lease held = *Open();
   life_->SayFilesDamaged(absl::DataLossError("another byte"));
-  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_EQ(Find(), nullptr);
   EXPECT_TRUE(held->index->store().damaged());
   EXPECT_TRUE(absl::IsDataLoss(held->index->store().Check()));
   EXPECT_EQ(life_->Look().damage.message(), "another byte");
@@ -330,7 +370,7 @@ TEST_F(VersionLifeTest, WhatIsFoundDamagedWhileItOpensIsNotOpened) {
   });
   EXPECT_EQ(opened.status(), damage);
   EXPECT_EQ(state(), State::kDamaged);
-  EXPECT_EQ(life_->Find(), nullptr);
+  EXPECT_EQ(Find(), nullptr);
   ASSERT_OK(Open());
 }
 

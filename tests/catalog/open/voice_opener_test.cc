@@ -54,7 +54,8 @@ TEST(VoiceOpenerTest, AVoiceIsOpenedOnceForAllWhoAskMeanwhile) {
 TEST(VoiceOpenerTest, WhoAsksLaterIsAnsweredToo) {
   VoiceOpener opener(NobodyIsHere, Ignore, 1);
   for (int i = 0; i < 2; ++i) {
-    EXPECT_TRUE(absl::IsNotFound(opener.OpenNow({"alice", 0}).status()));
+    EXPECT_TRUE(
+        absl::IsNotFound(opener.OpenNow({"alice", 0}, kStays).status()));
   }
 }
 
@@ -71,12 +72,12 @@ TEST(VoiceOpenerTest, WhoWaitsForItselfDoesNotJoinWhatBeganBefore) {
         wait.wait();
         return absl::NotFoundError("");
       },
-      Ignore, 1);
+      Ignore, 2);
   opener.Open(
       {{"alice", 0}}, [](const absl::StatusOr<Leases>&) {}, kStays);
   began.get_future().wait();
   // The active version may be another one by now.
-  EXPECT_TRUE(absl::IsNotFound(opener.OpenNow({"alice", 0}).status()));
+  EXPECT_TRUE(absl::IsNotFound(opener.OpenNow({"alice", 0}, kStays).status()));
   EXPECT_EQ(openings, 2);
   go.set_value();
   opener.Stop();
@@ -94,7 +95,7 @@ TEST(VoiceOpenerTest, WhatNobodyWaitsForIsNotOpened) {
         opened.push_back(voices[0].speaker);
         if (opened.size() == 1) began.set_value();
         wait.wait();
-        return absl::NotFoundError("");
+        return absl::InternalError("");
       },
       [&](OpeningResult result, absl::Duration, bool) {
         results.push_back(result);
@@ -120,6 +121,33 @@ TEST(VoiceOpenerTest, WhatNobodyWaitsForIsNotOpened) {
                                                  OpeningResult::kCancelled,
                                                  OpeningResult::kFailed}));
   EXPECT_EQ(opener.waiting(), 0U);
+}
+
+TEST(VoiceOpenerTest, WhatIsNoVersionIsNoOpening) {
+  int observed = 0;
+  VoiceOpener opener(
+      NobodyIsHere, [&](OpeningResult, absl::Duration, bool) { ++observed; },
+      1);
+  EXPECT_FALSE(opener.OpenNow({"alice", 0}, kStays).ok());
+  opener.Stop();
+  EXPECT_EQ(observed, 0);
+}
+
+TEST(VoiceOpenerTest, TheLastOneWhoAskedHasTheOnlyLeases) {
+  std::weak_ptr<const LoadedVersion> opened;
+  VoiceOpener opener(
+      [&](std::span<const VoiceName>,
+          const Cancelled&) -> absl::StatusOr<Leases> {
+        auto lease = std::make_shared<const LoadedVersion>();
+        opened = lease;
+        return Leases{std::move(lease)};
+      },
+      Ignore, 1);
+  const auto lease = opener.OpenNow({"alice", 0}, kStays);
+  ASSERT_TRUE(lease.ok());
+  EXPECT_EQ(opened.use_count(), 1);
+  EXPECT_TRUE(absl::IsCancelled(
+      opener.OpenNow({"alice", 0}, [] { return true; }).status()));
 }
 
 TEST(VoiceOpenerTest, WhileItIsOpenedAllMayGo) {
@@ -150,6 +178,7 @@ TEST(VoiceOpenerTest, WhoAsksAfterItsEndIsToldSo) {
       [&](const absl::StatusOr<Leases>& leases) { told = leases.status(); },
       kStays);
   EXPECT_TRUE(absl::IsCancelled(told));
+  EXPECT_TRUE(absl::IsCancelled(opener.OpenNow({"alice", 0}, kStays).status()));
 }
 
 }  // namespace
