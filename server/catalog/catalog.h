@@ -55,6 +55,7 @@ struct VersionInfo {
   uint64_t version = 0;
   std::shared_ptr<const VersionRecord> record;  // null: manifest unreadable
   absl::Status damage;  // DATA_LOSS; others: could not be read; or OK
+  absl::Status fits;    // VERSION_TOO_LARGE: it cannot be opened; or OK
   bool active = false;
   bool loaded = false;
 };

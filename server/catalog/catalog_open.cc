@@ -127,7 +127,7 @@ absl::StatusOr<std::vector<ChargePtr>> Catalog::ReserveFor(
     } else if (one.record == nullptr) {
       return std::vector<ChargePtr>();  // closed meanwhile: it is to be read
     }
-    const OpenRoom room = RoomOf(*one.record, DescriptionOf(one));
+    const OpenRoom room = RoomOf(*one.record);
     if (one.lease != nullptr) {
       beside += room;
     } else {
@@ -248,8 +248,7 @@ absl::StatusOr<Lease> Catalog::AcquireForSure(const VoiceName& voice) {
     if (status.ok()) {
       if (wanted.record == nullptr) continue;  // open meanwhile
       ChargePtr charge = open_->budget->ReserveForSure(
-          {.version = wanted.version.life,
-           .room = RoomOf(*wanted.record, DescriptionOf(wanted))});
+          {.version = wanted.version.life, .room = RoomOf(*wanted.record)});
       if (charge == nullptr) continue;
       absl::StatusOr<Lease> lease =
           OpenWanted(wanted, std::move(charge), visit);

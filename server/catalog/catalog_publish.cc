@@ -84,8 +84,8 @@ absl::StatusOr<Catalog::Verified> Catalog::Verify(const Staging& staging,
   const IndexDescription description =
       record.Describe(staging.directory(), files());
   Verified verified;
-  verified.charge = open_->budget->ReserveForSure(
-      {.version = life, .room = RoomOf(record, description)});
+  verified.charge =
+      open_->budget->ReserveForSure({.version = life, .room = RoomOf(record)});
   TIMBRE_ASSIGN_OR_RETURN(verified.index,
                           SpeakerIndex::Open(description, *options_.kernels));
   TIMBRE_RETURN_IF_ERROR(

@@ -28,12 +28,17 @@ VersionInfo Catalog::DescribeVersion(const SpeakerEntry& speaker,
                    .damage = view.damage,
                    .active = active,
                    .loaded = view.open()};
-  if (info.record != nullptr) return info;
-  auto record = ReadRecord(speaker.name, version.number);
-  if (record.ok()) {
-    info.record = std::make_shared<const VersionRecord>(*std::move(record));
-  } else if (info.damage.ok()) {
-    info.damage = record.status();
+  if (info.record == nullptr) {
+    auto record = ReadRecord(speaker.name, version.number);
+    if (record.ok()) {
+      info.record = std::make_shared<const VersionRecord>(*std::move(record));
+    } else if (info.damage.ok()) {
+      info.damage = record.status();
+    }
+  }
+  // Also of what is open beside the budget, on its publication.
+  if (info.record != nullptr) {
+    info.fits = open_->budget->Fits(RoomOf(*info.record));
   }
   return info;
 }

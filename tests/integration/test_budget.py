@@ -295,7 +295,9 @@ def test_voices_are_built_anew_and_deleted_while_they_open_and_close(
 def test_what_must_not_fail_does_not_fail_for_the_budget(new_server):
     server = new_server("--max_resident_bytes=1000")
     frames = speech(400, DIMENSION, seed=3)
-    server.build("alice", frames)
+    version, _ = server.build("alice", frames)
+    (warning,) = version.warnings
+    assert warning.startswith("cannot be opened: ") and "1000 bytes" in warning
     server.build("alice", frames[:300], base_version=1)
     server.catalog.ActivateVersion(
         pb.ActivateVersionRequest(speaker="alice", version=1)

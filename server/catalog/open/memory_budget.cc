@@ -146,15 +146,14 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
   OpenRoom all;
   for (const Want& want : wants) all += want.room;
   const uint64_t mine = visit.number_ == 0 ? 0 : 1;
+  const absl::Status fits = Fits(all + beside);
   MutexLock lock(mutex_);
   while (true) {
     if (cancelled()) return NobodyWaits();
     for (const Want& want : wants) {
       if (want.version->charge_ != nullptr) return std::vector<ChargePtr>();
     }
-    if (Judge(options_.limit, {}, all + beside) == Verdict::kNever) {
-      return TooLarge(options_.limit, all + beside);
-    }
+    if (!fits.ok()) return fits;
     const Verdict verdict = Judge(options_.limit, used_, all);
     const bool waits =
         verdict == Verdict::kWait ||
@@ -410,6 +409,12 @@ void MemoryBudget::CloseWhatIsIdle() {
                                   std::chrono::milliseconds(1));
     }
   }
+}
+
+absl::Status MemoryBudget::Fits(OpenRoom room) const {
+  return Judge(options_.limit, {}, room) == Verdict::kNever
+             ? TooLarge(options_.limit, room)
+             : absl::OkStatus();
 }
 
 MemoryBudget::Totals MemoryBudget::totals() const {

@@ -185,6 +185,8 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // What had no version any more is held by nobody: it is being unmapped.
   void Leaving(Charge& charge);
 
+  // VERSION_TOO_LARGE: `room` can never be had.
+  absl::Status Fits(OpenRoom room) const;
   Totals totals() const;
 
  private:

@@ -25,8 +25,9 @@ void CloseIndex(std::unique_ptr<const SpeakerIndex> index, ChargePtr charge,
 
 }  // namespace
 
-OpenRoom RoomOf(const VersionRecord& record,
-                const IndexDescription& description) {
+OpenRoom RoomOf(const VersionRecord& record) {
+  // Where its files are does not matter.
+  const IndexDescription description = record.Describe("", FileSystem::Posix());
   return {.bytes = SpeakerIndex::MostResidentBytes(description) +
                    record.resident_bytes(),
           .maps = SpeakerIndex::kMaps};

@@ -57,8 +57,7 @@ struct OpenVoice {
 
 // What a version takes while it is open: what it will hold at most, as is known
 // before it is opened. It is the same again after a restart.
-OpenRoom RoomOf(const VersionRecord& record,
-                const IndexDescription& description);
+OpenRoom RoomOf(const VersionRecord& record);
 
 // Thread-safe. Its lock is taken before the budget's and never held across a
 // disk operation.

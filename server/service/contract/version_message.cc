@@ -74,6 +74,10 @@ void FillVersion(const VersionInfo& info, v1::SpeakerVersion& message) {
         absl::IsDataLoss(info.damage) ? "damaged: " : "cannot be read now: ",
         info.damage.message()));
   }
+  if (!info.fits.ok()) {
+    message.add_warnings(
+        absl::StrCat("cannot be opened: ", info.fits.message()));
+  }
 }
 
 void FillSpeaker(const SpeakerInfo& info, v1::Speaker& message) {
