@@ -34,7 +34,7 @@ class Version : public BudgetedVersion {
 
   bool slow = false;
   std::function<void()> while_closing;
-  int closings = 0;
+  std::atomic<int> closings = 0;
   ChargePtr charge;
 
  private:
