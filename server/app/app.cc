@@ -180,9 +180,11 @@ void App::StartMetrics() {
 
 void App::MakeOpener() {
   opener_ = std::make_unique<VoiceOpener>(
+      catalog_->budget(),
       [catalog = catalog_.get()](std::span<const VoiceName> voices,
+                                 MemoryBudget::Visit& visit,
                                  const std::function<bool()>& cancelled) {
-        return catalog->AcquireAll(voices, cancelled);
+        return catalog->AcquireAll(voices, visit, cancelled);
       },
       [this](OpeningResult result, absl::Duration took, bool disk) {
         metrics_->CountOpening(static_cast<size_t>(result));

@@ -63,10 +63,8 @@ class MappedFile {
   // beginning without a gap, also where several threads do it at a time.
   void WarmOn() const;
   size_t warm_bytes() const { return warm_bytes_.load(); }
-  // Whether the caller is to warm it, until it says that it does so no more:
-  // one does at a time.
+  // Whether the caller is to warm all of it: one is.
   bool StartWarming() const { return !warming_.exchange(true); }
-  void StopWarming() const { warming_.store(false); }
 
   // Says that nobody will touch it soon: where no memory is free, be it that
   // the page cache has taken what was, its pages are given back, since others

@@ -96,15 +96,18 @@ class Catalog {
   // Versions of speakers, all of them or none; in the order of `voices`. Opens
   // them if need be (disk), in the order in which callers come, and waits for
   // room (see MemoryBudget::Reserve, whose errors and `cancelled` these are).
+  // `visit` has taken nothing, and is not counted by these.
   // NOT_FOUND, FAILED_PRECONDITION (no active version), DATA_LOSS; other errors
   // of file_error.h pass, and are not remembered. A version that is being
   // deleted is there or NOT_FOUND, never damaged.
   absl::StatusOr<std::vector<Lease>> AcquireAll(
-      std::span<const VoiceName> voices,
+      std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
       const MemoryBudget::Cancelled& cancelled);
   absl::StatusOr<Lease> Acquire(const std::string& speaker, uint64_t version);
-  // The same if all are open already, else none.
-  std::vector<Lease> FindAllLoaded(std::span<const VoiceName> voices);
+  // The same if all are open already, and `good`, else none.
+  std::vector<Lease> FindAllLoaded(
+      std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
+      absl::FunctionRef<bool(const LoadedVersion&)> good);
   // Null: it is not open.
   Lease FindLoaded(const std::string& speaker, uint64_t version);
   // The same without the index (disk).
@@ -188,6 +191,7 @@ class Catalog {
   // From now on comparisons are CANCELLED within a piece: the server stops.
   void EndComparisons() { comparing_.store(false); }
 
+  MemoryBudget& budget() { return *open_->budget; }
   const std::string& data_dir() const { return options_.data_dir; }
   FileSystem& files() const { return *options_.files; }
 
@@ -239,8 +243,13 @@ class Catalog {
   // `status` of reading `wanted`: OK if that is not the version that is meant
   // any more, and the caller tries again.
   absl::Status Failed(const Wanted& wanted, const absl::Status& status);
+  // AcquireAll once; empty: to be tried again.
+  absl::StatusOr<std::vector<Lease>> TryAcquire(
+      std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
+      const MemoryBudget::Cancelled& cancelled);
   // One that must not fail for want of room.
-  absl::StatusOr<Lease> AcquireForSure(const VoiceName& voice);
+  absl::StatusOr<Lease> AcquireForSure(const VoiceName& voice,
+                                       MemoryBudget::Visit& visit);
 
   absl::StatusOr<std::optional<VersionInfo>> FindPublished(
       const SpeakerEntry& speaker, const std::string& request_id);

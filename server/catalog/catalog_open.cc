@@ -28,24 +28,34 @@ struct Catalog::Wanted {
   }
 };
 
-std::vector<Lease> Catalog::FindAllLoaded(std::span<const VoiceName> voices) {
-  MemoryBudget::Visit visit(*open_->budget);
-  std::vector<Lease> leases;
+std::vector<Lease> Catalog::FindAllLoaded(
+    std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
+    absl::FunctionRef<bool(const LoadedVersion&)> good) {
+  std::vector<LifePtr> lives;
   for (const VoiceName& voice : voices) {
     const SpeakerPtr speaker = Find(voice.speaker);
     if (speaker == nullptr) return {};
     const auto version = Resolve(*speaker, voice.version);
-    if (!version.ok()) return {};
-    leases.push_back(version->life->Find(visit));
-    if (leases.back() == nullptr) return {};
+    // All are there before one is taken.
+    if (!version.ok() || !version->life->Look().open()) return {};
+    lives.push_back(version->life);
+  }
+  std::vector<Lease> leases;
+  for (const LifePtr& life : lives) {
+    leases.push_back(life->Find(visit));
+    if (leases.back() == nullptr || !good(*leases.back())) return {};
   }
   return leases;
 }
 
 Lease Catalog::FindLoaded(const std::string& speaker, uint64_t version) {
+  MemoryBudget::Visit visit(budget());
   const VoiceName voice{speaker, version};
-  const std::vector<Lease> leases = FindAllLoaded({&voice, 1});
-  return leases.empty() ? nullptr : leases.front();
+  const std::vector<Lease> leases = FindAllLoaded(
+      {&voice, 1}, visit, [](const LoadedVersion&) { return true; });
+  if (leases.empty()) return nullptr;
+  visit.Count();
+  return leases.front();
 }
 
 absl::StatusOr<Catalog::Wanted> Catalog::WantedOf(const VoiceName& voice) {
@@ -85,12 +95,18 @@ absl::Status Catalog::Failed(const Wanted& wanted, const absl::Status& status) {
                                        "\" version ", wanted.version.number));
 }
 
+namespace {
+
+absl::Status FoundMeanwhile() { return absl::AbortedError("found meanwhile"); }
+
+}  // namespace
+
 absl::StatusOr<Lease> Catalog::OpenWanted(Wanted& wanted, ChargePtr charge,
                                           MemoryBudget::Visit& visit) {
   return wanted.version.life->Open(
       std::move(charge), visit, [&]() -> absl::StatusOr<VersionLife::Read> {
-        TIMBRE_RETURN_IF_ERROR(CheckFoundDamage(
-            wanted.speaker->name, wanted.version, [] { return false; }));
+        // Its files are compared before there is room for it (Prepare).
+        if (wanted.version.life->check().damage()) return FoundMeanwhile();
         // It may have been tuned since it was read.
         TIMBRE_RETURN_IF_ERROR(ReadRecordOf(wanted));
         TIMBRE_ASSIGN_OR_RETURN(
@@ -135,7 +151,7 @@ absl::StatusOr<std::vector<ChargePtr>> Catalog::ReserveFor(
     }
   }
   if (wants.empty()) return std::vector<ChargePtr>();
-  return open_->budget->Reserve(wants, beside, visit, cancelled);
+  return budget().Reserve(wants, beside, visit, cancelled);
 }
 
 absl::StatusOr<bool> Catalog::OpenAll(std::span<Wanted> wanted,
@@ -150,10 +166,10 @@ absl::StatusOr<bool> Catalog::OpenAll(std::span<Wanted> wanted,
   }
   failed = nullptr;
   // Before the turn: others are not to wait for these.
-  TIMBRE_RETURN_IF_ERROR(open_->budget->WaitForThose(versions, cancelled));
+  TIMBRE_RETURN_IF_ERROR(budget().WaitForThose(versions, cancelled));
   std::vector<ChargePtr> charges;
   {
-    const MemoryBudget::Turn turn(*open_->budget, cancelled);
+    const MemoryBudget::Turn turn(budget(), cancelled);
     TIMBRE_RETURN_IF_ERROR(turn.status());
     TIMBRE_ASSIGN_OR_RETURN(charges, ReserveFor(wanted, visit, cancelled));
   }
@@ -170,14 +186,6 @@ absl::StatusOr<bool> Catalog::OpenAll(std::span<Wanted> wanted,
 }
 
 namespace {
-
-// All of some. Looks at their frames (a page of the disk each).
-bool AreWhole(std::span<const Lease> leases) {
-  return !leases.empty() &&
-         std::all_of(leases.begin(), leases.end(), [](const Lease& lease) {
-           return lease->index->store().Check().ok();
-         });
-}
 
 absl::Status Refused(std::span<const VoiceName> voices,
                      const absl::Status& status) {
@@ -196,64 +204,79 @@ absl::Status Refused(std::span<const VoiceName> voices,
 
 }  // namespace
 
-absl::StatusOr<std::vector<Lease>> Catalog::AcquireAll(
-    std::span<const VoiceName> voices,
+absl::StatusOr<std::vector<Lease>> Catalog::TryAcquire(
+    std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
     const MemoryBudget::Cancelled& cancelled) {
+  // Each version once, in the order in which they come first.
+  std::vector<Wanted> wanted;
+  std::vector<size_t> which;
+  for (const VoiceName& voice : voices) {
+    TIMBRE_ASSIGN_OR_RETURN(Wanted one, WantedOf(voice));
+    const auto same =
+        std::find_if(wanted.begin(), wanted.end(), [&](const Wanted& other) {
+          return other.version.life == one.version.life;
+        });
+    which.push_back(static_cast<size_t>(same - wanted.begin()));
+    if (same == wanted.end()) wanted.push_back(std::move(one));
+  }
+  const Wanted* failed = nullptr;
+  const absl::StatusOr<bool> opened = OpenAll(wanted, visit, cancelled, failed);
+  std::vector<Lease> leases;
+  if (opened.ok() && *opened) {
+    for (const size_t i : which) leases.push_back(wanted[i].lease);
+  }
+  if (opened.ok() || absl::IsAborted(opened.status())) return leases;
+  if (failed == nullptr || absl::IsCancelled(opened.status())) {
+    return Refused(voices, opened.status());
+  }
+  TIMBRE_RETURN_IF_ERROR(Failed(*failed, opened.status()));
+  return leases;
+}
+
+absl::StatusOr<std::vector<Lease>> Catalog::AcquireAll(
+    std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
+    const MemoryBudget::Cancelled& cancelled) {
+  const auto is_whole = [](const LoadedVersion& version) {
+    return version.index->store().Check().ok();  // a page of the disk
+  };
   while (true) {
-    if (auto leases = FindAllLoaded(voices); AreWhole(leases)) return leases;
-    MemoryBudget::Visit visit(*open_->budget);  // ends after its leases
-    // Each version once, in the order in which they come first.
-    std::vector<Wanted> wanted;
-    std::vector<size_t> which;
-    for (const VoiceName& voice : voices) {
-      TIMBRE_ASSIGN_OR_RETURN(Wanted one, WantedOf(voice));
-      const auto same =
-          std::find_if(wanted.begin(), wanted.end(), [&](const Wanted& other) {
-            return other.version.life == one.version.life;
-          });
-      which.push_back(static_cast<size_t>(same - wanted.begin()));
-      if (same == wanted.end()) wanted.push_back(std::move(one));
-    }
-    const Wanted* failed = nullptr;
-    const absl::StatusOr<bool> opened =
-        OpenAll(wanted, visit, cancelled, failed);
-    if (opened.ok() && *opened) {
-      std::vector<Lease> leases;
-      for (const size_t i : which) leases.push_back(wanted[i].lease);
-      return leases;
-    }
-    if (opened.ok()) continue;
-    if (failed == nullptr || absl::IsCancelled(opened.status())) {
-      return Refused(voices, opened.status());
-    }
-    TIMBRE_RETURN_IF_ERROR(Failed(*failed, opened.status()));
+    auto leases = FindAllLoaded(voices, visit, is_whole);
+    if (!leases.empty()) return leases;
+    visit.End();
+    TIMBRE_ASSIGN_OR_RETURN(leases, TryAcquire(voices, visit, cancelled));
+    if (!leases.empty()) return leases;
+    visit.End();
   }
 }
 
 absl::StatusOr<Lease> Catalog::Acquire(const std::string& speaker,
                                        uint64_t version) {
+  MemoryBudget::Visit visit(budget());
   const VoiceName voice{speaker, version};
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<Lease> leases,
-                          AcquireAll({&voice, 1}, [] { return false; }));
+                          AcquireAll({&voice, 1}, visit, [] { return false; }));
+  visit.Count();
   return leases.front();
 }
 
-absl::StatusOr<Lease> Catalog::AcquireForSure(const VoiceName& voice) {
+absl::StatusOr<Lease> Catalog::AcquireForSure(const VoiceName& voice,
+                                              MemoryBudget::Visit& visit) {
   while (true) {
     TIMBRE_ASSIGN_OR_RETURN(Wanted wanted, WantedOf(voice));
-    MemoryBudget::Visit visit(*open_->budget);
     Lease open = wanted.Find(visit, /*may_fail=*/false);
     if (open != nullptr) return open;
+    visit.End();
     absl::Status status = Prepare(wanted, [] { return false; });
     if (status.ok()) {
       if (wanted.record == nullptr) continue;  // open meanwhile
-      ChargePtr charge = open_->budget->ReserveForSure(
+      ChargePtr charge = budget().ReserveForSure(
           {.version = wanted.version.life, .room = RoomOf(*wanted.record)});
       if (charge == nullptr) continue;
       absl::StatusOr<Lease> lease =
           OpenWanted(wanted, std::move(charge), visit);
       if (lease.ok()) return lease;
       status = lease.status();
+      if (absl::IsAborted(status)) continue;
     }
     TIMBRE_RETURN_IF_ERROR(Failed(wanted, status));
   }

@@ -121,11 +121,12 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   manifest.set_version(version.number);
   TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest, files()));
   TIMBRE_ASSIGN_OR_RETURN(VersionRecord record, ParseManifest(manifest));
-  // Until Adopt decides whether it stays open.
+  // Until Adopt decides whether it stays open. No stream: it refuses nobody.
+  MemoryBudget::Visit visit(budget());
   const Lease lease =
       life->Publish({std::make_shared<const VersionRecord>(std::move(record)),
                      std::move(verified.index)},
-                    std::move(verified.charge));
+                    std::move(verified.charge), visit);
   if (cancelled()) return absl::CancelledError("the build was cancelled");
   TIMBRE_RETURN_IF_ERROR(Commit(*speaker, version, manifest, staging));
   DropOldVersions(*speaker);

@@ -16,8 +16,9 @@ absl::StatusOr<SpeakerInfo> Catalog::ActivateVersion(const std::string& speaker,
                                                      uint64_t version) {
   // Opened first: a damaged version must not become active. `lease` also
   // keeps it open until Adopt has taken it over.
+  MemoryBudget::Visit visit(budget());  // no stream: it refuses nobody
   TIMBRE_ASSIGN_OR_RETURN(const Lease lease,
-                          AcquireForSure({speaker, version}));
+                          AcquireForSure({speaker, version}, visit));
   return Write(speaker, &Catalog::ActivateVersionOf, version);
 }
 

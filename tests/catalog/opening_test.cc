@@ -119,7 +119,8 @@ TEST_F(OpeningTest, SeveralVersionsAreAcquiredAllOrNone) {
   ASSERT_OK(PublishVoice(*catalog_, 1, false, "bob"));
   Reopen();
   const auto acquire = [&](std::vector<VoiceName> voices) {
-    return catalog_->AcquireAll(voices, [] { return false; });
+    MemoryBudget::Visit visit(catalog_->budget());
+    return catalog_->AcquireAll(voices, visit, [] { return false; });
   };
   EXPECT_TRUE(absl::IsNotFound(acquire({{"alice"}, {"carol"}}).status()));
   EXPECT_EQ(catalog_->Stats().budget.versions, 0U);

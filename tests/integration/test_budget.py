@@ -6,105 +6,20 @@ import threading
 import grpc
 import numpy as np
 import pytest
-from conftest import (
-    array_of,
-    details_of,
-    ids_of,
-    pb,
-    speech,
-    to_frames,
-    wait_for,
+from budget_servers import (  # noqa: F401
+    DIMENSION,
+    QUERIES,
+    Stream,
+    info,
+    is_open,
+    metric,
+    original,
+    refusal,
+    with_voices,
 )
-from ops import rss, scrape
+from conftest import array_of, details_of, ids_of, pb, speech, wait_for
+from ops import rss
 from voice_copies import copy_voice
-
-DIMENSION = 32
-QUERIES = speech(16, DIMENSION, seed=90)
-
-
-def info(server):
-    return server.catalog.GetServerInfo(pb.GetServerInfoRequest())
-
-
-def metric(server, name):
-    for line in scrape(server).splitlines():
-        if line.startswith(name + " "):
-            return float(line.split()[-1])
-    raise AssertionError(name)
-
-
-def is_open(server, speaker):
-    found = server.catalog.GetSpeaker(pb.GetSpeakerRequest(speaker=speaker))
-    return found.versions[0].loaded
-
-
-def request(speaker):
-    return pb.SearchRequest(speaker=speaker, frames=to_frames(QUERIES))
-
-
-class Stream:
-    """An open stream of one voice, or of a mix of several."""
-
-    def __init__(self, server, *speakers):
-        self._more = threading.Event()
-        if len(speakers) == 1:
-            first, call = request(speakers[0]), server.retrieval.Search
-        else:
-            voices = [pb.VoiceWeight(speaker=s, weight=1) for s in speakers]
-            first = pb.BlendRequest(voices=voices, frames=to_frames(QUERIES))
-            call = server.retrieval.Blend
-        self.call = call(self._requests(first))
-        self.response = next(self.call)
-
-    def _requests(self, first):
-        yield first
-        self._more.wait(60)
-
-    def close(self):
-        self._more.set()
-        assert list(self.call) == []
-
-
-def refusal(function, *arguments):
-    with pytest.raises(grpc.RpcError) as error:
-        function(*arguments)
-    assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    return details_of(error.value), error.value.details()
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    """What voices are copied from, and what one of them holds."""
-    from conftest import Server
-
-    server = Server(tmp_path_factory.mktemp("original")).start()
-    server.build("original", speech(400, DIMENSION, seed=1))
-    answer = server.search("original", QUERIES)
-    held = info(server).resident_bytes
-    assert server.stop() == 0
-    return server.directory / "data" / "speakers" / "original", held, answer
-
-
-@pytest.fixture
-def with_voices(new_server, original, tmp_path):
-    """Starts a server with voices v0, v1 ... and room for some of them."""
-    directory, held, _ = original
-
-    def start(voices, room=None, *flags, **kwargs):
-        server = new_server()
-        assert server.stop() == 0
-        speakers = tmp_path / "data" / "speakers"
-        speakers.joinpath("original").symlink_to(directory)
-        for i in range(voices):
-            copy_voice(tmp_path / "data", "original", f"v{i}")
-        speakers.joinpath("original").unlink()
-        budget = [f"--max_resident_bytes={int(room * held)}"] if room else []
-        server.flags = (*server.flags, *budget, *flags)
-        for key, value in kwargs.items():
-            setattr(server, key, value)
-        return server.start()
-
-    return start
 
 
 def test_answers_are_those_of_a_server_without_a_budget(new_server):
@@ -162,33 +77,6 @@ def test_what_streams_hold_is_refused_to_others_until_one_ends(with_voices):
     second.close()
 
 
-def test_what_a_stream_held_is_there_for_the_next_one_at_once(with_voices):
-    server = with_voices(4, 2.5)
-    for i in range(300):
-        Stream(server, f"v{i % 4}", f"v{(i + 1) % 4}").close()
-        Stream(server, f"v{(i + 2) % 4}").close()
-        server.search(f"v{(i + 3) % 4}", QUERIES)
-    assert metric(server, 'timbre_opens_total{result="no_room"}') == 0
-
-
-def test_calls_that_need_an_open_voice_are_openings_like_streams(with_voices):
-    server = with_voices(2, 1.5, "--max_concurrent_opens=1")
-
-    def export(speaker):
-        request = pb.ExportRequest(speaker=speaker)
-        return sum(len(part.chunk) for part in server.catalog.Export(request))
-
-    assert export("v0") == export("v1")
-    assert metric(server, 'timbre_opens_total{result="ok"}') == 2
-    stream = Stream(server, "v0")
-    details, _ = refusal(export, "v1")
-    assert details["reason"] == "MEMORY_BUDGET"
-    stream.close()
-    with pytest.raises(grpc.RpcError):
-        server.search("nobody", QUERIES)
-    assert metric(server, 'timbre_opens_total{result="failed"}') == 0
-
-
 def test_what_exceeds_the_budget_is_refused_for_good(with_voices):
     server = with_voices(3, 2.5)
     one = Stream(server, "v0")  # of which one is open or not
@@ -233,13 +121,14 @@ def test_two_mixes_that_do_not_fit_together_both_come_to_their_end(
     stream = Stream(server, "v0", "v1")
     details, _ = refusal(Stream, server, "v2", "v3")
     assert details["reason"] == "MEMORY_BUDGET"
-    assert not is_open(server, "v2") or not is_open(server, "v3")
+    assert not (is_open(server, "v2") and is_open(server, "v3"))
     stream.close()
     Stream(server, "v2", "v3").close()
 
 
-def test_a_sweep_over_all_voices_leaves_the_hot_ones_open(with_voices):
-    server = with_voices(210, 20.5)
+@pytest.mark.parametrize("room", [20.5, 100.5])
+def test_a_sweep_over_all_voices_leaves_the_hot_ones_open(with_voices, room):
+    server = with_voices(210, room)
     hot = [f"v{i}" for i in range(10)]
     for speaker in 2 * hot:
         server.search(speaker, QUERIES)
@@ -249,9 +138,9 @@ def test_a_sweep_over_all_voices_leaves_the_hot_ones_open(with_voices):
             if i % 4 == 0:
                 server.search(hot[i // 4 % 10], QUERIES)
         assert [s for s in hot if not is_open(server, s)] == []
-    # Each was opened once.
+    # Each was opened once, and of the others some are found open.
     opened = metric(server, 'timbre_opens_total{result="ok"}')
-    assert opened == 10 + 3 * 200
+    assert 3 * (200 - room) <= opened <= 10 + 3 * 200
 
 
 def test_voices_are_built_anew_and_deleted_while_they_open_and_close(
@@ -385,19 +274,3 @@ def test_what_nobody_uses_is_closed_after_a_while(with_voices):
     stream.close()
     wait_for(lambda: info(server).open_versions == 0)
     assert info(server).resident_bytes == 0
-
-
-def test_a_request_without_frames_warms_a_voice_and_holds_nothing(
-    with_voices,
-):
-    server = with_voices(3, 1.5)
-    for name in ("v0", "v1"):
-        (answer,) = server.retrieval.Search(
-            iter([pb.SearchRequest(speaker=name)])
-        )
-        assert answer.version == 1
-        assert is_open(server, name)
-    assert not is_open(server, "v0")
-    assert metric(server, 'timbre_open_duration_seconds_count{from="open"}') == 0
-    server.search("v1", QUERIES)
-    assert metric(server, 'timbre_open_duration_seconds_count{from="open"}') == 1

@@ -9,10 +9,8 @@
 namespace timbre {
 namespace {
 
-// Uses of others for each open version until one that was hot is not.
-constexpr uint64_t kStaleTurns = 16;
-// Closings for each open version until one that comes back is as new.
-constexpr uint64_t kSoonTurns = 2;
+// One part of so many of the limit is not for hot versions.
+constexpr uint64_t kColdPart = 10;
 
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
@@ -86,12 +84,11 @@ absl::Status TooLarge(const OpenRoom& limit, const OpenRoom& want) {
                                 " are needed, more than ", shortage.Allowed()));
 }
 
-bool IsStale(uint64_t uses, uint64_t open) {
-  return uses > kStaleTurns * (open + 1);
-}
-
-bool IsSoon(uint64_t closings, uint64_t open) {
-  return closings <= kSoonTurns * open;
+bool IsFullOfHot(const OpenRoom& limit, const OpenRoom& room) {
+  const auto is_full = [](uint64_t most, uint64_t n) {
+    return most != 0 && n >= most - (most + kColdPart - 1) / kColdPart;
+  };
+  return is_full(limit.bytes, room.bytes) || is_full(limit.maps, room.maps);
 }
 
 }  // namespace timbre

@@ -46,14 +46,9 @@ absl::Status NoRoom(const OpenRoom& limit, const OpenRoom& held,
                     const OpenRoom& want);
 absl::Status TooLarge(const OpenRoom& limit, const OpenRoom& want);
 
-// Whether a version that was used again and again is so no longer: others that
-// are were used `uses` times since, while `open` are open. Pure.
-bool IsStale(uint64_t uses, uint64_t open);
-
-// Whether a version is opened again so soon that a few times the room would
-// have kept it: it was closed `closings` closings ago. So what becomes hot gets
-// in where all that is open was hot before. Pure.
-bool IsSoon(uint64_t closings, uint64_t open);
+// Whether versions that were used again and again, and take `room` together,
+// leave just enough for others to come and go. Pure.
+bool IsFullOfHot(const OpenRoom& limit, const OpenRoom& room);
 
 }  // namespace timbre
 

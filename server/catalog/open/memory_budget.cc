@@ -21,9 +21,10 @@ struct Charge {
   bool outside = false;
   // Why it has no version any more.
   ClosingReason left = ClosingReason::kDeleted;
-  uint64_t last_visit = 0;  // that used it
-  bool again = false;       // it was used more than once
-  uint64_t last_use = 0;    // how many uses of such there were until then
+  bool hot = false;
+  uint64_t used_at = 0;      // visits when it was held last; 0: never
+  uint64_t last_visit = 0;   // that used it, of those that were counted
+  uint64_t first_visit = 0;  // of the run, without another's in between
   absl::Time last_held;
   std::list<Charge*>::iterator place;  // of an idle one
 };
@@ -34,6 +35,8 @@ namespace {
 constexpr std::chrono::milliseconds kWaitSlice{50};
 // Closed together, with the lock held for a moment.
 constexpr size_t kPickedAtOnce = 64;
+// Visits of one version right after each other that are one use.
+constexpr uint64_t kRunOfVisits = 16;
 // Of time that is waited for an idle version: longer is not needed, and what is
 // added to now is not to overflow.
 constexpr absl::Duration kMaxIdleWait = absl::Hours(1);
@@ -72,8 +75,15 @@ void MemoryBudget::Stop() {
   if (closer_.joinable()) closer_.join();
 }
 
-MemoryBudget::Visit::~Visit() {
-  if (number_ == 0) return;
+void MemoryBudget::Visit::Count() {
+  const MutexLock lock(budget_.mutex_);
+  ++budget_.visits_;
+  for (Charge* const charge : taken_) budget_.CountUse(*charge);
+}
+
+void MemoryBudget::Visit::End() {
+  if (taken_.empty()) return;
+  taken_.clear();
   const MutexLock lock(budget_.mutex_);
   --budget_.visits_under_way_;
   budget_.changed_.notify_all();
@@ -145,7 +155,7 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
     const Cancelled& cancelled) {
   OpenRoom all;
   for (const Want& want : wants) all += want.room;
-  const uint64_t mine = visit.number_ == 0 ? 0 : 1;
+  const uint64_t mine = visit.taken_.empty() ? 0 : 1;
   const absl::Status fits = Fits(all + beside);
   MutexLock lock(mutex_);
   while (true) {
@@ -199,6 +209,7 @@ void MemoryBudget::Free(Charge& charge) {
   const MutexLock lock(mutex_);
   if (charge.state == ChargeState::kIdle) ListOf(charge).erase(charge.place);
   if (IsOpen(charge)) --counted_.versions;
+  SetHot(charge, false);
   if (charge.outside) outside_taken_ = false;
   Account(charge) -= charge.room;
   if (charge.of != nullptr && charge.of->charge_ == &charge) {
@@ -223,7 +234,7 @@ OpenRoom& MemoryBudget::Account(const Charge& charge) {
 }
 
 std::list<Charge*>& MemoryBudget::ListOf(const Charge& charge) {
-  return charge.again ? again_ : once_;
+  return charge.hot ? hot_ : cold_;
 }
 
 void MemoryBudget::Become(Charge& charge, ChargeState state) {
@@ -237,27 +248,48 @@ void MemoryBudget::Become(Charge& charge, ChargeState state) {
   }
 }
 
-// Uses of what was used once age nobody: a sweep has no end of them.
-void MemoryBudget::CountUse(Charge& charge, Visit& visit) {
-  if (visit.number_ == 0) {
-    visit.number_ = ++visits_;
-    ++visits_under_way_;
+void MemoryBudget::Taken(Charge& charge, Visit& visit) {
+  if (visit.taken_.empty()) ++visits_under_way_;
+  visit.taken_.push_back(&charge);
+}
+
+void MemoryBudget::SetHot(Charge& charge, bool hot) {
+  if (charge.hot == hot) return;
+  charge.hot = hot;
+  if (hot) {
+    hot_room_ += charge.room;
+  } else {
+    hot_room_ -= charge.room;
   }
-  const uint64_t last = std::exchange(charge.last_visit, visit.number_);
-  if (last != 0 && last + 1 >= visit.number_) return;
-  charge.again = charge.again || last != 0;
-  if (charge.again) ++uses_;
-  charge.last_use = uses_;
+}
+
+bool MemoryBudget::BecomesHot(uint64_t before) {
+  if (!IsFullOfHot(options_.limit, hot_room_)) return true;
+  if (hot_.empty() || before <= hot_.front()->used_at) return false;
+  // In its stead.
+  Charge& stalest = *hot_.front();
+  hot_.pop_front();
+  SetHot(stalest, false);
+  stalest.place = cold_.insert(cold_.begin(), &stalest);
+  return true;
+}
+
+void MemoryBudget::CountUse(Charge& charge) {
+  const bool runs_on =
+      charge.last_visit != 0 && charge.last_visit + 1 >= visits_;
+  charge.last_visit = visits_;
+  if (runs_on && visits_ - charge.first_visit < kRunOfVisits) return;
+  const uint64_t before = std::exchange(charge.used_at, visits_);
+  charge.first_visit = visits_;
+  if (!charge.hot && before != 0) SetHot(charge, BecomesHot(before));
 }
 
 void MemoryBudget::Opened(Charge& charge, Visit& visit) {
   const MutexLock lock(mutex_);
   Become(charge, ChargeState::kHeld);
   ++counted_.versions;
-  const uint64_t closed_at = charge.of != nullptr ? charge.of->closed_at_ : 0;
-  charge.again =
-      closed_at != 0 && IsSoon(closings_ - closed_at, counted_.versions);
-  CountUse(charge, visit);
+  if (charge.of != nullptr) charge.used_at = charge.of->used_at_;
+  Taken(charge, visit);
   changed_.notify_all();
 }
 
@@ -281,7 +313,7 @@ bool MemoryBudget::Take(Charge& charge, Visit& visit, bool may_fail) {
   if (charge.state == ChargeState::kIdle) {
     Become(charge, ChargeState::kHeld);
   }
-  CountUse(charge, visit);
+  Taken(charge, visit);
   return true;
 }
 
@@ -298,25 +330,23 @@ bool MemoryBudget::Rest(Charge& charge, bool stays) {
     return false;
   }
   charge.last_held = MonotonicNow();
-  charge.last_use = uses_;
+  charge.used_at = visits_;
+  if (charge.of != nullptr) charge.of->used_at_ = visits_;
   // The closer waits for the first one alone: others are idle for less long.
-  if (once_.empty() && again_.empty()) to_close_.notify_all();
+  if (cold_.empty() && hot_.empty()) to_close_.notify_all();
   Become(charge, ChargeState::kIdle);
   changed_.notify_all();  // somebody may wait for room
   return true;
 }
 
 void MemoryBudget::StartClosing(Charge& charge, ClosingReason reason) {
-  if (reason == ClosingReason::kBudget) {
-    ++closings_;
-    if (charge.of != nullptr) charge.of->closed_at_ = closings_;
-    if (charge.state == ChargeState::kIdle) {
-      counted_.last_closed_age = MonotonicNow() - charge.last_held;
-    }
+  if (reason == ClosingReason::kBudget && charge.state == ChargeState::kIdle) {
+    counted_.last_closed_age = MonotonicNow() - charge.last_held;
   }
   ++counted_.closings[static_cast<size_t>(reason)];
   --counted_.versions;
   Become(charge, ChargeState::kClosing);
+  SetHot(charge, false);
 }
 
 void MemoryBudget::Leave(Charge& charge, ClosingReason why) {
@@ -347,12 +377,7 @@ void MemoryBudget::Leaving(Charge& charge) {
 }
 
 Charge* MemoryBudget::NextToClose() {
-  if (!again_.empty() &&
-      (once_.empty() ||
-       IsStale(uses_ - again_.front()->last_use, counted_.versions))) {
-    return again_.front();
-  }
-  return once_.front();
+  return cold_.empty() ? hot_.front() : cold_.front();
 }
 
 MemoryBudget::Versions MemoryBudget::PickFor(OpenRoom room) {
@@ -370,7 +395,7 @@ MemoryBudget::Versions MemoryBudget::PickFor(OpenRoom room) {
 
 MemoryBudget::Versions MemoryBudget::PickIdleSince(absl::Time time) {
   Versions versions;
-  for (std::list<Charge*>* const list : {&once_, &again_}) {
+  for (std::list<Charge*>* const list : {&cold_, &hot_}) {
     while (versions.size() < kPickedAtOnce && !list->empty() &&
            list->front()->last_held <= time) {
       Charge& charge = *list->front();
@@ -393,7 +418,7 @@ void MemoryBudget::CloseWhatIsIdle() {
       const absl::Time now = MonotonicNow();
       Versions idle = PickIdleSince(now - options_.close_idle_after);
       std::move(idle.begin(), idle.end(), std::back_inserter(versions));
-      for (const std::list<Charge*>* const list : {&once_, &again_}) {
+      for (const std::list<Charge*>* const list : {&cold_, &hot_}) {
         if (list->empty()) continue;
         next = std::min(next, list->front()->last_held);
       }

@@ -9,9 +9,11 @@
 //   closing    it is being unmapped
 //
 // Which idle version goes first: the one that was used longest ago of those
-// that were used once, so that a sweep over all voices throws out what it has
-// brought itself; only then of those that were used again while they were open,
-// or soon after they were closed (2Q: Johnson and Shasha, VLDB 1994).
+// that are used now and then, so that a sweep over all voices, however often,
+// throws out what it has brought itself; only then of the hot ones. Hot becomes
+// what is used again, until hot ones take most of the room; then what comes
+// back sooner than the hot one that was used longest ago, which is hot no more
+// (LIRS: Jiang and Zhang, SIGMETRICS 2002).
 #ifndef TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
 #define TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
 
@@ -52,10 +54,10 @@ class BudgetedVersion : public std::enable_shared_from_this<BudgetedVersion> {
 
  private:
   friend class MemoryBudget;
-  // Of the budget, under its lock: of what is open, or on its way; and the
-  // number of the closing by which it lost its place last, 0: it never did.
+  // Of the budget, under its lock: of what is open, or on its way; and how many
+  // visits there had been when it was held last, 0: it never was.
   Charge* charge_ = nullptr;
-  uint64_t closed_at_ = 0;
+  uint64_t used_at_ = 0;
 };
 
 // What one opening holds. Its end says that the memory has gone back.
@@ -111,22 +113,29 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
 
   using Cancelled = std::function<bool()>;
 
-  // What one caller takes at a time: a use of each version, and the same one
-  // where the caller before took it too, as a client does that begins several
-  // streams. What it holds may be for a moment alone, since it cannot have all
-  // that it wants: nobody is refused for that, until its end. Not to be waiting
-  // for a turn with one that has taken something.
+  // What one caller takes together. What it holds may be for a moment alone,
+  // since it cannot have all that it wants, or wants no more than a look:
+  // nobody is refused for that until its end, which is to come after that of
+  // what is not kept. Nobody waits for a turn with one that has taken
+  // something. Not thread-safe.
   class Visit {
    public:
     explicit Visit(MemoryBudget& budget) : budget_(budget) {}
-    ~Visit();
+    ~Visit() { End(); }
     Visit(const Visit&) = delete;
     Visit& operator=(const Visit&) = delete;
+
+    // It has all, which the caller still holds: a use of each version. Visits
+    // of one version right after each other are one use, up to a few of them:
+    // clients begin several streams at once.
+    void Count();
+    // It may begin anew.
+    void End();
 
    private:
     friend class MemoryBudget;
     MemoryBudget& budget_;
-    uint64_t number_ = 0;  // from the first that it takes on
+    std::vector<Charge*> taken_;
   };
 
   // In the order in which they come: who holds what is open already and asks
@@ -207,8 +216,13 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::list<Charge*>& ListOf(const Charge& charge)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void CountUse(Charge& charge, Visit& visit)
+  void Taken(Charge& charge, Visit& visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountUse(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether one may that was used before, when there had been `before` visits.
+  bool BecomesHot(uint64_t before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Not of an idle one, which is in a list.
+  void SetHot(Charge& charge, bool hot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // From its place beside the budget, where there is room now.
   bool BringInside(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Some of what is to be closed so that there will be `room`, closing from now
@@ -230,15 +244,13 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // The same beside the budget, by one at a time.
   RoomUsed used_outside_ ABSL_GUARDED_BY(mutex_);
   bool outside_taken_ ABSL_GUARDED_BY(mutex_) = false;
-  // Idle ones, from what was used longest ago: those that were used once, and
-  // those that were used again.
-  std::list<Charge*> once_ ABSL_GUARDED_BY(mutex_);
-  std::list<Charge*> again_ ABSL_GUARDED_BY(mutex_);
-  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;    // of what was used again
-  uint64_t visits_ ABSL_GUARDED_BY(mutex_) = 0;  // that took something
+  // Idle ones, from what was used longest ago.
+  std::list<Charge*> cold_ ABSL_GUARDED_BY(mutex_);
+  std::list<Charge*> hot_ ABSL_GUARDED_BY(mutex_);
+  OpenRoom hot_room_ ABSL_GUARDED_BY(mutex_);    // of held ones too
+  uint64_t visits_ ABSL_GUARDED_BY(mutex_) = 0;  // that were counted
   uint64_t visits_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t closings_ ABSL_GUARDED_BY(mutex_) = 0;  // for others
-  Totals counted_ ABSL_GUARDED_BY(mutex_);         // but for room
+  Totals counted_ ABSL_GUARDED_BY(mutex_);  // but for room
   uint64_t next_turn_ ABSL_GUARDED_BY(mutex_) = 0;
   std::list<uint64_t> turns_ ABSL_GUARDED_BY(mutex_);  // whose it is, first
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -10,17 +10,19 @@ namespace {
 
 using State = VersionLife::State;
 
-// The reaper's, of what was open: gives back its memory, and its room. Of the
-// frames nothing counts, and unmapping them takes longer.
-void CloseIndex(std::unique_ptr<const SpeakerIndex> index, ChargePtr charge,
-                absl::FunctionRef<void()> unmapped) {
-  const std::shared_ptr<const MappedFile> file = index->store().shared_file();
+// By the reaper, of what was open: gives back its memory, and its room. Its
+// frames count for nothing, and unmapping them takes longer: others go first.
+void CloseIndex(ThreadPool& reaper, std::unique_ptr<const SpeakerIndex> index,
+                ChargePtr charge, absl::FunctionRef<void()> unmapped) {
+  std::shared_ptr<const MappedFile> file = index->store().shared_file();
   index.reset();
   unmapped();
   charge.reset();
-  // Used once, as by a sweep: what is used again and again is to stay in memory
-  // rather than this.
-  if (file->uses() <= 1) file->SayCold();
+  reaper.Submit([file = std::move(file)] {
+    // Used once, as by a sweep: what is used again and again is to stay in
+    // memory rather than this.
+    if (file->uses() <= 1) file->SayCold();
+  });
 }
 
 }  // namespace
@@ -198,10 +200,13 @@ VersionLife::OpenPtr VersionLife::MakeOpen(
     // Destroyed with the task: on the reaper's thread, or here after its end.
     std::shared_ptr<OpenIndex> owned(last);
     all->budget->Leaving(*owned->charge);
-    all->reaper->Submit([owned = std::move(owned), life] {
-      CloseIndex(std::move(owned->index), std::move(owned->charge), [&] {
-        if (const auto alive = life.lock()) alive->Unmapped(owned.get());
-      });
+    ThreadPool& reaper = *all->reaper;
+    reaper.Submit([owned = std::move(owned), life, &reaper] {
+      CloseIndex(reaper, std::move(owned->index), std::move(owned->charge),
+                 [&] {
+                   const auto alive = life.lock();
+                   if (alive != nullptr) alive->Unmapped(owned.get());
+                 });
     });
   };
   return OpenPtr(open.release(), unmap);
@@ -214,8 +219,8 @@ void VersionLife::Unmapped(const OpenIndex* open) {
   Become(Resting());
 }
 
-Lease VersionLife::Publish(Read built, ChargePtr charge) {
-  MemoryBudget::Visit visit(budget());
+Lease VersionLife::Publish(Read built, ChargePtr charge,
+                           MemoryBudget::Visit& visit) {
   const MutexLock lock(mutex_);
   return Opened(std::move(built), std::move(charge), visit);
 }
@@ -278,9 +283,12 @@ void VersionLife::SayFilesDamaged(const absl::Status& damage) {
 
 void VersionLife::SayFilesWhole() {
   const MutexLock lock(mutex_);
-  if (state_ != State::kDamaged) return;
-  SetDamage(absl::OkStatus());
-  Become(State::kClosed);
+  if (state_ == State::kDamaged) {
+    SetDamage(absl::OkStatus());
+    Become(State::kClosed);
+  } else if (state_ == State::kClosing) {
+    SetDamage(absl::OkStatus());
+  }
 }
 
 absl::Status VersionLife::ReplaceRecord(

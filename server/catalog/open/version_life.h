@@ -108,7 +108,7 @@ class VersionLife : public BudgetedVersion {
   absl::StatusOr<Lease> Open(ChargePtr charge, MemoryBudget::Visit& visit,
                              Reader reader);
   // What was just built is open from the beginning.
-  Lease Publish(Read built, ChargePtr charge);
+  Lease Publish(Read built, ChargePtr charge, MemoryBudget::Visit& visit);
   // Whether it stays open when nobody holds it: an active version does.
   void KeepOpen(bool keep);
 

@@ -3,8 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <future>
-#include <memory>
 #include <utility>
 
 #include "server/base/monotonic_clock.h"
@@ -40,29 +38,44 @@ bool IsOpening(const absl::Status& status) {
   return !absl::IsNotFound(status) && !absl::IsFailedPrecondition(status);
 }
 
-absl::Status TheServerStops() {
-  return absl::CancelledError("the server stops");
-}
-
 }  // namespace
 
-VoiceOpener::VoiceOpener(Acquire acquire, Observe observe, int threads)
-    : acquire_(std::move(acquire)),
+VoiceOpener::VoiceOpener(MemoryBudget& budget, Acquire acquire, Observe observe,
+                         int threads)
+    : budget_(budget),
+      acquire_(std::move(acquire)),
       observe_(std::move(observe)),
       threads_("open", threads, ThreadPriority::kDeferred) {}
 
-void VoiceOpener::Open(const Voices& voices, Done done, Gone gone) {
-  MutexLock lock(mutex_);
-  if (stopped_) {
-    lock.Unlock();
-    return done(TheServerStops());
-  }
-  std::vector<Waiter>& waiting = waiting_[voices];
-  waiting.push_back({std::move(done), std::move(gone)});
-  if (waiting.size() > 1) return;
+bool VoiceOpener::RunLocked(std::function<void()> task) {
+  if (stopped_) return false;
   ++queued_;
   // With the lock, so that Stop does not come between the two.
-  threads_.Submit([this, voices] { AcquireForAll(voices); });
+  threads_.Submit([this, task = std::move(task)] {
+    {
+      const MutexLock lock(mutex_);
+      --queued_;
+    }
+    task();
+  });
+  return true;
+}
+
+bool VoiceOpener::Run(std::function<void()> task) {
+  const MutexLock lock(mutex_);
+  return RunLocked(std::move(task));
+}
+
+void VoiceOpener::Open(const Voices& voices, Done done, Gone gone) {
+  MutexLock lock(mutex_);
+  std::vector<Waiter>& waiting = waiting_[voices];
+  if (!waiting.empty() ||
+      RunLocked([this, voices] { AcquireForAll(voices); })) {
+    return waiting.push_back({std::move(done), std::move(gone)});
+  }
+  waiting_.erase(voices);
+  lock.Unlock();
+  done(absl::CancelledError("the server stops"));
 }
 
 void VoiceOpener::Stop() {
@@ -80,18 +93,11 @@ uint64_t VoiceOpener::waiting() const {
 
 absl::StatusOr<Lease> VoiceOpener::OpenNow(const VoiceName& voice,
                                            const Gone& gone) {
-  // Shared: the thread may still be in it when this function returns.
-  const auto opened = std::make_shared<std::promise<absl::StatusOr<Leases>>>();
-  {
-    const MutexLock lock(mutex_);
-    if (stopped_) return TheServerStops();
-    ++queued_;
-    threads_.Submit([this, voice, gone, opened] {
-      opened->set_value(AcquireObserved({voice}, gone, /*ahead=*/false));
-    });
-  }
-  absl::StatusOr<Leases> leases = opened->get_future().get();
+  MemoryBudget::Visit visit(budget_);
+  absl::StatusOr<Leases> leases =
+      AcquireObserved({voice}, visit, gone, /*ahead=*/false);
   if (!leases.ok()) return leases.status();
+  visit.Count();
   return std::move(leases->front());
 }
 
@@ -103,16 +109,13 @@ bool VoiceOpener::AllGone(const Voices& voices) {
 }
 
 absl::StatusOr<VoiceOpener::Leases> VoiceOpener::AcquireObserved(
-    const Voices& voices, const Gone& gone, bool ahead) {
-  {
-    const MutexLock lock(mutex_);
-    --queued_;
-  }
+    const Voices& voices, MemoryBudget::Visit& visit, const Gone& gone,
+    bool ahead) {
   const absl::Time start = MonotonicNow();
   const int64_t blocks = BlocksRead();
   absl::StatusOr<Leases> leases =
       gone() ? absl::CancelledError("nobody waits for it any more")
-             : acquire_(voices, gone);
+             : acquire_(voices, visit, gone);
   if (leases.ok() && ahead) {
     for (const Lease& lease : *leases) ReadAheadFrames(*lease, gone);
   }
@@ -123,14 +126,31 @@ absl::StatusOr<VoiceOpener::Leases> VoiceOpener::AcquireObserved(
   return leases;
 }
 
-void VoiceOpener::AcquireForAll(const Voices& voices) {
-  absl::StatusOr<Leases> leases = AcquireObserved(
-      voices, [&] { return AllGone(voices); }, /*ahead=*/true);
-  std::vector<Waiter> waiting;
-  {
-    const MutexLock lock(mutex_);
-    waiting = std::move(waiting_.extract(voices).mapped());
+std::vector<VoiceOpener::Waiter> VoiceOpener::TakeWaiters(
+    const Voices& voices, const absl::Status& status, bool all_gone) {
+  const MutexLock lock(mutex_);
+  const auto it = waiting_.find(voices);
+  if (absl::IsCancelled(status) && all_gone &&
+      !std::all_of(it->second.begin(), it->second.end(),
+                   [](const Waiter& waiter) { return waiter.gone(); })) {
+    return {};
   }
+  return std::move(waiting_.extract(it).mapped());
+}
+
+void VoiceOpener::AcquireForAll(const Voices& voices) {
+  MemoryBudget::Visit visit(budget_);
+  std::vector<Waiter> waiting;
+  absl::StatusOr<Leases> leases;
+  while (waiting.empty()) {
+    bool all_gone = false;
+    leases = AcquireObserved(
+        voices, visit, [&] { return all_gone = AllGone(voices); },
+        /*ahead=*/true);
+    waiting = TakeWaiters(voices, leases.status(), all_gone);
+    if (waiting.empty()) visit.End();
+  }
+  if (leases.ok()) visit.Count();
   const Waiter last = std::move(waiting.back());
   waiting.pop_back();
   for (const Waiter& waiter : waiting) waiter.done(leases);

@@ -14,6 +14,7 @@
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/catalog/open/lease.h"
+#include "server/catalog/open/memory_budget.h"
 
 namespace timbre {
 
@@ -42,7 +43,7 @@ class VoiceOpener {
   // Acquires the versions, all or none; may wait for the disk, and for room
   // until `cancelled` says that nobody waits for it.
   using Acquire = std::function<absl::StatusOr<Leases>(
-      std::span<const VoiceName> voices,
+      std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
       const std::function<bool()>& cancelled)>;
   // How an opening ended, how long it took, and whether the disk was waited
   // for. What was asked for but is no version that could be opened (NOT_FOUND,
@@ -50,15 +51,20 @@ class VoiceOpener {
   using Observe = std::function<void(OpeningResult, absl::Duration, bool disk)>;
 
   // What these refer to must outlive it.
-  VoiceOpener(Acquire acquire, Observe observe, int threads);
+  VoiceOpener(MemoryBudget& budget, Acquire acquire, Observe observe,
+              int threads);
 
   // `done` is called on one of its threads with what `acquire` says and the
   // frames of each voice in memory (ReadAheadFrames), or by this function after
-  // Stop. Returns at once.
+  // Stop. What it lets go before it returns has refused nobody (see
+  // MemoryBudget::Visit). Returns at once.
   void Open(const Voices& voices, Done done, Gone gone);
-  // The same of one version for a caller that waits for it, and reads nothing
-  // ahead. Not together with others: an opening of version 0 that is under way
-  // may have begun before a change that this caller knows to be done.
+  // Has one of its threads call `task`, in its turn: what needs OpenNow. False:
+  // it has been stopped.
+  bool Run(std::function<void()> task);
+  // The same of one version by such a task, without reading ahead. Not together
+  // with others: an opening of version 0 that is under way may have begun
+  // before a change that this caller knows to be done.
   absl::StatusOr<Lease> OpenNow(const VoiceName& voice, const Gone& gone);
   // Finishes what was asked for; whoever asks from then on is told CANCELLED.
   void Stop();
@@ -72,12 +78,20 @@ class VoiceOpener {
     Gone gone;
   };
 
+  bool RunLocked(std::function<void()> task)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // As `acquire_`, observed.
-  absl::StatusOr<Leases> AcquireObserved(const Voices& voices, const Gone& gone,
-                                         bool ahead);
+  absl::StatusOr<Leases> AcquireObserved(const Voices& voices,
+                                         MemoryBudget::Visit& visit,
+                                         const Gone& gone, bool ahead);
   void AcquireForAll(const Voices& voices);
+  // Who waits for them, and is to be told `status`; none: it is to be tried
+  // again, since the last one who had gone was followed by others.
+  std::vector<Waiter> TakeWaiters(const Voices& voices,
+                                  const absl::Status& status, bool all_gone);
   bool AllGone(const Voices& voices);
 
+  MemoryBudget& budget_;
   const Acquire acquire_;
   const Observe observe_;
   mutable Mutex mutex_;

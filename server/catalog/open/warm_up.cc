@@ -17,22 +17,14 @@ bool IsWarmTo(const MappedFile& file, size_t bytes) {
   return file.warm_bytes() >= std::min(file.size(), bytes);
 }
 
-// What a task of a pool knows of a version: it holds the map of its frames for
-// as long as a huge page takes, which counts for nothing, and not the version.
-struct Warming {
-  std::weak_ptr<const SpeakerIndex> held;
-  std::weak_ptr<const MappedFile> file;
-};
-
-void WarmOn(ThreadPool& pool, Warming warming) {
-  pool.Submit([&pool, warming = std::move(warming)]() mutable {
-    const auto file = warming.file.lock();
-    if (file == nullptr) return;
-    if (warming.held.expired() || IsWarmTo(*file, kMaxWarmedBytes)) {
-      return file->StopWarming();
-    }
+// The map is held for as long as a huge page takes, which counts for nothing,
+// and the version not at all.
+void WarmOn(ThreadPool& pool, std::weak_ptr<const MappedFile> warmed) {
+  pool.Submit([&pool, warmed = std::move(warmed)]() mutable {
+    const auto file = warmed.lock();
+    if (file == nullptr || IsWarmTo(*file, kMaxWarmedBytes)) return;
     file->WarmOn();
-    WarmOn(pool, std::move(warming));
+    WarmOn(pool, std::move(warmed));
   });
 }
 
@@ -48,11 +40,10 @@ bool IsReadAhead(const LoadedVersion& version) {
   return IsWarmTo(FileOf(version), kReadAheadBytes);
 }
 
-void WarmUp(ThreadPool& pool, const Lease& lease) {
-  const MappedFile& file = FileOf(*lease);
-  if (file.CountUse() < 2 || IsWarm(*lease) || !file.StartWarming()) return;
-  WarmOn(pool,
-         {.held = lease->index, .file = lease->index->store().shared_file()});
+void WarmUp(ThreadPool& pool, const LoadedVersion& version) {
+  const MappedFile& file = FileOf(version);
+  if (file.CountUse() < 2 || IsWarm(version) || !file.StartWarming()) return;
+  WarmOn(pool, version.index->store().shared_file());
 }
 
 bool IsWarm(const LoadedVersion& version) {

@@ -28,11 +28,11 @@ void ReadAheadFrames(const LoadedVersion& version,
 // Whether that was done.
 bool IsReadAhead(const LoadedVersion& version);
 
-// A stream has begun to use `lease`, or uses it long since. From the second
-// such use on, while somebody holds the version, threads of `pool` map the
-// rest, a huge page at a time in turn with other voices. Returns at once; holds
-// no lease meanwhile.
-void WarmUp(ThreadPool& pool, const Lease& lease);
+// A stream has begun to use `version`, or uses it long since. From the second
+// such use on, while the version is open, threads of `pool` map the rest, a
+// huge page at a time in turn with other voices. Returns at once; holds no
+// lease meanwhile.
+void WarmUp(ThreadPool& pool, const LoadedVersion& version);
 
 // Whether all of it was mapped that these map: a search of its frames waits for
 // no disk, unless the kernel has dropped pages meanwhile.

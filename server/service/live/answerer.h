@@ -36,6 +36,8 @@ class Answerer {
   virtual absl::StatusOr<bool> Parse(grpc::ByteBuffer& bytes,
                                      absl::string_view header,
                                      VoicePin& pin) = 0;
+  // Whether the parsed message has frames; one without is a warm-up.
+  virtual bool HasFrames() const = 0;
   // Answers the parsed message.
   virtual absl::StatusOr<Answer> Reply(MessageWork& work) = 0;
   // Frees what was kept of a message and its answer, which are large: hundreds
@@ -76,6 +78,7 @@ class StreamMessages {
   }
 
   const Request& request() const { return request_; }
+  bool has_frames() const { return !request_.frames().data().empty(); }
   const Params& params() const { return params_; }
   Response& response() { return response_; }
 

@@ -30,6 +30,8 @@ class BlendAnswerer : public Answerer {
     return messages_.TakeParams(CheckBlendParams);
   }
 
+  bool HasFrames() const override { return messages_.has_frames(); }
+
   absl::StatusOr<Answer> Reply(MessageWork& work) override {
     const v1::BlendRequest& request = messages_.request();
     WorkerScratch& scratch = ThisWorkersScratch();

@@ -124,9 +124,10 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, On thread) {
   const absl::Status parsed = Parse(message);
   parsing_time_ = MonotonicNow() - start;
   if (!parsed.ok()) return End(parsed);
+  MemoryBudget::Visit visit(context().catalog->budget());
   if (!pin_.pinned()) {
-    const absl::StatusOr<bool> pinned = PinOpen();
-    if (!pinned.ok()) return call().Finish(pinned.status());
+    const absl::StatusOr<bool> pinned = PinOpen(visit);
+    if (!pinned.ok()) return End(pinned.status());
     if (!*pinned) return Open();
   }
   // New parameters: who knows what it takes.
@@ -143,14 +144,12 @@ absl::Status ExchangeHandler::Parse(grpc::ByteBuffer& message) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ExchangeHandler::PinOpen() {
+absl::StatusOr<bool> ExchangeHandler::PinOpen(MemoryBudget::Visit& visit) {
   const absl::Time start = MonotonicNow();
-  std::vector<Lease> leases = context().catalog->FindAllLoaded(pin_.wanted());
-  if (leases.empty() ||
-      !std::all_of(leases.begin(), leases.end(),
-                   [](const Lease& lease) { return IsReadAhead(*lease); })) {
-    return false;
-  }
+  std::vector<Lease> leases =
+      context().catalog->FindAllLoaded(pin_.wanted(), visit, IsReadAhead);
+  if (leases.empty()) return false;
+  visit.Count();
   TIMBRE_RETURN_IF_ERROR(Pin(std::move(leases)));
   context().metrics->ObserveOpening(OpenedFrom::kOpen, MonotonicNow() - start);
   return true;
@@ -163,7 +162,7 @@ absl::Status ExchangeHandler::Pin(std::vector<Lease> leases) {
 }
 
 void ExchangeHandler::WarmUpAll() {
-  for (const Lease& lease : pin_.leases()) WarmUp(*context().warmers, lease);
+  for (const Lease& lease : pin_.leases()) WarmUp(*context().warmers, *lease);
 }
 
 void ExchangeHandler::Open() {
@@ -174,6 +173,8 @@ void ExchangeHandler::Open() {
         if (!leases.ok()) return call().Finish(leases.status());
         const absl::Status pinned = Pin(*std::move(leases));
         if (!pinned.ok()) return call().Finish(pinned);
+        // One without frames takes no time, and lets go of the voice at once.
+        if (!answerer_->HasFrames()) return Respond(On::kWorker);
         SubmitRespond();
       },
       [this, keep = call().shared_from_this()] { return call().cancelled(); });
@@ -202,6 +203,8 @@ void ExchangeHandler::Respond(On thread) {
     }
     return End(answer.status());
   }
+  used_ = used_ || answer->rows > 0;
+  if (!used_) pin_.Release();  // a warm-up holds nothing
   // As if one thread had done it all.
   if (++answered_ == kManyMessages) WarmUpAll();
   LearnCosts(*answer, MonotonicNow() - start - work.wall_time_in_pieces() +

@@ -24,7 +24,8 @@ namespace timbre {
 // Has one message after the other answered on a worker, or on the thread that
 // polls where that takes less than a hand-over; those that come meanwhile are
 // kept (see Inbox). The voice of the first message is opened, and its frames
-// are read ahead, by a thread of the opener if that was not done.
+// are read ahead, by a thread of the opener if that was not done; it is held
+// from the first message with frames on.
 class ExchangeHandler : public RpcHandler {
  public:
   ExchangeHandler(Call& call, ServiceContext& context, Rpc rpc,
@@ -49,8 +50,8 @@ class ExchangeHandler : public RpcHandler {
   ThreadPool::Urgency urgency() const;
   void Process(grpc::ByteBuffer& message, On thread);
   absl::Status Parse(grpc::ByteBuffer& message);
-  // Pins the voices that are wanted if all of them are open.
-  absl::StatusOr<bool> PinOpen();
+  // Pins the voices that are wanted if all of them are open and read ahead.
+  absl::StatusOr<bool> PinOpen(MemoryBudget::Visit& visit);
   // Has the voices that are wanted opened, pins them and goes on.
   void Open();
   absl::Status Pin(std::vector<Lease> leases);
@@ -66,7 +67,8 @@ class ExchangeHandler : public RpcHandler {
   // What follows is used by one task at a time.
   VoicePin pin_;
   StreamCosts costs_;
-  int answered_ = 0;  // messages
+  int answered_ = 0;   // messages
+  bool used_ = false;  // one of them had frames
   // Of the message in work:
   Admission::Ticket ticket_;
   size_t bytes_ = 0;

@@ -32,6 +32,8 @@ class SearchAnswerer : public Answerer {
     });
   }
 
+  bool HasFrames() const override { return messages_.has_frames(); }
+
   absl::StatusOr<Answer> Reply(MessageWork& work) override {
     const LoadedVersion& version = work.pin().version();
     FrameBatch& frames = ThisWorkersScratch().frames;

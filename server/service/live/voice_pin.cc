@@ -53,7 +53,7 @@ absl::StatusOr<std::vector<VoiceName>> Named(const VoicePin::Voices& voices) {
 
 absl::Status VoicePin::Accept(absl::string_view metadata,
                               const std::string& speaker, uint64_t version) {
-  if (!pinned()) {
+  if (!resolved_) {
     TIMBRE_RETURN_IF_ERROR(CheckSpeakerName(speaker));
     TIMBRE_RETURN_IF_ERROR(CheckSpeakerMetadata(metadata, speaker));
     wanted_ = {{speaker, version}};
@@ -68,7 +68,7 @@ absl::Status VoicePin::Accept(absl::string_view metadata,
 
 absl::Status VoicePin::AcceptVoices(absl::string_view metadata,
                                     const Voices& voices) {
-  if (pinned() && !mixed()) {
+  if (resolved_ && !mixed()) {
     return InvalidField("voices", absl::StrCat(voices.size(), " voices"),
                         "none: this stream has one speaker");
   }
@@ -77,7 +77,7 @@ absl::Status VoicePin::AcceptVoices(absl::string_view metadata,
                         absl::StrCat("1..", kMaxVoices));
   }
   TIMBRE_ASSIGN_OR_RETURN(std::vector<float> weights, Normalised(voices));
-  if (!pinned()) {
+  if (!resolved_) {
     TIMBRE_ASSIGN_OR_RETURN(wanted_, Named(voices));
     TIMBRE_RETURN_IF_ERROR(
         CheckSpeakerMetadata(metadata, wanted_.front().speaker));
@@ -86,7 +86,7 @@ absl::Status VoicePin::AcceptVoices(absl::string_view metadata,
         "voices", absl::StrCat(voices.size(), " voices"),
         absl::StrCat(weights_.size(), ", those of the stream, or none"));
   }
-  for (int i = 0; pinned() && i < voices.size(); ++i) {
+  for (int i = 0; resolved_ && i < voices.size(); ++i) {
     TIMBRE_RETURN_IF_ERROR(CheckSame(i, VoiceField(i, ""), voices[i].speaker(),
                                      voices[i].version()));
   }
@@ -105,6 +105,10 @@ absl::Status VoicePin::Pin(std::vector<Lease> leases) {
         absl::StrCat(first, " dimensions, those of \"", wanted_[0].speaker,
                      "\""));
   }
+  for (size_t i = 0; i < leases.size(); ++i) {
+    wanted_[i].version = leases[i]->record->manifest.version();
+  }
+  resolved_ = true;
   leases_ = std::move(leases);
   return absl::OkStatus();
 }
@@ -117,7 +121,7 @@ absl::Status VoicePin::CheckSame(size_t i, const std::string& prefix,
         absl::StrCat(prefix, "speaker"), absl::StrCat("\"", speaker, "\""),
         absl::StrCat("\"", wanted_[i].speaker, "\", the stream's, or empty"));
   }
-  const uint64_t pinned_version = leases_[i]->record->manifest.version();
+  const uint64_t pinned_version = wanted_[i].version;
   if (version != 0 && version != pinned_version) {
     return InvalidField(absl::StrCat(prefix, "version"), absl::StrCat(version),
                         absl::StrCat(pinned_version, ", the stream's, or 0"));

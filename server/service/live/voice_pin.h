@@ -32,11 +32,10 @@ class VoicePin {
                       uint64_t version);
   // The same of a request with `voices`; weights() are theirs from then on.
   absl::Status AcceptVoices(absl::string_view metadata, const Voices& voices);
-  // `leases` of wanted(), in its order. INVALID_ARGUMENT, and nothing pinned,
-  // where their dimensions differ.
+  // `leases` of wanted(), in its order, whose versions these are from then on.
+  // INVALID_ARGUMENT, and nothing pinned, where their dimensions differ.
   absl::Status Pin(std::vector<Lease> leases);
-
-  // Holds none any more.
+  // Holds none, until the same versions are pinned again.
   void Release() { leases_.clear(); }
 
   bool pinned() const { return !leases_.empty(); }
@@ -58,6 +57,7 @@ class VoicePin {
                          const std::string& speaker, uint64_t version) const;
 
   std::vector<VoiceName> wanted_;
+  bool resolved_ = false;  // wanted_ has the versions of the stream
   std::vector<Lease> leases_;
   std::vector<float> weights_;
 };

@@ -28,9 +28,13 @@ class SingleRequestHandler : public RpcHandler {
   // Parses the request and starts its answer.
   using Start = std::function<absl::StatusOr<MessageSource>(grpc::ByteBuffer&)>;
 
+  // Whose threads call `start`: those who may wait for a voice to be opened
+  // (VoiceOpener::OpenNow) are not to keep others from I/O.
+  enum class On : uint8_t { kIo, kOpener };
+
   SingleRequestHandler(Call& call, ServiceContext& context, Rpc rpc,
-                       Start start)
-      : RpcHandler(call, context, rpc), start_(std::move(start)) {}
+                       Start start, On on = On::kIo)
+      : RpcHandler(call, context, rpc), start_(std::move(start)), on_(on) {}
 
   void OnRequest(grpc::ByteBuffer message) override;
   void OnRequestsEnd() override;
@@ -38,9 +42,13 @@ class SingleRequestHandler : public RpcHandler {
   void OnDrain() override;
 
  private:
+  void StartAnswer(grpc::ByteBuffer& message);
   void SendNext();
+  // Gives back what the answer refers to before the client knows.
+  void End(const absl::Status& status);
 
   const Start start_;
+  const On on_;
   MessageSource source_;
   Mutex mutex_;
   bool asked_ ABSL_GUARDED_BY(mutex_) = false;  // the request has come
@@ -52,12 +60,11 @@ class SingleRequestHandler : public RpcHandler {
 // parsed, where it could grow to many times its size.
 inline constexpr size_t kMaxSingleRequestBytes = 2 << 20;
 
-// A handler for `start`: Request -> StatusOr<MessageSource>, on an I/O thread.
+// A handler for `start`: Request -> StatusOr<MessageSource>.
 template <typename Request, typename StartAnswer>
-std::unique_ptr<CallHandler> NewServerStreamHandler(Call& call,
-                                                    ServiceContext& context,
-                                                    Rpc rpc,
-                                                    StartAnswer start) {
+std::unique_ptr<CallHandler> NewServerStreamHandler(
+    Call& call, ServiceContext& context, Rpc rpc, StartAnswer start,
+    SingleRequestHandler::On on = SingleRequestHandler::On::kIo) {
   return std::make_unique<SingleRequestHandler>(
       call, context, rpc,
       [start,
@@ -69,7 +76,8 @@ std::unique_ptr<CallHandler> NewServerStreamHandler(Call& call,
                                context.server_info.max_message_bytes()));
         if (!status.ok()) return status;
         return start(request);
-      });
+      },
+      on);
 }
 
 // The same for `answer`: Request -> StatusOr<Response>, which may change

@@ -28,6 +28,9 @@ class BuildSession {
  public:
   using Request = v1::BuildRequest;
 
+  // A base's frames are read without its index.
+  static constexpr bool kOpensVoice = false;
+
   explicit BuildSession(ServiceContext& context) : context_(context) {}
 
   // Takes the next message. INVALID_ARGUMENT, RESOURCE_EXHAUSTED (a limit or

@@ -95,12 +95,14 @@ absl::Status TuneSession::Measure(BuildObserver& observer) {
 }
 
 absl::StatusOr<v1::TuneResponse> TuneSession::Apply() {
+  // Given back before the client knows: it may want the room.
+  const Lease lease = std::move(lease_);
   const Tuning tuning = TuningFor(measured_.curve, Goal().target_recall);
   if (first_.apply()) {
-    TIMBRE_RETURN_IF_ERROR(context_.catalog->ApplyTuning(lease_, tuning));
+    TIMBRE_RETURN_IF_ERROR(context_.catalog->ApplyTuning(lease, tuning));
     Log(LogLevel::kInfo, "version_tuned",
         {{"speaker", first_.speaker()},
-         {"version", lease_->record->manifest.version()},
+         {"version", lease->record->manifest.version()},
          {"nprobe", tuning.nprobe},
          {"k_factor", absl::StrCat(tuning.k_factor)},
          {"recall",
@@ -121,7 +123,7 @@ absl::StatusOr<v1::TuneResponse> TuneSession::Apply() {
   if (measured_.one_list) {
     FillPoint(*measured_.one_list, *response.mutable_one_list());
   }
-  response.set_version(lease_->record->manifest.version());
+  response.set_version(lease->record->manifest.version());
   response.set_frames(queries_);
   return response;
 }

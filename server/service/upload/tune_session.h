@@ -23,6 +23,8 @@ namespace timbre {
 class TuneSession {
  public:
   using Request = v1::TuneRequest;
+  // Its first message has the voice opened (VoiceOpener::OpenNow).
+  static constexpr bool kOpensVoice = true;
   static constexpr uint64_t kMaxQueries = 100'000;
 
   explicit TuneSession(ServiceContext& context) : context_(context) {}

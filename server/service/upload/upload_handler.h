@@ -12,6 +12,7 @@
 #include "server/base/large_work.h"
 #include "server/base/monotonic_clock.h"
 #include "server/base/mutex.h"
+#include "server/catalog/open/voice_opener.h"
 #include "server/engine/train/build_observer.h"
 #include "server/service/rpc/admission.h"
 #include "server/service/rpc/rpc_handler.h"
@@ -34,10 +35,16 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
 
   void OnRequest(grpc::ByteBuffer message) override {
     context().metrics->AddBytes(rpc(), message.Length(), 0);
-    context().io->Submit(
-        [this, keep = call().shared_from_this(), message]() mutable {
-          if (const SessionPtr session = Held()) Receive(*session, message);
-        });
+    auto receive = [this, keep = call().shared_from_this(),
+                    message = std::move(message)]() mutable {
+      if (const SessionPtr session = Held()) Receive(*session, message);
+    };
+    // Whoever waits for a voice to be opened keeps nobody from I/O.
+    const bool opens = Session::kOpensVoice && std::exchange(first_, false);
+    if (!opens) return context().io->Submit(std::move(receive));
+    if (!context().opener->Run(std::move(receive))) {
+      call().Finish(DrainingError());
+    }
   }
 
   void OnRequestsEnd() override {
@@ -163,6 +170,7 @@ class UploadHandler : public RpcHandler, protected BuildObserver {
     }
   }
 
+  bool first_ = true;  // the message that comes next
   Mutex mutex_;
   // The pointer; what it points to is used by one task at a time.
   SessionPtr session_ ABSL_GUARDED_BY(mutex_);

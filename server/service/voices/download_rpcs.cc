@@ -217,7 +217,8 @@ std::unique_ptr<CallHandler> NewExportHandler(Call& call,
       call, context, Rpc::kExport,
       [&call, &context](const v1::ExportRequest& request) {
         return StartExport(request, call, context);
-      });
+      },
+      SingleRequestHandler::On::kOpener);
 }
 
 }  // namespace timbre

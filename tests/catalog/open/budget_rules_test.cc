@@ -74,5 +74,12 @@ TEST(BudgetRules, MappingsAreLimitedLikeBytes) {
   EXPECT_EQ(Judge(limit, used, {.bytes = 1, .maps = 2}), Verdict::kRefuse);
 }
 
+TEST(BudgetRules, HotVersionsLeaveATenthOfTheLimit) {
+  EXPECT_FALSE(IsFullOfHot({.bytes = 100}, {.bytes = 89}));
+  EXPECT_TRUE(IsFullOfHot({.bytes = 100}, {.bytes = 90}));
+  EXPECT_TRUE(IsFullOfHot({.bytes = 0, .maps = 20}, {.bytes = 1, .maps = 18}));
+  EXPECT_FALSE(IsFullOfHot({}, {.bytes = 1'000'000, .maps = 1'000}));
+}
+
 }  // namespace
 }  // namespace timbre

@@ -245,7 +245,8 @@ TEST_F(VersionLifeTest, DamagedFramesAreOpenedAnewBesideStreamsThatHoldThem) {
 TEST_F(VersionLifeTest, APublicationIsOpenWithoutBeingRead) {
   auto built = Read();
   ASSERT_OK(built);
-  const Lease lease = life_->Publish(*std::move(built), ChargeForSure());
+  MemoryBudget::Visit visit(*budget_);
+  const Lease lease = life_->Publish(*std::move(built), ChargeForSure(), visit);
   EXPECT_EQ(state(), State::kOpen);
   EXPECT_EQ(*Open(), lease);
   EXPECT_EQ(reads_, 1);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,18 +17,27 @@ using Cancelled = std::function<bool()>;
 const VoiceOpener::Gone kStays = [] { return false; };
 
 absl::StatusOr<Leases> NobodyIsHere(std::span<const VoiceName>,
-                                    const Cancelled&) {
+                                    MemoryBudget::Visit&, const Cancelled&) {
   return absl::NotFoundError("");
 }
 
 void Ignore(OpeningResult, absl::Duration, bool) {}
 
-TEST(VoiceOpenerTest, AVoiceIsOpenedOnceForAllWhoAskMeanwhile) {
+class VoiceOpenerTest : public ::testing::Test {
+ protected:
+  void TearDown() override { budget_->Stop(); }
+
+  const std::shared_ptr<MemoryBudget> budget_ =
+      std::make_shared<MemoryBudget>(MemoryBudget::Options{});
+};
+
+TEST_F(VoiceOpenerTest, AVoiceIsOpenedOnceForAllWhoAskMeanwhile) {
   std::promise<void> go;
   std::string order;
   VoiceOpener opener(
+      *budget_,
       [&, wait = go.get_future().share()](
-          std::span<const VoiceName> voices,
+          std::span<const VoiceName> voices, MemoryBudget::Visit&,
           const Cancelled&) -> absl::StatusOr<Leases> {
         wait.wait();
         order += voices[0].speaker == "alice" ? '1' : '2';
@@ -51,28 +61,29 @@ TEST(VoiceOpenerTest, AVoiceIsOpenedOnceForAllWhoAskMeanwhile) {
   EXPECT_EQ(order, "1aA2b");
 }
 
-TEST(VoiceOpenerTest, WhoAsksLaterIsAnsweredToo) {
-  VoiceOpener opener(NobodyIsHere, Ignore, 1);
+TEST_F(VoiceOpenerTest, WhoAsksLaterIsAnsweredToo) {
+  VoiceOpener opener(*budget_, NobodyIsHere, Ignore, 1);
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(
         absl::IsNotFound(opener.OpenNow({"alice", 0}, kStays).status()));
   }
 }
 
-TEST(VoiceOpenerTest, WhoWaitsForItselfDoesNotJoinWhatBeganBefore) {
+TEST_F(VoiceOpenerTest, WhoWaitsForItselfDoesNotJoinWhatBeganBefore) {
   std::promise<void> go;
   std::atomic<int> openings = 0;
   std::promise<void> began;
   VoiceOpener opener(
+      *budget_,
       [&, wait = go.get_future().share()](
-          std::span<const VoiceName>,
+          std::span<const VoiceName>, MemoryBudget::Visit&,
           const Cancelled&) -> absl::StatusOr<Leases> {
         if (openings++ > 0) return absl::NotFoundError("");
         began.set_value();
         wait.wait();
         return absl::NotFoundError("");
       },
-      Ignore, 2);
+      Ignore, 1);
   opener.Open(
       {{"alice", 0}}, [](const absl::StatusOr<Leases>&) {}, kStays);
   began.get_future().wait();
@@ -83,14 +94,15 @@ TEST(VoiceOpenerTest, WhoWaitsForItselfDoesNotJoinWhatBeganBefore) {
   opener.Stop();
 }
 
-TEST(VoiceOpenerTest, WhatNobodyWaitsForIsNotOpened) {
+TEST_F(VoiceOpenerTest, WhatNobodyWaitsForIsNotOpened) {
   std::promise<void> go;
   std::promise<void> began;
   std::vector<std::string> opened;
   std::vector<OpeningResult> results;
   VoiceOpener opener(
+      *budget_,
       [&, wait = go.get_future().share()](
-          std::span<const VoiceName> voices,
+          std::span<const VoiceName> voices, MemoryBudget::Visit&,
           const Cancelled&) -> absl::StatusOr<Leases> {
         opened.push_back(voices[0].speaker);
         if (opened.size() == 1) began.set_value();
@@ -123,20 +135,21 @@ TEST(VoiceOpenerTest, WhatNobodyWaitsForIsNotOpened) {
   EXPECT_EQ(opener.waiting(), 0U);
 }
 
-TEST(VoiceOpenerTest, WhatIsNoVersionIsNoOpening) {
+TEST_F(VoiceOpenerTest, WhatIsNoVersionIsNoOpening) {
   int observed = 0;
   VoiceOpener opener(
-      NobodyIsHere, [&](OpeningResult, absl::Duration, bool) { ++observed; },
-      1);
+      *budget_, NobodyIsHere,
+      [&](OpeningResult, absl::Duration, bool) { ++observed; }, 1);
   EXPECT_FALSE(opener.OpenNow({"alice", 0}, kStays).ok());
   opener.Stop();
   EXPECT_EQ(observed, 0);
 }
 
-TEST(VoiceOpenerTest, TheLastOneWhoAskedHasTheOnlyLeases) {
+TEST_F(VoiceOpenerTest, TheLastOneWhoAskedHasTheOnlyLeases) {
   std::weak_ptr<const LoadedVersion> opened;
   VoiceOpener opener(
-      [&](std::span<const VoiceName>,
+      *budget_,
+      [&](std::span<const VoiceName>, MemoryBudget::Visit&,
           const Cancelled&) -> absl::StatusOr<Leases> {
         auto lease = std::make_shared<const LoadedVersion>();
         opened = lease;
@@ -150,11 +163,12 @@ TEST(VoiceOpenerTest, TheLastOneWhoAskedHasTheOnlyLeases) {
       opener.OpenNow({"alice", 0}, [] { return true; }).status()));
 }
 
-TEST(VoiceOpenerTest, WhileItIsOpenedAllMayGo) {
+TEST_F(VoiceOpenerTest, WhileItIsOpenedAllMayGo) {
   std::atomic<bool> gone = false;
   std::promise<void> began;
   VoiceOpener opener(
-      [&](std::span<const VoiceName>,
+      *budget_,
+      [&](std::span<const VoiceName>, MemoryBudget::Visit&,
           const Cancelled& cancelled) -> absl::StatusOr<Leases> {
         began.set_value();
         while (!cancelled()) std::this_thread::yield();
@@ -169,8 +183,46 @@ TEST(VoiceOpenerTest, WhileItIsOpenedAllMayGo) {
   opener.Stop();
 }
 
-TEST(VoiceOpenerTest, WhoAsksAfterItsEndIsToldSo) {
-  VoiceOpener opener(NobodyIsHere, Ignore, 1);
+TEST_F(VoiceOpenerTest, WhoAsksAsOthersGoIsNotToldThatNobodyWaits) {
+  std::vector<std::string> told;
+  const auto tell = [&told](const absl::StatusOr<Leases>& leases) {
+    told.emplace_back(leases.status().message());
+  };
+  std::atomic<bool> gone = false;
+  int openings = 0;
+  VoiceOpener* asked = nullptr;
+  VoiceOpener opener(
+      *budget_,
+      [&](std::span<const VoiceName>, MemoryBudget::Visit&,
+          const Cancelled& cancelled) -> absl::StatusOr<Leases> {
+        if (openings++ > 0) return absl::InternalError("the second time");
+        gone = true;
+        EXPECT_TRUE(cancelled());
+        asked->Open({{"alice", 0}}, tell, kStays);
+        return absl::CancelledError("nobody waits");
+      },
+      Ignore, 1);
+  asked = &opener;
+  opener.Open({{"alice", 0}}, tell, [&] { return gone.load(); });
+  opener.Stop();
+  EXPECT_EQ(openings, 2);
+  EXPECT_EQ(told,
+            (std::vector<std::string>{"the second time", "the second time"}));
+}
+
+TEST_F(VoiceOpenerTest, WhatItRunsMayOpenAVoiceItself) {
+  VoiceOpener opener(*budget_, NobodyIsHere, Ignore, 1);
+  absl::Status opened;
+  EXPECT_TRUE(opener.Run([&] {
+    opened = opener.OpenNow({"alice", 0}, kStays).status();
+  }));
+  opener.Stop();
+  EXPECT_TRUE(absl::IsNotFound(opened));
+  EXPECT_FALSE(opener.Run([] {}));
+}
+
+TEST_F(VoiceOpenerTest, WhoAsksAfterItsEndIsToldSo) {
+  VoiceOpener opener(*budget_, NobodyIsHere, Ignore, 1);
   opener.Stop();
   absl::Status told;
   opener.Open(
@@ -178,7 +230,6 @@ TEST(VoiceOpenerTest, WhoAsksAfterItsEndIsToldSo) {
       [&](const absl::StatusOr<Leases>& leases) { told = leases.status(); },
       kStays);
   EXPECT_TRUE(absl::IsCancelled(told));
-  EXPECT_TRUE(absl::IsCancelled(opener.OpenNow({"alice", 0}, kStays).status()));
 }
 
 }  // namespace

@@ -79,32 +79,26 @@ TEST_F(WarmUpTest, ReadsNothingForThoseWhoHaveGoneAndGoesOnFromThere) {
 
 TEST_F(WarmUpTest, TheRestIsReadFromTheSecondUseOn) {
   ReadAheadFrames(*lease_, [] { return false; });
-  WarmUp(pool_, lease_);
+  WarmUp(pool_, *lease_);
   Finished();
   EXPECT_EQ(warm_bytes(), kReadAheadBytes);
-  WarmUp(pool_, lease_);
+  WarmUp(pool_, *lease_);
   Finished();
   EXPECT_GE(warm_bytes(), bytes_);
   EXPECT_TRUE(IsWarm(*lease_));
 }
 
-TEST_F(WarmUpTest, WhatNobodyHoldsIsLeftAloneUntilSomebodyUsesItAgain) {
+TEST_F(WarmUpTest, WhatIsClosedIsLeftAlone) {
   std::promise<void> go;
   pool_.Submit([wait = go.get_future().share()] { wait.wait(); });
-  // A stream's own hold, which ends before the pool comes to it.
-  auto held = std::make_shared<const LoadedVersion>(
-      LoadedVersion{.record = nullptr,
-                    .index = std::shared_ptr<const SpeakerIndex>(
-                        index_.get(), [](const SpeakerIndex*) {})});
-  WarmUp(pool_, held);
-  WarmUp(pool_, held);
-  held.reset();
+  WarmUp(pool_, *lease_);
+  WarmUp(pool_, *lease_);
+  const std::weak_ptr<const MappedFile> file = index_->store().shared_file();
+  lease_.reset();
+  index_.reset();
+  EXPECT_TRUE(file.expired());
   go.set_value();
   Finished();
-  EXPECT_EQ(warm_bytes(), 0U);
-  WarmUp(pool_, lease_);
-  Finished();
-  EXPECT_TRUE(IsWarm(*lease_));
 }
 
 }  // namespace
