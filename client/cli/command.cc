@@ -107,6 +107,8 @@ void SetBody(CLI::App& command, int* exit_code, const Common& common,
 }
 
 int ExitCode(const absl::Status& status) {
+  // It never fits, however often it is tried.
+  if (DetailsOf(status).reason == "VERSION_TOO_LARGE") return 3;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return 0;

@@ -70,7 +70,10 @@ nlohmann::json ToJson(const std::string& speaker, const Warmed& warmed) {
   if (warmed.version.ok()) {
     json["version"] = *warmed.version;
   } else {
-    json["error"] = std::string(warmed.version.status().message());
+    const absl::Status& status = warmed.version.status();
+    json["error"] = std::string(status.message());
+    json["reason"] = DetailsOf(status).reason;
+    json["exit_code"] = ExitCode(status);
   }
   return json;
 }
