@@ -270,7 +270,12 @@ bool MemoryBudget::BecomesHot(uint64_t before) {
   Charge& stalest = *hot_.front();
   hot_.pop_front();
   SetHot(stalest, false);
-  stalest.place = cold_.insert(cold_.begin(), &stalest);
+  // Among the first, as a rule: cold ones come and go.
+  const auto next =
+      std::find_if(cold_.begin(), cold_.end(), [&](const Charge* other) {
+        return other->last_held > stalest.last_held;
+      });
+  stalest.place = cold_.insert(next, &stalest);
   return true;
 }
 
