@@ -18,13 +18,13 @@ struct Catalog::Wanted {
   std::shared_ptr<const VersionRecord> record;  // of one that is to be opened
   Lease lease;
 
-  // Null: it is not open. Looks at its frames (a page of the disk).
-  Lease Find(MemoryBudget::Visit& visit, bool may_fail = true) const {
-    Lease found = version.life->Find(visit, may_fail);
-    if (found != nullptr && found->index->store().Check().ok()) return found;
-    found.reset();
+  // Looks at the frames of the lease (a page of the disk), and drops it where
+  // they are damaged.
+  bool IsWhole() {
+    if (lease->index->store().Check().ok()) return true;
+    lease.reset();
     version.life->DropDamaged();
-    return nullptr;
+    return false;
   }
 };
 
@@ -137,11 +137,13 @@ absl::StatusOr<std::vector<ChargePtr>> Catalog::ReserveFor(
   std::vector<MemoryBudget::Want> wants;
   OpenRoom beside;
   for (Wanted& one : wanted) {
-    one.lease = one.Find(visit);
+    one.lease = one.version.life->Find(visit);
     if (one.lease != nullptr) {
       one.record = one.lease->record;
+      // Closed meanwhile, or just taken in vain: anew, by another visit.
+      if (!one.IsWhole()) return std::vector<ChargePtr>();
     } else if (one.record == nullptr) {
-      return std::vector<ChargePtr>();  // closed meanwhile: it is to be read
+      return std::vector<ChargePtr>();
     }
     const OpenRoom room = RoomOf(*one.record);
     if (one.lease != nullptr) {
@@ -263,8 +265,8 @@ absl::StatusOr<Lease> Catalog::AcquireForSure(const VoiceName& voice,
                                               MemoryBudget::Visit& visit) {
   while (true) {
     TIMBRE_ASSIGN_OR_RETURN(Wanted wanted, WantedOf(voice));
-    Lease open = wanted.Find(visit, /*may_fail=*/false);
-    if (open != nullptr) return open;
+    wanted.lease = wanted.version.life->Find(visit, /*may_fail=*/false);
+    if (wanted.lease != nullptr && wanted.IsWhole()) return wanted.lease;
     visit.End();
     absl::Status status = Prepare(wanted, [] { return false; });
     if (status.ok()) {

@@ -119,3 +119,43 @@ def test_builds_and_activations_refuse_nobody(with_voices):
     thread.join()
     assert results == [True]
     assert metric(server, 'timbre_opens_total{result="no_room"}') == 0
+
+
+def test_a_sweep_of_streams_that_warm_first_leaves_the_hot_ones_open(
+    with_voices,
+):
+    server = with_voices(110, 20.5)
+    hot = [f"v{i}" for i in range(10)]
+    for speaker in 3 * hot:
+        server.search(speaker, QUERIES)
+
+    def between(speaker):
+        yield pb.SearchRequest(speaker=speaker)
+        server.search(hot[0], QUERIES)
+        yield pb.SearchRequest(frames=to_frames(QUERIES))
+
+    for _ in range(2):
+        for i in range(10, 110):
+            assert len(list(server.retrieval.Search(between(f"v{i}")))) == 2
+    assert [s for s in hot if not is_open(server, s)] == []
+
+
+def test_openings_are_refused_at_once_beside_many_short_streams(with_voices):
+    server = with_voices(4, 3.5)
+    held = [Stream(server, f"v{i}") for i in range(3)]
+    done = threading.Event()
+
+    def short():
+        while not done.is_set():
+            server.search("v0", QUERIES)
+
+    threads = [threading.Thread(target=short) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    details, _ = refusal(server.search, "v3", QUERIES)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert details["reason"] == "MEMORY_BUDGET"
+    for stream in held:
+        stream.close()

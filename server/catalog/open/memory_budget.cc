@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "server/base/monotonic_clock.h"
@@ -22,10 +23,10 @@ struct Charge {
   // Why it has no version any more.
   ClosingReason left = ClosingReason::kDeleted;
   bool hot = false;
-  uint64_t used_at = 0;      // visits when it was held last; 0: never
-  uint64_t last_visit = 0;   // that used it, of those that were counted
-  uint64_t first_visit = 0;  // of the run, without another's in between
-  absl::Time last_held;
+  bool counted = false;     // it is held for a use, not for a look
+  uint64_t used_at = 0;     // visits at the end of its last use; 0: none
+  uint64_t counted_at = 0;  // the visit that was its last use; 0: none
+  absl::Time last_held = absl::InfinitePast();
   std::list<Charge*>::iterator place;  // of an idle one
 };
 
@@ -35,8 +36,8 @@ namespace {
 constexpr std::chrono::milliseconds kWaitSlice{50};
 // Closed together, with the lock held for a moment.
 constexpr size_t kPickedAtOnce = 64;
-// Visits of one version right after each other that are one use.
-constexpr uint64_t kRunOfVisits = 16;
+// So many visits that begin with one of a version are one use of it.
+constexpr uint64_t kVisitsOfUse = 8;
 // Of time that is waited for an idle version: longer is not needed, and what is
 // added to now is not to overflow.
 constexpr absl::Duration kMaxIdleWait = absl::Hours(1);
@@ -85,7 +86,7 @@ void MemoryBudget::Visit::End() {
   if (taken_.empty()) return;
   taken_.clear();
   const MutexLock lock(budget_.mutex_);
-  --budget_.visits_under_way_;
+  budget_.under_way_.erase(number_);
   budget_.changed_.notify_all();
 }
 
@@ -155,9 +156,9 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
     const Cancelled& cancelled) {
   OpenRoom all;
   for (const Want& want : wants) all += want.room;
-  const uint64_t mine = visit.taken_.empty() ? 0 : 1;
   const absl::Status fits = Fits(all + beside);
   MutexLock lock(mutex_);
+  std::optional<uint64_t> refused;  // the visit that is to begin next then
   while (true) {
     if (cancelled()) return NobodyWaits();
     for (const Want& want : wants) {
@@ -165,13 +166,14 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
     }
     if (!fits.ok()) return fits;
     const Verdict verdict = Judge(options_.limit, used_, all);
-    const bool waits =
-        verdict == Verdict::kWait ||
-        (verdict == Verdict::kRefuse && visits_under_way_ > mine);
-    if (waits) {
+    if (verdict == Verdict::kRefuse) {
+      if (!refused) refused = next_visit_;
+      if (!OthersVisit(*refused, visit)) {
+        return NoRoom(options_.limit, used_.held, all);
+      }
       WaitForChange(lock);
-    } else if (verdict == Verdict::kRefuse) {
-      return NoRoom(options_.limit, used_.held, all);
+    } else if (verdict == Verdict::kWait) {
+      WaitForChange(lock);
     } else if (verdict == Verdict::kClose) {
       CloseUnlocked(PickFor(all), lock);
     } else {
@@ -244,12 +246,30 @@ void MemoryBudget::Become(Charge& charge, ChargeState state) {
   Account(charge) += charge.room;
   if (state == ChargeState::kIdle) {
     std::list<Charge*>& list = ListOf(charge);
-    charge.place = list.insert(list.end(), &charge);
+    auto next = list.end();
+    // After a look it has its old place.
+    while (next != list.begin() &&
+           (*std::prev(next))->last_held > charge.last_held) {
+      --next;
+    }
+    charge.place = list.insert(next, &charge);
   }
 }
 
+bool MemoryBudget::OthersVisit(uint64_t until, const Visit& mine) const {
+  const uint64_t own = mine.taken_.empty() ? 0 : mine.number_;
+  for (const uint64_t number : under_way_) {
+    if (number >= until) return false;
+    if (number != own) return true;
+  }
+  return false;
+}
+
 void MemoryBudget::Taken(Charge& charge, Visit& visit) {
-  if (visit.taken_.empty()) ++visits_under_way_;
+  if (visit.taken_.empty()) {
+    visit.number_ = next_visit_++;
+    under_way_.insert(under_way_.end(), visit.number_);
+  }
   visit.taken_.push_back(&charge);
 }
 
@@ -264,28 +284,28 @@ void MemoryBudget::SetHot(Charge& charge, bool hot) {
 }
 
 bool MemoryBudget::BecomesHot(uint64_t before) {
-  if (!IsFullOfHot(options_.limit, hot_room_)) return true;
-  if (hot_.empty() || before <= hot_.front()->used_at) return false;
-  // In its stead.
-  Charge& stalest = *hot_.front();
-  hot_.pop_front();
-  SetHot(stalest, false);
-  // Among the first, as a rule: cold ones come and go.
-  const auto next =
-      std::find_if(cold_.begin(), cold_.end(), [&](const Charge* other) {
-        return other->last_held > stalest.last_held;
-      });
-  stalest.place = cold_.insert(next, &stalest);
+  while (IsFullOfHot(options_.limit, hot_room_)) {
+    if (hot_.empty() || before <= hot_.front()->used_at) return false;
+    Charge& stalest = *hot_.front();
+    hot_.pop_front();
+    SetHot(stalest, false);
+    // Among the first, as a rule: cold ones come and go.
+    const auto next =
+        std::find_if(cold_.begin(), cold_.end(), [&](const Charge* other) {
+          return other->last_held > stalest.last_held;
+        });
+    stalest.place = cold_.insert(next, &stalest);
+  }
   return true;
 }
 
 void MemoryBudget::CountUse(Charge& charge) {
-  const bool runs_on =
-      charge.last_visit != 0 && charge.last_visit + 1 >= visits_;
-  charge.last_visit = visits_;
-  if (runs_on && visits_ - charge.first_visit < kRunOfVisits) return;
+  charge.counted = true;
+  if (charge.counted_at != 0 && visits_ - charge.counted_at < kVisitsOfUse) {
+    return;
+  }
   const uint64_t before = std::exchange(charge.used_at, visits_);
-  charge.first_visit = visits_;
+  charge.counted_at = visits_;
   if (!charge.hot && before != 0) SetHot(charge, BecomesHot(before));
 }
 
@@ -334,9 +354,14 @@ bool MemoryBudget::Rest(Charge& charge, bool stays) {
     StartClosing(charge, ClosingReason::kBudget);
     return false;
   }
-  charge.last_held = MonotonicNow();
-  charge.used_at = visits_;
-  if (charge.of != nullptr) charge.of->used_at_ = visits_;
+  const bool used = std::exchange(charge.counted, false);
+  if (used || charge.last_held == absl::InfinitePast()) {
+    charge.last_held = MonotonicNow();
+  }
+  if (used) {
+    charge.used_at = visits_;
+    if (charge.of != nullptr) charge.of->used_at_ = visits_;
+  }
   // The closer waits for the first one alone: others are idle for less long.
   if (cold_.empty() && hot_.empty()) to_close_.notify_all();
   Become(charge, ChargeState::kIdle);

@@ -24,6 +24,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <set>
 #include <span>
 #include <thread>
 #include <vector>
@@ -125,9 +126,9 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
     Visit(const Visit&) = delete;
     Visit& operator=(const Visit&) = delete;
 
-    // It has all, which the caller still holds: a use of each version. Visits
-    // of one version right after each other are one use, up to a few of them:
-    // clients begin several streams at once.
+    // It has all, and the caller still holds all that it has taken: a use of
+    // each version, if that was not used a few visits before. Clients begin
+    // several streams at once.
     void Count();
     // It may begin anew.
     void End();
@@ -136,6 +137,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
     friend class MemoryBudget;
     MemoryBudget& budget_;
     std::vector<Charge*> taken_;
+    uint64_t number_ = 0;  // where it has taken something
   };
 
   // In the order in which they come: who holds what is open already and asks
@@ -219,8 +221,12 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   void Taken(Charge& charge, Visit& visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CountUse(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Whether one may that was used before, when there had been `before` visits.
+  // Whether one may that was used before, when there had been `before` visits;
+  // what is staler gives way.
   bool BecomesHot(uint64_t before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether one that began before visit `until` is under way, but for `mine`.
+  bool OthersVisit(uint64_t until, const Visit& mine) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Not of an idle one, which is in a list.
   void SetHot(Charge& charge, bool hot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // From its place beside the budget, where there is room now.
@@ -249,7 +255,9 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   std::list<Charge*> hot_ ABSL_GUARDED_BY(mutex_);
   OpenRoom hot_room_ ABSL_GUARDED_BY(mutex_);    // of held ones too
   uint64_t visits_ ABSL_GUARDED_BY(mutex_) = 0;  // that were counted
-  uint64_t visits_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Of those that have taken something, in the order in which they did.
+  std::set<uint64_t> under_way_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_visit_ ABSL_GUARDED_BY(mutex_) = 1;
   Totals counted_ ABSL_GUARDED_BY(mutex_);  // but for room
   uint64_t next_turn_ ABSL_GUARDED_BY(mutex_) = 0;
   std::list<uint64_t> turns_ ABSL_GUARDED_BY(mutex_);  // whose it is, first

@@ -130,7 +130,8 @@ std::vector<VoiceOpener::Waiter> VoiceOpener::TakeWaiters(
     const Voices& voices, const absl::Status& status, bool all_gone) {
   const MutexLock lock(mutex_);
   const auto it = waiting_.find(voices);
-  if (absl::IsCancelled(status) && all_gone &&
+  const bool gave_up = status.ok() || absl::IsCancelled(status);
+  if (gave_up && all_gone &&
       !std::all_of(it->second.begin(), it->second.end(),
                    [](const Waiter& waiter) { return waiter.gone(); })) {
     return {};
@@ -148,7 +149,9 @@ void VoiceOpener::AcquireForAll(const Voices& voices) {
         voices, visit, [&] { return all_gone = AllGone(voices); },
         /*ahead=*/true);
     waiting = TakeWaiters(voices, leases.status(), all_gone);
-    if (waiting.empty()) visit.End();
+    if (!waiting.empty()) break;
+    leases = absl::CancelledError("others came");  // lets go of them
+    visit.End();
   }
   if (leases.ok()) visit.Count();
   const Waiter last = std::move(waiting.back());

@@ -129,6 +129,8 @@ void ExchangeHandler::Process(grpc::ByteBuffer& message, On thread) {
     const absl::StatusOr<bool> pinned = PinOpen(visit);
     if (!pinned.ok()) return End(pinned.status());
     if (!*pinned) return Open();
+    // A warm-up holds it for as long as this takes, others from now on.
+    if (answerer_->HasFrames()) visit.End();
   }
   // New parameters: who knows what it takes.
   if (thread == On::kPollingThread && !costs_.known()) return SubmitRespond();
@@ -149,15 +151,16 @@ absl::StatusOr<bool> ExchangeHandler::PinOpen(MemoryBudget::Visit& visit) {
   std::vector<Lease> leases =
       context().catalog->FindAllLoaded(pin_.wanted(), visit, IsReadAhead);
   if (leases.empty()) return false;
-  visit.Count();
+  if (!pin_.resolved()) visit.Count();  // not once more after a warm-up
   TIMBRE_RETURN_IF_ERROR(Pin(std::move(leases)));
   context().metrics->ObserveOpening(OpenedFrom::kOpen, MonotonicNow() - start);
   return true;
 }
 
 absl::Status ExchangeHandler::Pin(std::vector<Lease> leases) {
+  const bool first = !pin_.resolved();
   TIMBRE_RETURN_IF_ERROR(pin_.Pin(std::move(leases)));
-  WarmUpAll();
+  if (first) WarmUpAll();
   return absl::OkStatus();
 }
 

@@ -38,6 +38,8 @@ class VoicePin {
   // Holds none, until the same versions are pinned again.
   void Release() { leases_.clear(); }
 
+  // Whether it was ever pinned.
+  bool resolved() const { return resolved_; }
   bool pinned() const { return !leases_.empty(); }
   // The voice; of mixed ones the first.
   const LoadedVersion& version() const { return *leases_.front(); }

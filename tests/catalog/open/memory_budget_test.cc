@@ -305,6 +305,63 @@ TEST_F(MemoryBudgetTest, NobodyIsRefusedForWhatIsHeldForAMoment) {
   is_refused.join();
 }
 
+TEST_F(MemoryBudgetTest, ThoseThatComeLaterForAMomentKeepNobodyWaiting) {
+  Start(1);
+  const VersionPtr a = New();
+  ASSERT_OK(Hold(a));
+  std::atomic<bool> done = false;
+  std::thread looks([&] {
+    auto visit = std::make_unique<MemoryBudget::Visit>(*budget_);
+    ASSERT_TRUE(budget_->Take(*a->charge, *visit));
+    while (!done) {  // at every moment there is one
+      auto next = std::make_unique<MemoryBudget::Visit>(*budget_);
+      ASSERT_TRUE(budget_->Take(*a->charge, *next));
+      visit = std::move(next);
+    }
+  });
+  EXPECT_EQ(DetailsOf(Hold(New())).reason, "MEMORY_BUDGET");
+  done = true;
+  looks.join();
+}
+
+TEST_F(MemoryBudgetTest, ALookIsNoUse) {
+  Start(10);
+  const std::vector<VersionPtr> hot = NewOnes(8);
+  for (int round = 0; round < 3; ++round) UseAll(hot);
+  for (const VersionPtr& published : NewOnes(30)) {
+    for (int look = 0; look < 3; ++look) {
+      MemoryBudget::Visit visit(*budget_);
+      if (published->open()) {
+        ASSERT_TRUE(budget_->Take(*published->charge, visit));
+      } else {
+        published->charge =
+            budget_->ReserveForSure({.version = published, .room = {1, 1}});
+        budget_->Opened(*published->charge, visit);
+      }
+      Rest(published);
+    }
+    Use(published);
+  }
+  for (const VersionPtr& version : hot) EXPECT_EQ(version->closings, 0);
+}
+
+TEST_F(MemoryBudgetTest, WhatIsLookedAtIsClosedNoLaterThanWithoutThat) {
+  Start(2);
+  const VersionPtr a = New();
+  const VersionPtr b = New();
+  Use(a);
+  Use(b);
+  {
+    MemoryBudget::Visit visit(*budget_);
+    ASSERT_TRUE(budget_->Take(*a->charge, visit));
+  }
+  Rest(a);
+  const VersionPtr c = New();
+  Use(c);
+  EXPECT_FALSE(a->open());
+  EXPECT_TRUE(b->open());
+}
+
 TEST_F(MemoryBudgetTest, SeveralOfWhichOneIsOpenMayExceedTheWholeTogether) {
   Start(2);
   const VersionPtr a = New();
@@ -475,7 +532,7 @@ TEST_F(MemoryBudgetTest, AHotVoiceIsNotAgedByAnotherOneThatIsHotter) {
   Start(4);
   const VersionPtr hot = New();
   const VersionPtr hotter = New();
-  for (int round = 0; round < 2; ++round) {
+  for (int round = 0; round < 20; ++round) {
     Use(hot);
     Use(hotter);
   }
