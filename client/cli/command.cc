@@ -45,7 +45,8 @@ std::string Hint(const absl::Status& status, const Common& common) {
       return "the server is overloaded or out of reach; try again, or wait "
              "longer with --timeout";
     case absl::StatusCode::kDataLoss:
-      return "the version is damaged: activate another one, or build it anew";
+      return "put the files back from a copy, activate another version, or "
+             "build it anew; `timbre verify` looks again";
     default:
       return "";
   }

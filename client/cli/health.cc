@@ -31,8 +31,8 @@ absl::Status Run(const Common& common) {
               {"SIMD level", info.simd_level()},
               {"worker threads", absl::StrCat(info.worker_threads())},
               {"largest message", HumanBytes(info.max_message_bytes())},
-              {"held by open voices", HumanBytes(info.resident_bytes())},
-              {"they may hold", info.max_resident_bytes() == 0
+              {"open voices take", HumanBytes(info.resident_bytes())},
+              {"they may take", info.max_resident_bytes() == 0
                                     ? "unlimited"
                                     : HumanBytes(info.max_resident_bytes())},
               {"open versions", absl::StrCat(info.open_versions())},

@@ -113,8 +113,10 @@ void AddWarm(CLI::App& app, int* exit_code) {
       "warm", "Have the server open voices before somebody waits for them.");
   AddCommonOptions(command, a->common);
   command.add_option("speakers", a->speakers, "the voices")->required();
-  command.add_option("--version", a->version,
-                     "default: the active one; of one voice alone");
+  command.add_option(
+      "--version", a->version,
+      "default: the active one; of one voice alone. One that is not "
+      "active is read into memory, but closed again");
   command.add_option("--at_once", a->at_once, "so many at a time")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <random>
 #include <span>
 #include <thread>
 #include <utility>
@@ -81,6 +82,7 @@ absl::Status App::Run() {
        {"grpc_port", grpc_port_},
        {"metrics_port", metrics_port_},
        {"data_dir", config_.data_dir},
+       {"max_resident_bytes", config_.max_resident_bytes},
        {"simd_level", std::string(kernels_->name)},
        {"worker_threads", workers_->threads()}});
   return port_file_.Write(grpc_port_, metrics_port_);
@@ -257,7 +259,8 @@ void App::StartPools() {
 void App::StartScrubber() {
   if (config_.scrub_rate == 0) return;
   scrubber_ = std::make_unique<Scrubber>(
-      *catalog_, Scrubber::Options{.bytes_per_second = config_.scrub_rate});
+      *catalog_, Scrubber::Options{.bytes_per_second = config_.scrub_rate,
+                                   .first = std::random_device()()});
 }
 
 void App::GiveMemoryBack() {

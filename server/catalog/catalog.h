@@ -168,6 +168,9 @@ class Catalog {
   // version after `version` of `speaker` in the order of names and numbers.
   std::optional<StoredVersion> NextVersion(const std::string& speaker,
                                            uint64_t version);
+  // That one of the names, modulo their number; empty: there is none. Takes the
+  // catalogue's lock for long where there are many: on start.
+  std::string AnySpeaker(uint64_t number);
   // Of all versions of `speaker`, or of all ("").
   uint64_t StoredBytes(const std::string& speaker);
   // Reads all of a version, at the lowest priority: takes no lock of others.

@@ -2,6 +2,7 @@
 // at the lowest priority and shares no lock with others (NextVersion and
 // Conclude are for whoever it hands over to).
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "server/base/log.h"
@@ -45,6 +46,13 @@ std::optional<StoredVersion> Catalog::NextVersion(const std::string& speaker,
     return StoredOf(name, next);
   }
   return std::nullopt;
+}
+
+std::string Catalog::AnySpeaker(uint64_t number) {
+  const MutexLock lock(mutex_);
+  if (listed_.empty()) return "";
+  const auto offset = static_cast<std::ptrdiff_t>(number % listed_.size());
+  return std::string(std::next(listed_.begin(), offset)->first);
 }
 
 uint64_t Catalog::StoredBytes(const std::string& speaker) {

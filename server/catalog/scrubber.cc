@@ -16,6 +16,7 @@ Scrubber::Scrubber(Catalog& catalog, Options options)
     : catalog_(catalog),
       options_(std::move(options)),
       pace_(options_.bytes_per_second),
+      speaker_(catalog.AnySpeaker(options_.first)),
       round_began_(options_.now()),
       pool_("scrub", 1) {
   pool_.Submit([this] { return Next(); });

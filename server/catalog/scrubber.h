@@ -43,6 +43,9 @@ class Scrubber {
 
   struct Options {
     uint64_t bytes_per_second = 0;  // > 0
+    // The voice, modulo their number, with which the first round begins: where
+    // restarts are more frequent than rounds none is to be left out.
+    uint64_t first = 0;
     std::function<absl::Time()> now = MonotonicNow;
     // Waits; tests let their own time pass. Null: `stop` is waited for.
     std::function<void(absl::Duration)> wait;

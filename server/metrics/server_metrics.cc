@@ -37,7 +37,7 @@ constexpr std::array<const char*, kConnectionFaults> kConnectionFaultNames = {
 constexpr std::array<const char*, kOpenedFrom> kOpenedFromNames = {
     "open", "memory", "disk"};
 constexpr std::array<const char*, kOpenResults> kOpenResultNames = {
-    "ok", "no_room", "damaged", "cancelled", "failed"};
+    "ok", "no_room", "too_large", "damaged", "cancelled", "failed"};
 
 // 1, 2.5, 5 in every decade from `first` to `last`.
 Buckets Decades(double first, double last) {

@@ -69,7 +69,7 @@ absl::string_view NameOf(ConnectionFault fault);  // as the label has it
 enum class OpenedFrom : uint8_t { kOpen, kMemory, kDisk };
 inline constexpr size_t kOpenedFrom = 3;
 
-inline constexpr size_t kOpenResults = 5;   // OpeningResult of the catalogue
+inline constexpr size_t kOpenResults = 6;   // OpeningResult of the catalogue
 inline constexpr size_t kCloseReasons = 5;  // ClosingReason, likewise
 
 // Which label an effective nprobe gets: 1, 2, 4 ... 128 (rounded up), "other";

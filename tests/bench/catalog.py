@@ -213,8 +213,29 @@ def sweep_rows(options):
     yield row
 
 
+PARTS = ("start", "budget", "sweep")
+
+
 def numbers(kind):
-    return lambda text: [kind(part) for part in text.split(",")]
+    def parse(text):
+        return [kind(part) for part in text.split(",")]
+
+    parse.__name__ = f"list of {kind.__name__}"
+    return parse
+
+
+def shares(text):
+    found = numbers(float)(text)
+    if not all(0 < share <= 1 for share in found):
+        raise argparse.ArgumentTypeError(f"{text}: above 0 and up to 1, 0.1")
+    return found
+
+
+def parts(text):
+    found = text.split(",")
+    if not set(found) <= set(PARTS):
+        raise argparse.ArgumentTypeError(f"{text}: some of {','.join(PARTS)}")
+    return found
 
 
 def parse_options():
@@ -224,15 +245,16 @@ def parse_options():
     )
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--plot", help="write an SVG to this file")
-    parser.add_argument("--only", default="start,budget,sweep")
+    parser.add_argument("--only", type=parts, default=list(PARTS),
+                        help="some of start,budget,sweep")
     parser.add_argument("--voices", type=int, default=10_000)
     parser.add_argument("--start_voices", type=numbers(int),
                         default=[10, 10_000],
                         help="default 10,10000; 100000 takes a minute to make")
     parser.add_argument("--rounds", type=int, default=5, help="of start and sweep")
-    parser.add_argument("--budgets", type=numbers(float),
-                        default=[0.02, 0.1, 1.0],
-                        help="shares of what all voices would hold")
+    parser.add_argument("--budgets", type=shares, default=[0.02, 0.1, 1.0],
+                        help="shares of what all voices would hold, above 0"
+                        " and up to 1; default 0.02,0.1,1")
     parser.add_argument("--streams", type=int, default=60, help="at a time")
     parser.add_argument("--seconds", type=float, default=60,
                         help="of each budget")
@@ -252,7 +274,7 @@ def main():
     for name, measure in (
         ("start", start_rows), ("budget", budget_rows), ("sweep", sweep_rows)
     ):
-        if name in options.only.split(","):
+        if name in options.only:
             rows += measure(options)
     if options.json:
         document = {"command": " ".join(sys.argv), "rows": rows}

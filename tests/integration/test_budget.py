@@ -86,6 +86,8 @@ def test_what_exceeds_the_budget_is_refused_for_good(with_voices):
         assert "retry" not in details
         assert f'voice "{speakers[0]}" mixed with 2 more' in text
     one.close()
+    assert metric(server, 'timbre_opens_total{result="too_large"}') == 2
+    assert metric(server, 'timbre_opens_total{result="no_room"}') == 0
     assert server.stop() == 0
     server.flags = (*server.flags, "--max_resident_bytes=1000")
     server.start()

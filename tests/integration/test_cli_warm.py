@@ -87,10 +87,10 @@ def test_warm_takes_more_voices_than_it_opens_at_a_time(run):
 
 def test_health_says_what_open_voices_hold(run):
     text = run("health").stdout
-    for name in ("held by open voices", "they may hold", "open versions"):
+    for name in ("open voices take", "they may take", "open versions"):
         assert name in text
     told = json.loads(run("health", "--json").stdout)
     for name in ("resident_bytes", "max_resident_bytes", "open_versions"):
         assert isinstance(told[name], int)
     if told["max_resident_bytes"] == 0:
-        assert re.search(r"they may hold +unlimited", text)
+        assert re.search(r"they may take +unlimited", text)

@@ -84,6 +84,10 @@ absl::Status TooLarge(const OpenRoom& limit, const OpenRoom& want) {
                                 " are needed, more than ", shortage.Allowed()));
 }
 
+bool IsSoon(uint64_t openings, uint64_t open) {
+  return openings <= open + open / 2;
+}
+
 bool IsFullOfHot(const OpenRoom& limit, const OpenRoom& room) {
   const auto is_full = [](uint64_t most, uint64_t n) {
     return most != 0 && n >= most - (most + kColdPart - 1) / kColdPart;

@@ -46,6 +46,10 @@ absl::Status NoRoom(const OpenRoom& limit, const OpenRoom& held,
                     const OpenRoom& want);
 absl::Status TooLarge(const OpenRoom& limit, const OpenRoom& want);
 
+// Whether a version comes back so soon, `openings` after its last use, that
+// half as much room again as that of the `open` ones would have kept it. Pure.
+bool IsSoon(uint64_t openings, uint64_t open);
+
 // Whether versions that were used again and again, and take `room` together,
 // leave just enough for others to come and go. Pure.
 bool IsFullOfHot(const OpenRoom& limit, const OpenRoom& room);

@@ -24,7 +24,7 @@ struct Charge {
   ClosingReason left = ClosingReason::kDeleted;
   bool hot = false;
   bool counted = false;     // it is held for a use, not for a look
-  uint64_t used_at = 0;     // visits at the end of its last use; 0: none
+  uint64_t used_at = 0;     // openings at the end of its last use; 0: none
   uint64_t counted_at = 0;  // the visit that was its last use; 0: none
   absl::Time last_held = absl::InfinitePast();
   std::list<Charge*>::iterator place;  // of an idle one
@@ -304,15 +304,18 @@ void MemoryBudget::CountUse(Charge& charge) {
   if (charge.counted_at != 0 && visits_ - charge.counted_at < kVisitsOfUse) {
     return;
   }
-  const uint64_t before = std::exchange(charge.used_at, visits_);
-  charge.counted_at = visits_;
-  if (!charge.hot && before != 0) SetHot(charge, BecomesHot(before));
+  const bool was_open = std::exchange(charge.counted_at, visits_) != 0;
+  const uint64_t before = std::exchange(charge.used_at, openings_);
+  if (charge.hot || before == 0) return;
+  if (!was_open && !IsSoon(openings_ - before, counted_.versions)) return;
+  SetHot(charge, BecomesHot(before));
 }
 
 void MemoryBudget::Opened(Charge& charge, Visit& visit) {
   const MutexLock lock(mutex_);
   Become(charge, ChargeState::kHeld);
   ++counted_.versions;
+  ++openings_;
   if (charge.of != nullptr) charge.used_at = charge.of->used_at_;
   Taken(charge, visit);
   changed_.notify_all();
@@ -359,8 +362,8 @@ bool MemoryBudget::Rest(Charge& charge, bool stays) {
     charge.last_held = MonotonicNow();
   }
   if (used) {
-    charge.used_at = visits_;
-    if (charge.of != nullptr) charge.of->used_at_ = visits_;
+    charge.used_at = openings_;
+    if (charge.of != nullptr) charge.of->used_at_ = openings_;
   }
   // The closer waits for the first one alone: others are idle for less long.
   if (cold_.empty() && hot_.empty()) to_close_.notify_all();

@@ -11,9 +11,10 @@
 // Which idle version goes first: the one that was used longest ago of those
 // that are used now and then, so that a sweep over all voices, however often,
 // throws out what it has brought itself; only then of the hot ones. Hot becomes
-// what is used again, until hot ones take most of the room; then what comes
-// back sooner than the hot one that was used longest ago, which is hot no more
-// (LIRS: Jiang and Zhang, SIGMETRICS 2002).
+// what is used again while it is open, or not long after, until hot ones take
+// most of the room; then what comes back sooner than the hot one that was used
+// longest ago, which is hot no more (LIRS: Jiang and Zhang, SIGMETRICS 2002).
+// Time is counted in openings.
 #ifndef TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
 #define TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
 
@@ -56,7 +57,7 @@ class BudgetedVersion : public std::enable_shared_from_this<BudgetedVersion> {
  private:
   friend class MemoryBudget;
   // Of the budget, under its lock: of what is open, or on its way; and how many
-  // visits there had been when it was held last, 0: it never was.
+  // openings there had been at the end of its last use, 0: there was none.
   Charge* charge_ = nullptr;
   uint64_t used_at_ = 0;
 };
@@ -221,8 +222,8 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   void Taken(Charge& charge, Visit& visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CountUse(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Whether one may that was used before, when there had been `before` visits;
-  // what is staler gives way.
+  // Whether one may that was used before, when there had been `before`
+  // openings; what is staler gives way.
   bool BecomesHot(uint64_t before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether one that began before visit `until` is under way, but for `mine`.
   bool OthersVisit(uint64_t until, const Visit& mine) const
@@ -253,7 +254,8 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // Idle ones, from what was used longest ago.
   std::list<Charge*> cold_ ABSL_GUARDED_BY(mutex_);
   std::list<Charge*> hot_ ABSL_GUARDED_BY(mutex_);
-  OpenRoom hot_room_ ABSL_GUARDED_BY(mutex_);    // of held ones too
+  OpenRoom hot_room_ ABSL_GUARDED_BY(mutex_);  // of held ones too
+  uint64_t openings_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t visits_ ABSL_GUARDED_BY(mutex_) = 0;  // that were counted
   // Of those that have taken something, in the order in which they did.
   std::set<uint64_t> under_way_ ABSL_GUARDED_BY(mutex_);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/base/errors.h"
 #include "server/base/monotonic_clock.h"
 #include "server/catalog/open/warm_up.h"
 
@@ -23,7 +24,9 @@ OpeningResult ResultOf(const absl::Status& status) {
     case absl::StatusCode::kOk:
       return OpeningResult::kOk;
     case absl::StatusCode::kResourceExhausted:
-      return OpeningResult::kNoRoom;
+      return DetailsOf(status).reason == "VERSION_TOO_LARGE"
+                 ? OpeningResult::kTooLarge
+                 : OpeningResult::kNoRoom;
     case absl::StatusCode::kDataLoss:
       return OpeningResult::kDamaged;
     case absl::StatusCode::kCancelled:

@@ -21,12 +21,13 @@ namespace timbre {
 // How an opening ended; for metrics.
 enum class OpeningResult : uint8_t {
   kOk,
-  kNoRoom,  // MEMORY_BUDGET, VERSION_TOO_LARGE
+  kNoRoom,  // MEMORY_BUDGET
+  kTooLarge,
   kDamaged,
   kCancelled,  // nobody waited for it any more
   kFailed,
 };
-inline constexpr size_t kOpeningResults = 5;
+inline constexpr size_t kOpeningResults = 6;
 
 // After a restart hundreds of streams may ask for one voice at once: it is
 // opened for all of them by one thread, in the order in which voices are asked

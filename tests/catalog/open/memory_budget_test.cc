@@ -524,6 +524,12 @@ TEST_F(MemoryBudgetTest, SweepsNightAfterNightLeaveWhatIsHotByDay) {
     for (const VersionPtr& version : hot) {
       EXPECT_EQ(version->closings, 0) << room;
     }
+    // Or not at all, where a sweep comes round to what has gone long since.
+    if (room > 100) continue;
+    for (int night = 0; night < 3; ++night) UseAll(all);
+    for (const VersionPtr& version : hot) {
+      EXPECT_EQ(version->closings, 0) << room;
+    }
   }
 }
 
