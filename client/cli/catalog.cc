@@ -27,13 +27,25 @@ const char* OpenText(const v1::SpeakerVersion& version) {
   return version.loaded() ? "yes" : "no";
 }
 
+// Without the operating points: the server leaves them out of a list, and an
+// empty one would say that nothing was measured.
+nlohmann::json ListedJson(const v1::Speaker& speaker) {
+  nlohmann::json json = ToJson(speaker);
+  for (nlohmann::json& version : json["versions"]) {
+    version.erase("operating_points");
+  }
+  return json;
+}
+
 absl::Status List(const CatalogArguments& arguments) {
   client::Client client = arguments.common.Connect();
   TIMBRE_ASSIGN_OR_RETURN(const std::vector<v1::Speaker> speakers,
                           client.ListSpeakers(arguments.prefix));
   if (arguments.common.json) {
     nlohmann::json all = nlohmann::json::array();
-    for (const v1::Speaker& speaker : speakers) all.push_back(ToJson(speaker));
+    for (const v1::Speaker& speaker : speakers) {
+      all.push_back(ListedJson(speaker));
+    }
     PrintJson(all);
     return absl::OkStatus();
   }

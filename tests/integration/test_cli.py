@@ -214,6 +214,9 @@ def test_json_has_numbers_for_numbers(run, tmp_path):
     assert shown["versions"][0]["frames_received"] == 8
     listed = json.loads(run("list", "--json", "--prefix=cli-json").stdout)
     assert listed[0]["active_version"] == 1
+    # The contract leaves them out of lists: none is not the same as unknown.
+    assert "operating_points" in shown["versions"][0]
+    assert "operating_points" not in listed[0]["versions"][0]
     health = json.loads(run("health", "--json").stdout)
     assert health["max_message_bytes"] == 64 << 20
     found = json.loads(run("search", "cli-json", "x.npy", "--json").stdout)

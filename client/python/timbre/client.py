@@ -267,7 +267,8 @@ class Client(Closing):
 
     def list_speakers(self, prefix: str = "") -> Iterator[Speaker]:
         """Speakers whose names begin with `prefix`, each with its active
-        version alone."""
+        version alone, and that without its operating points: get_speaker has
+        them."""
         request = _contract.ListSpeakersRequest()
         assign(request, "prefix", prefix)
         while True:
