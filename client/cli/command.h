@@ -44,8 +44,10 @@ void AddCommonOptions(CLI::App& command, Common& common,
 void SetBody(CLI::App& command, int* exit_code, const Common& common,
              std::function<absl::Status()> body);
 
-// 0 OK, 1 anything else, 3 bad input, 4 not found, 5 try again later (server
-// away, overloaded or draining), 6 damaged data. (2 is a wrong command line.)
+// 0 OK, 1 anything else, 3 bad input or what can never work (a voice that does
+// not fit in the server's memory), 4 not found, 5 try again later (server away,
+// overloaded or draining, a limit met), 6 damaged data. (2 is a wrong command
+// line.)
 int ExitCode(const absl::Status& status);
 
 // Says on standard error what was wrong and what to do next.

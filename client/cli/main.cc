@@ -18,8 +18,9 @@ int main(int argc, char** argv) {
   setenv("GRPC_VERBOSITY", "NONE", kKeepWhatIsSet);
   CLI::App app{
       "Timbre: nearest-neighbour feature retrieval for voice conversion.\n"
-      "Exit codes: 0 done, 2 wrong command line, 3 bad input, 4 not found,\n"
-      "5 try again later, 6 damaged data, 1 anything else.",
+      "Exit codes: 0 done, 2 wrong command line, 3 bad input or a voice that\n"
+      "never fits, 4 not found, 5 try again later, 6 damaged data, 1 anything\n"
+      "else.",
       "timbre"};
   app.set_version_flag("--version", TIMBRE_VERSION);
   app.require_subcommand(1);

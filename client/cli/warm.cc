@@ -73,7 +73,7 @@ nlohmann::json ToJson(const std::string& speaker, const Warmed& warmed) {
     const absl::Status& status = warmed.version.status();
     json["error"] = std::string(status.message());
     json["reason"] = DetailsOf(status).reason;
-    json["exit_code"] = ExitCode(status);
+    json["code"] = absl::StatusCodeToString(status.code());
   }
   return json;
 }

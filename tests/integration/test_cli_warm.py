@@ -72,7 +72,12 @@ def test_warm_goes_on_after_a_failure_and_exits_with_the_first(run):
     told = json.loads(run("warm", *names, "--json", code=4).stdout)
     assert [one["speaker"] for one in told] == list(names)
     assert [one.get("version") for one in told] == [1, None, None, 2]
-    assert all(("error" in one) == ("version" not in one) for one in told)
+    for field in ("error", "code", "reason"):
+        assert all((field in one) == ("version" not in one) for one in told)
+    assert [(one["code"], one["reason"]) for one in told[1:3]] == [
+        ("NOT_FOUND", "SPEAKER_NOT_FOUND"),
+        ("INVALID_ARGUMENT", "INVALID_FIELD"),
+    ]
     assert all(one["milliseconds"] > 0 for one in told)
 
 

@@ -97,7 +97,8 @@ class Mix(Closing):
         )
 
     def close(self) -> None:
-        """Ends the open streams. The mix can still be used."""
+        """Ends the open streams, which hold the server's memory also between
+        calls. The mix can still be used."""
         self._retrieval.close()
 
     def __repr__(self) -> str:

@@ -189,7 +189,8 @@ class Voice(Closing):
         )
 
     def close(self) -> None:
-        """Ends the open streams. The voice can still be used."""
+        """Ends the open streams, which hold the server's memory also between
+        calls. The voice can still be used."""
         self._retrieval.close()
 
     def __repr__(self) -> str:
