@@ -47,10 +47,9 @@ class Client(Closing):
       timeout_s: how long a call goes on without any answer from the server,
         reconnecting meanwhile, before it raises Unavailable.
       max_idle_streams: how many open streams are kept for the next call of
-        their voices; the least recently used are closed. Each holds its
-        voice in the server's memory: Voice.close gives it back. Proxies allow
-        a client 100 streams (HAProxy) or 128 (nginx), and each thread that
-        waits for an answer has one too.
+        their voices, which they hold in the server's memory (Voice.close);
+        the least recently used are closed. Proxies allow a client 100 streams
+        (HAProxy) or 128 (nginx); each thread that waits for an answer has one.
       options: further gRPC channel arguments.
 
     Raises:

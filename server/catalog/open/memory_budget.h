@@ -8,13 +8,7 @@
 //   idle       nobody does; it stays open until its room is wanted
 //   closing    it is being unmapped
 //
-// Which idle version goes first: the one that was used longest ago of those
-// that are used now and then, so that a sweep over all voices, however often,
-// throws out what it has brought itself; only then of the hot ones. Hot becomes
-// what is used again while it is open, or not long after, until hot ones take
-// most of the room; then what comes back sooner than the hot one that was used
-// longest ago, which is hot no more (LIRS: Jiang and Zhang, SIGMETRICS 2002).
-// Time is counted in openings.
+// Which idle version goes first: closing_order.h.
 #ifndef TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
 #define TIMBRE_SERVER_CATALOG_OPEN_MEMORY_BUDGET_H_
 
@@ -35,6 +29,7 @@
 #include "absl/time/time.h"
 #include "server/base/mutex.h"
 #include "server/catalog/open/budget_rules.h"
+#include "server/catalog/open/closing_order.h"
 
 namespace timbre {
 
@@ -217,27 +212,17 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   OpenRoom& Account(const Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Become(Charge& charge, ChargeState state)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::list<Charge*>& ListOf(const Charge& charge)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Taken(Charge& charge, Visit& visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void CountUse(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Whether one may that was used before, when there had been `before`
-  // openings; what is staler gives way.
-  bool BecomesHot(uint64_t before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether one that began before visit `until` is under way, but for `mine`.
   bool OthersVisit(uint64_t until, const Visit& mine) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Not of an idle one, which is in a list.
-  void SetHot(Charge& charge, bool hot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // From its place beside the budget, where there is room now.
   bool BringInside(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Some of what is to be closed so that there will be `room`, closing from now
   // on; empty: nothing is.
   Versions PickFor(OpenRoom room) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Versions PickIdleSince(absl::Time time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of those that are idle, of which there are some.
-  Charge* NextToClose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StartClosing(Charge& charge, ClosingReason reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseWhatIsIdle();
@@ -251,12 +236,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // The same beside the budget, by one at a time.
   RoomUsed used_outside_ ABSL_GUARDED_BY(mutex_);
   bool outside_taken_ ABSL_GUARDED_BY(mutex_) = false;
-  // Idle ones, from what was used longest ago.
-  std::list<Charge*> cold_ ABSL_GUARDED_BY(mutex_);
-  std::list<Charge*> hot_ ABSL_GUARDED_BY(mutex_);
-  OpenRoom hot_room_ ABSL_GUARDED_BY(mutex_);  // of held ones too
-  uint64_t openings_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t visits_ ABSL_GUARDED_BY(mutex_) = 0;  // that were counted
+  ClosingOrder order_ ABSL_GUARDED_BY(mutex_);
   // Of those that have taken something, in the order in which they did.
   std::set<uint64_t> under_way_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_visit_ ABSL_GUARDED_BY(mutex_) = 1;
