@@ -142,8 +142,9 @@ absl::StatusOr<std::vector<ChargePtr>> Catalog::ReserveFor(
       one.record = one.lease->record;
       // Closed meanwhile, or just taken in vain: anew, by another visit.
       if (!one.IsWhole()) return std::vector<ChargePtr>();
-    } else if (one.record == nullptr) {
-      return std::vector<ChargePtr>();
+    } else {
+      one.version.life->DropDamaged();
+      if (one.record == nullptr) return std::vector<ChargePtr>();
     }
     const OpenRoom room = RoomOf(*one.record);
     if (one.lease != nullptr) {
@@ -267,6 +268,7 @@ absl::StatusOr<Lease> Catalog::AcquireForSure(const VoiceName& voice,
     TIMBRE_ASSIGN_OR_RETURN(Wanted wanted, WantedOf(voice));
     wanted.lease = wanted.version.life->Find(visit, /*may_fail=*/false);
     if (wanted.lease != nullptr && wanted.IsWhole()) return wanted.lease;
+    wanted.version.life->DropDamaged();
     visit.End();
     absl::Status status = Prepare(wanted, [] { return false; });
     if (status.ok()) {

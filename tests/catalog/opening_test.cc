@@ -2,6 +2,7 @@
 // descriptors.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -9,6 +10,8 @@
 #include <vector>
 
 #include "server/base/errors.h"
+#include "server/base/file_system.h"
+#include "server/catalog/records/file_names.h"
 #include "tests/catalog/failing_files.h"
 
 namespace timbre {
@@ -132,6 +135,27 @@ TEST_F(OpeningTest, SeveralVersionsAreAcquiredAllOrNone) {
   EXPECT_EQ((*leases)[0]->record->manifest.speaker(), "bob");
   EXPECT_EQ((*leases)[1]->record->manifest.speaker(), "alice");
   EXPECT_EQ(catalog_->Stats().budget.versions, 2U);
+}
+
+TEST_F(OpeningTest, WhatWasRepairedIsOpenedAnewBesideStreamsThatHoldTheOld) {
+  ASSERT_OK(PublishVoice(*catalog_, 1));
+  const std::string frames =
+      VersionDir(root_.File("data"), "alice", 1) + "/total_fea.npy";
+  const std::string whole = *ReadFile(frames);
+  std::vector<Lease> held = {*catalog_->Acquire("alice", 0)};
+  const auto damage_and_repair = [&] {
+    ASSERT_EQ(truncate(frames.c_str(), 10), 0);
+    EXPECT_FALSE(held.back()->index->store().Check().ok());
+    EXPECT_TRUE(absl::IsDataLoss(catalog_->Acquire("alice", 0).status()));
+    ASSERT_OK(WriteFileDurably(frames, whole));
+  };
+  damage_and_repair();
+  held.push_back(*catalog_->Acquire("alice", 0));
+  EXPECT_NE(held[1]->index, held[0]->index);
+  EXPECT_EQ(*catalog_->Acquire("alice", 0), held[1]);
+  damage_and_repair();
+  ASSERT_OK(catalog_->ActivateVersion("alice", 1));
+  EXPECT_NE(catalog_->Acquire("alice", 0).value()->index, held[1]->index);
 }
 
 TEST_F(OpeningTest, WhatStreamsHoldIsNotInTheWayOfPublicationAndActivation) {
