@@ -10,19 +10,17 @@ namespace {
 
 using State = VersionLife::State;
 
-// By the reaper, of what was open: gives back its memory, and its room. Its
-// frames count for nothing, and unmapping them takes longer: others go first.
-void CloseIndex(ThreadPool& reaper, std::unique_ptr<const SpeakerIndex> index,
-                ChargePtr charge, absl::FunctionRef<void()> unmapped) {
-  std::shared_ptr<const MappedFile> file = index->store().shared_file();
+// By the reaper, of what was open: gives back its memory, then its room. Its
+// frames count for nothing: they are unmapped last, which takes longest.
+void CloseIndex(std::unique_ptr<const SpeakerIndex> index, ChargePtr charge,
+                absl::FunctionRef<void()> unmapped) {
+  const std::shared_ptr<const MappedFile> file = index->store().shared_file();
   index.reset();
   unmapped();
+  // Used once, as by a sweep: what is used again and again is to stay in memory
+  // rather than this. Before others are read into its room.
+  if (file->uses() <= 1) file->SayCold();
   charge.reset();
-  reaper.Submit([file = std::move(file)] {
-    // Used once, as by a sweep: what is used again and again is to stay in
-    // memory rather than this.
-    if (file->uses() <= 1) file->SayCold();
-  });
 }
 
 }  // namespace
@@ -200,13 +198,10 @@ VersionLife::OpenPtr VersionLife::MakeOpen(
     // Destroyed with the task: on the reaper's thread, or here after its end.
     std::shared_ptr<OpenIndex> owned(last);
     all->budget->Leaving(*owned->charge);
-    ThreadPool& reaper = *all->reaper;
-    reaper.Submit([owned = std::move(owned), life, &reaper] {
-      CloseIndex(reaper, std::move(owned->index), std::move(owned->charge),
-                 [&] {
-                   const auto alive = life.lock();
-                   if (alive != nullptr) alive->Unmapped(owned.get());
-                 });
+    all->reaper->Submit([owned = std::move(owned), life] {
+      CloseIndex(std::move(owned->index), std::move(owned->charge), [&] {
+        if (const auto alive = life.lock()) alive->Unmapped(owned.get());
+      });
     });
   };
   return OpenPtr(open.release(), unmap);
