@@ -216,7 +216,9 @@ void MappedFile::WarmOn() const {
 }
 
 void MappedFile::SayCold() const {
-  if (MemoryIsFull()) madvise(data_, size_, MADV_PAGEOUT);
+  // Two as large must find room: the one that is read next, and another that a
+  // sweep has left open.
+  if (MemoryIsFull(2 * size_)) madvise(data_, size_, MADV_PAGEOUT);
 }
 
 void MappedFile::Release(size_t offset, size_t bytes) const {

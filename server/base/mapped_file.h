@@ -66,9 +66,10 @@ class MappedFile {
   // Whether the caller is to warm all of it: one is.
   bool StartWarming() const { return !warming_.exchange(true); }
 
-  // Says that nobody will touch it soon: where no memory is free, be it that
-  // the page cache has taken what was, its pages are given back, since others
-  // would be displaced for the next ones that are read (Linux 5.4 or newer).
+  // Says that nobody will touch it soon: where little memory is free (no more
+  // than two files like it take), be it that the page cache has the rest, its
+  // pages are given back, since others would be displaced for the next ones
+  // that are read (Linux 5.4 or newer).
   void SayCold() const;
 
   // Says that bytes [offset, offset + bytes) are not needed for now.

@@ -35,6 +35,11 @@ uint64_t NumberIn(const std::string& path, uint64_t otherwise) {
              : otherwise;
 }
 
+// 0: less than a tenth.
+uint64_t FreeOf(uint64_t all, uint64_t free) {
+  return free < all / kLeastFree ? 0 : free;
+}
+
 }  // namespace
 
 uint64_t CgroupMemoryLimit(const std::string& membership,
@@ -56,35 +61,37 @@ uint64_t AvailableMemory() {
                   CgroupMemoryLimit(CgroupMembership(), "/sys/fs/cgroup"));
 }
 
-bool CgroupMemoryIsFull(const std::string& membership,
-                        const std::string& root) {
-  bool full = false;
+uint64_t CgroupFreeMemory(const std::string& membership,
+                          const std::string& root) {
+  uint64_t least = UINT64_MAX;
   ForEachCgroup(membership, root, "memory", [&](const std::string& directory) {
     for (const auto& [most, now] :
          {std::pair("memory.max", "memory.current"),
           std::pair("memory.limit_in_bytes", "memory.usage_in_bytes")}) {
       const uint64_t limit =
           NumberIn(absl::StrCat(directory, "/", most), UINT64_MAX);
+      if (limit == UINT64_MAX) continue;
       const uint64_t used = NumberIn(absl::StrCat(directory, "/", now), 0);
-      full = full || used > limit - limit / kLeastFree;
+      least = std::min(least, FreeOf(limit, limit - std::min(used, limit)));
     }
   });
-  return full;
+  return least;
 }
 
-bool MemoryIsFull() {
+bool MemoryIsFull(uint64_t bytes) {
   // Asked for each of hundreds of voices that close in a second.
   static std::atomic<int64_t> looked{INT64_MIN / 2};
-  static std::atomic<bool> full{false};
+  static std::atomic<uint64_t> least{UINT64_MAX};
   const int64_t now = absl::ToUnixNanos(MonotonicNow());
   if (now - looked.load() > absl::ToInt64Nanoseconds(kLookAgainAfter)) {
     looked.store(now);
     struct sysinfo machine {};
-    full.store((sysinfo(&machine) == 0 &&
-                machine.freeram < machine.totalram / kLeastFree) ||
-               CgroupMemoryIsFull(CgroupMembership(), "/sys/fs/cgroup"));
+    const bool known = sysinfo(&machine) == 0;
+    least.store(
+        std::min(known ? FreeOf(machine.totalram, machine.freeram) : UINT64_MAX,
+                 CgroupFreeMemory(CgroupMembership(), "/sys/fs/cgroup")));
   }
-  return full.load();
+  return least.load() <= bytes;
 }
 
 uint64_t MaxMappings() {

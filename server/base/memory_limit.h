@@ -17,13 +17,16 @@ uint64_t AvailableMemory();
 uint64_t CgroupMemoryLimit(const std::string& membership,
                            const std::string& root);
 
-// Whether memory is full, page cache included: less than a tenth of what the
-// machine or a cgroup has is free. Whatever is read then displaces other pages.
-// Reads some small files of cgroups, at most every 20 ms. Thread-safe.
-bool MemoryIsFull();
+// Whether memory is full for `bytes` that are read next, page cache included:
+// not more than these, or less than a tenth of what the machine or a cgroup
+// has, is free. They displace other pages then. Reads some small files of
+// cgroups, at most every 20 ms. Thread-safe.
+bool MemoryIsFull(uint64_t bytes);
 
-// The same of cgroups; see CgroupMemoryLimit.
-bool CgroupMemoryIsFull(const std::string& membership, const std::string& root);
+// What is free of the cgroup that has least, page cache not counted; 0 where
+// less than a tenth is, UINT64_MAX without a limit. See CgroupMemoryLimit.
+uint64_t CgroupFreeMemory(const std::string& membership,
+                          const std::string& root);
 
 // How many mappings the kernel allows a process (vm.max_map_count).
 uint64_t MaxMappings();

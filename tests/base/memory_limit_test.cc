@@ -35,9 +35,11 @@ TEST(MemoryLimit, IsFullWhereLessThanATenthIsFree) {
   Put(root.File("memory.current"), "900\n");
   Put(root.File("memory/a/memory.limit_in_bytes"), "1000\n");
   Put(root.File("memory/a/memory.usage_in_bytes"), "901\n");
-  EXPECT_FALSE(CgroupMemoryIsFull("0::/\n", root.path()));
-  EXPECT_TRUE(CgroupMemoryIsFull("5:memory:/a\n", root.path()));
-  EXPECT_FALSE(CgroupMemoryIsFull("", root.path()));
+  EXPECT_EQ(CgroupFreeMemory("0::/\n", root.path()), 100U);
+  EXPECT_EQ(CgroupFreeMemory("5:memory:/a\n", root.path()), 0U);
+  EXPECT_EQ(CgroupFreeMemory("5:memory:/a\n0::/\n", root.path()), 0U);
+  EXPECT_EQ(CgroupFreeMemory("", root.path()), UINT64_MAX);
+  EXPECT_TRUE(MemoryIsFull(UINT64_MAX));
 }
 
 TEST(MemoryLimit, ThisMachineHasSome) {
