@@ -108,8 +108,6 @@ class Catalog {
   std::vector<Lease> FindAllLoaded(
       std::span<const VoiceName> voices, MemoryBudget::Visit& visit,
       absl::FunctionRef<bool(const LoadedVersion&)> good);
-  // Null: it is not open.
-  Lease FindLoaded(const std::string& speaker, uint64_t version);
   // The same without the index (disk).
   absl::StatusOr<StoredFrames> OpenFrames(
       const VoiceName& voice, const MemoryBudget::Cancelled& cancelled);

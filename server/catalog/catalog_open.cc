@@ -48,16 +48,6 @@ std::vector<Lease> Catalog::FindAllLoaded(
   return leases;
 }
 
-Lease Catalog::FindLoaded(const std::string& speaker, uint64_t version) {
-  MemoryBudget::Visit visit(budget());
-  const VoiceName voice{speaker, version};
-  const std::vector<Lease> leases = FindAllLoaded(
-      {&voice, 1}, visit, [](const LoadedVersion&) { return true; });
-  if (leases.empty()) return nullptr;
-  visit.Count();
-  return leases.front();
-}
-
 absl::StatusOr<Catalog::Wanted> Catalog::WantedOf(const VoiceName& voice) {
   Wanted wanted{.voice = voice};
   TIMBRE_ASSIGN_OR_RETURN(wanted.speaker, Known(voice.speaker));

@@ -105,7 +105,7 @@ TEST_F(CatalogCheckTest, AByteThatOnlyADigestMissesDamagesThatVersionAlone) {
   EXPECT_TRUE(absl::IsDataLoss(damage)) << damage;
   EXPECT_TRUE(absl::IsDataLoss(Search(held))) << "who holds it hears of it";
   EXPECT_TRUE(absl::IsDataLoss(read.store->Check())) << "and who reads frames";
-  EXPECT_EQ(catalog_->FindLoaded("alice", 2), nullptr);
+  EXPECT_EQ(testing::FindLoaded(*catalog_, "alice", 2), nullptr);
   // Nor are its frames read for downloads and new versions.
   EXPECT_TRUE(absl::IsDataLoss(OpenFrames(2).status()));
   ASSERT_OK(OpenFrames(1));
@@ -252,7 +252,7 @@ TEST_F(CatalogCheckTest, OpeningsAndComparisonsMayGoOnAtOnce) {
     EXPECT_TRUE(absl::IsDataLoss(Check(2)));
     // Nobody has it any more, also who was about to open it.
     EXPECT_TRUE(absl::IsDataLoss(catalog_->Acquire("alice", 2).status()));
-    EXPECT_EQ(catalog_->FindLoaded("alice", 2), nullptr);
+    EXPECT_EQ(testing::FindLoaded(*catalog_, "alice", 2), nullptr);
     ASSERT_OK(WriteFileDurably(FramesOf(2), whole));
     if (i % 2 == 0) {
       ASSERT_OK(Check(2));

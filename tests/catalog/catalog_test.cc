@@ -8,6 +8,7 @@
 #include "server/base/errors.h"
 #include "server/base/file_system.h"
 #include "server/catalog/records/file_names.h"
+#include "tests/catalog/failing_files.h"
 #include "tests/support/testing.h"
 
 namespace timbre {
@@ -83,9 +84,9 @@ TEST_F(CatalogTest, WhatIsPublishedIsActiveOpenAndStillThereAfterARestart) {
   ASSERT_OK(published);
   EXPECT_EQ(published->version, 1U);
   EXPECT_TRUE(published->active);
-  EXPECT_NE(catalog_->FindLoaded("alice", 0), nullptr);
+  EXPECT_NE(testing::FindLoaded(*catalog_, "alice", 0), nullptr);
   Reopen();
-  EXPECT_EQ(catalog_->FindLoaded("alice", 0), nullptr);
+  EXPECT_EQ(testing::FindLoaded(*catalog_, "alice", 0), nullptr);
   const auto lease = catalog_->Acquire("alice", 0);
   ASSERT_OK(lease);
   EXPECT_EQ((*lease)->index->rows(), 300U);

@@ -51,6 +51,16 @@ inline absl::Status PublishVoice(Catalog& catalog, uint64_t seed,
   return catalog.Publish(**staging, manifest, [] { return false; }).status();
 }
 
+// Null: it is not open.
+inline Lease FindLoaded(Catalog& catalog, const std::string& speaker,
+                        uint64_t version) {
+  MemoryBudget::Visit visit(catalog.budget());
+  const VoiceName voice{speaker, version};
+  const std::vector<Lease> leases = catalog.FindAllLoaded(
+      {&voice, 1}, visit, [](const LoadedVersion&) { return true; });
+  return leases.empty() ? nullptr : leases.front();
+}
+
 // The version that PublishVoice made of `seed`.
 inline absl::StatusOr<uint64_t> VersionOf(Catalog& catalog, uint64_t seed) {
   const auto found =

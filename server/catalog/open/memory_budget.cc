@@ -11,7 +11,6 @@
 #include "server/catalog/open/charge.h"
 
 namespace timbre {
-
 namespace {
 
 // Closed together, with the lock held for a moment.
@@ -165,15 +164,20 @@ void MemoryBudget::Leaving(Charge& charge) {
   changed_.notify_all();
 }
 
+void MemoryBudget::Pick(Charge& charge, ClosingReason reason,
+                        Versions& versions) {
+  StartClosing(charge, reason);
+  if (auto version = charge.version.lock()) {
+    versions.push_back(std::move(version));
+  }
+}
+
 MemoryBudget::Versions MemoryBudget::PickFor(OpenRoom room) {
   Versions versions;
   while (versions.size() < kPickedAtOnce &&
          Judge(options_.limit, used_, room) == Verdict::kClose) {
-    Charge& charge = static_cast<Charge&>(*order_.Next());
-    StartClosing(charge, ClosingReason::kBudget);
-    if (auto version = charge.version.lock()) {
-      versions.push_back(std::move(version));
-    }
+    Pick(static_cast<Charge&>(*order_.Next()), ClosingReason::kBudget,
+         versions);
   }
   return versions;
 }
@@ -183,11 +187,7 @@ MemoryBudget::Versions MemoryBudget::PickIdleSince(absl::Time time) {
   while (versions.size() < kPickedAtOnce) {
     ClosingOrder::Entry* const idle = order_.IdleSince(time);
     if (idle == nullptr) break;
-    Charge& charge = static_cast<Charge&>(*idle);
-    StartClosing(charge, ClosingReason::kIdle);
-    if (auto version = charge.version.lock()) {
-      versions.push_back(std::move(version));
-    }
+    Pick(static_cast<Charge&>(*idle), ClosingReason::kIdle, versions);
   }
   return versions;
 }
@@ -202,8 +202,7 @@ void MemoryBudget::CloseWhatIsIdle() {
       const absl::Time now = MonotonicNow();
       Versions idle = PickIdleSince(now - options_.close_idle_after);
       std::move(idle.begin(), idle.end(), std::back_inserter(versions));
-      next = order_.idle_since();
-      next += options_.close_idle_after;
+      next = order_.idle_since() + options_.close_idle_after;
     }
     if (!versions.empty()) {
       CloseUnlocked(std::move(versions), lock);

@@ -150,7 +150,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
 
    private:
     MemoryBudget& budget_;
-    const uint64_t number_;
+    uint64_t number_ = 0;
     absl::Status status_;
   };
 
@@ -223,6 +223,8 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // on; empty: nothing is.
   Versions PickFor(OpenRoom room) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Versions PickIdleSince(absl::Time time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Pick(Charge& charge, ClosingReason reason, Versions& versions)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StartClosing(Charge& charge, ClosingReason reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseWhatIsIdle();

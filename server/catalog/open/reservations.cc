@@ -38,12 +38,10 @@ void MemoryBudget::Visit::End() {
 }
 
 MemoryBudget::Turn::Turn(MemoryBudget& budget, const Cancelled& cancelled)
-    : budget_(budget), number_([&budget] {
-        const MutexLock lock(budget.mutex_);
-        budget.turns_.push_back(budget.next_turn_);
-        return budget.next_turn_++;
-      }()) {
+    : budget_(budget) {
   MutexLock lock(budget_.mutex_);
+  number_ = budget_.next_turn_++;
+  budget_.turns_.push_back(number_);
   while (budget_.turns_.front() != number_ && status_.ok()) {
     if (cancelled()) {
       status_ = NobodyWaits();

@@ -278,12 +278,9 @@ void VersionLife::SayFilesDamaged(const absl::Status& damage) {
 
 void VersionLife::SayFilesWhole() {
   const MutexLock lock(mutex_);
-  if (state_ == State::kDamaged) {
-    SetDamage(absl::OkStatus());
-    Become(State::kClosed);
-  } else if (state_ == State::kClosing) {
-    SetDamage(absl::OkStatus());
-  }
+  if (state_ != State::kDamaged && state_ != State::kClosing) return;
+  SetDamage(absl::OkStatus());
+  if (state_ == State::kDamaged) Become(State::kClosed);
 }
 
 absl::Status VersionLife::ReplaceRecord(

@@ -104,8 +104,7 @@ absl::StatusOr<Lease> VoiceOpener::OpenNow(const VoiceName& voice,
   return std::move(leases->front());
 }
 
-bool VoiceOpener::AllGone(const Voices& voices) {
-  const MutexLock lock(mutex_);
+bool VoiceOpener::AllGone(const Voices& voices) const {
   const std::vector<Waiter>& waiting = waiting_.at(voices);
   return std::all_of(waiting.begin(), waiting.end(),
                      [](const Waiter& waiter) { return waiter.gone(); });
@@ -132,25 +131,22 @@ absl::StatusOr<VoiceOpener::Leases> VoiceOpener::AcquireObserved(
 std::vector<VoiceOpener::Waiter> VoiceOpener::TakeWaiters(
     const Voices& voices, const absl::Status& status, bool all_gone) {
   const MutexLock lock(mutex_);
-  const auto it = waiting_.find(voices);
   const bool gave_up = status.ok() || absl::IsCancelled(status);
-  if (gave_up && all_gone &&
-      !std::all_of(it->second.begin(), it->second.end(),
-                   [](const Waiter& waiter) { return waiter.gone(); })) {
-    return {};
-  }
-  return std::move(waiting_.extract(it).mapped());
+  if (gave_up && all_gone && !AllGone(voices)) return {};
+  return std::move(waiting_.extract(voices).mapped());
 }
 
 void VoiceOpener::AcquireForAll(const Voices& voices) {
   MemoryBudget::Visit visit(budget_);
   std::vector<Waiter> waiting;
   absl::StatusOr<Leases> leases;
-  while (waiting.empty()) {
+  while (true) {
     bool all_gone = false;
-    leases = AcquireObserved(
-        voices, visit, [&] { return all_gone = AllGone(voices); },
-        /*ahead=*/true);
+    const auto gone = [&] {
+      const MutexLock lock(mutex_);
+      return all_gone = AllGone(voices);
+    };
+    leases = AcquireObserved(voices, visit, gone, /*ahead=*/true);
     waiting = TakeWaiters(voices, leases.status(), all_gone);
     if (!waiting.empty()) break;
     leases = absl::CancelledError("others came");  // lets go of them

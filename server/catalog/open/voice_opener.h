@@ -90,7 +90,8 @@ class VoiceOpener {
   // again, since the last one who had gone was followed by others.
   std::vector<Waiter> TakeWaiters(const Voices& voices,
                                   const absl::Status& status, bool all_gone);
-  bool AllGone(const Voices& voices);
+  bool AllGone(const Voices& voices) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   MemoryBudget& budget_;
   const Acquire acquire_;
