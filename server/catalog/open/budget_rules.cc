@@ -59,7 +59,7 @@ Verdict Judge(const OpenRoom& limit, const RoomUsed& used,
               const OpenRoom& want) {
   if (!Fits(want, limit)) return Verdict::kNever;
   const OpenRoom needed = used.held + want;
-  const OpenRoom coming = needed + used.reserved;
+  const OpenRoom coming = needed + used.reserved + used.visited;
   if (Fits(coming + used.idle + used.closing, limit)) return Verdict::kGrant;
   if (Fits(coming + used.idle, limit)) return Verdict::kWait;
   if (Fits(coming, limit)) return Verdict::kClose;

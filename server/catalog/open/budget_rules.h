@@ -23,7 +23,8 @@ enum class ChargeState : uint8_t { kReserved, kHeld, kIdle, kClosing };
 
 struct RoomUsed {
   OpenRoom reserved;
-  OpenRoom held;
+  OpenRoom held;     // by streams
+  OpenRoom visited;  // held for a moment alone; see MemoryBudget::Visit
   OpenRoom idle;
   OpenRoom closing;
 };
@@ -31,7 +32,7 @@ struct RoomUsed {
 enum class Verdict : uint8_t {
   kGrant,
   kClose,   // some that are idle
-  kWait,    // for closings and openings under way
+  kWait,    // for closings, openings and visits under way
   kRefuse,  // streams hold too much
   kNever,   // more than the limit
 };

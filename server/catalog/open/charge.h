@@ -2,6 +2,7 @@
 #ifndef TIMBRE_SERVER_CATALOG_OPEN_CHARGE_H_
 #define TIMBRE_SERVER_CATALOG_OPEN_CHARGE_H_
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -27,6 +28,10 @@ struct Charge : ClosingOrder::Entry {
   BudgetedVersion* of;  // null: gone, or another took its place
   ChargeState state = ChargeState::kReserved;
   bool outside;
+  // Of visits that have taken it; and whether it was held at the end of the
+  // last one, by streams then.
+  uint32_t visits = 0;
+  bool kept = false;
   // Why it has no version any more.
   ClosingReason left = ClosingReason::kDeleted;
 };

@@ -47,6 +47,11 @@ void MemoryBudget::Free(Charge& charge) {
   if (IsOpen(charge)) order_.Closed(charge);
   if (charge.outside) outside_taken_ = false;
   Account(charge) -= charge.room;
+  if (charge.visits > 0) {
+    for (const auto& [number, visit] : under_way_) {
+      std::erase(visit->taken_, &charge);
+    }
+  }
   if (charge.of != nullptr && charge.of->charge_ == &charge) {
     charge.of->charge_ = nullptr;
   }
@@ -59,7 +64,7 @@ OpenRoom& MemoryBudget::Account(const Charge& charge) {
     case ChargeState::kReserved:
       return used.reserved;
     case ChargeState::kHeld:
-      return used.held;
+      return charge.kept ? used.held : used.visited;
     case ChargeState::kIdle:
       return used.idle;
     case ChargeState::kClosing:
@@ -72,6 +77,7 @@ void MemoryBudget::Become(Charge& charge, ChargeState state) {
   if (charge.state == ChargeState::kIdle) order_.Take(charge);
   Account(charge) -= charge.room;
   charge.state = state;
+  charge.kept = false;
   Account(charge) += charge.room;
 }
 
@@ -221,9 +227,9 @@ MemoryBudget::Totals MemoryBudget::totals() const {
   Totals totals = counted_;
   totals.versions = order_.open();
   totals.limit = options_.limit;
-  totals.held = used_.held + used_outside_.held;
   for (const RoomUsed* const used : {&used_, &used_outside_}) {
-    totals.open += used->held + used->idle + used->closing;
+    totals.held += used->held + used->visited;
+    totals.open += used->held + used->visited + used->idle + used->closing;
     totals.reserved += used->reserved;
   }
   return totals;

@@ -18,8 +18,8 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <thread>
 #include <vector>
@@ -132,8 +132,9 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
    private:
     friend class MemoryBudget;
     MemoryBudget& budget_;
+    // Of the budget, under its lock: what it has taken and is charged yet.
     std::vector<Charge*> taken_;
-    uint64_t number_ = 0;  // where it has taken something
+    uint64_t number_ = 0;  // its own: where it has taken something, else 0
   };
 
   // In the order in which they come: who holds what is open already and asks
@@ -214,6 +215,10 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Taken(Charge& charge, Visit& visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Left(Charge& charge) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // As others see it who want room: what `visit` holds is not for a moment.
+  RoomUsed UsedBeside(const Visit& visit) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether one that began before visit `until` is under way, but for `mine`.
   bool OthersVisit(uint64_t until, const Visit& mine) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -239,8 +244,8 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   RoomUsed used_outside_ ABSL_GUARDED_BY(mutex_);
   bool outside_taken_ ABSL_GUARDED_BY(mutex_) = false;
   ClosingOrder order_ ABSL_GUARDED_BY(mutex_);
-  // Of those that have taken something, in the order in which they did.
-  std::set<uint64_t> under_way_ ABSL_GUARDED_BY(mutex_);
+  // Those that have taken something, in the order in which they did.
+  std::map<uint64_t, Visit*> under_way_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_visit_ ABSL_GUARDED_BY(mutex_) = 1;
   Totals counted_ ABSL_GUARDED_BY(mutex_);  // but for room
   uint64_t next_turn_ ABSL_GUARDED_BY(mutex_) = 0;

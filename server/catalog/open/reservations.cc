@@ -1,6 +1,7 @@
 // Who waits for room, and gets it or not: the part of MemoryBudget that waits.
 #include <chrono>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "server/catalog/open/charge.h"
@@ -30,10 +31,11 @@ void MemoryBudget::Visit::Count() {
 }
 
 void MemoryBudget::Visit::End() {
-  if (taken_.empty()) return;
-  taken_.clear();
+  if (number_ == 0) return;
   const MutexLock lock(budget_.mutex_);
-  budget_.under_way_.erase(number_);
+  for (Charge* const charge : taken_) budget_.Left(*charge);
+  taken_.clear();
+  budget_.under_way_.erase(std::exchange(number_, 0));
   budget_.changed_.notify_all();
 }
 
@@ -106,11 +108,12 @@ absl::StatusOr<std::vector<ChargePtr>> MemoryBudget::Reserve(
       if (want.version->charge_ != nullptr) return std::vector<ChargePtr>();
     }
     if (!fits.ok()) return fits;
-    const Verdict verdict = Judge(options_.limit, used_, all);
+    const RoomUsed used = UsedBeside(visit);
+    const Verdict verdict = Judge(options_.limit, used, all);
     if (verdict == Verdict::kRefuse) {
       if (!refused) refused = next_visit_;
       if (!OthersVisit(*refused, visit)) {
-        return NoRoom(options_.limit, used_.held, all);
+        return NoRoom(options_.limit, used.held, all);
       }
       WaitForChange(lock);
     } else if (verdict == Verdict::kWait) {
@@ -149,20 +152,39 @@ ChargePtr MemoryBudget::ReserveForSure(const Want& want) {
 }
 
 bool MemoryBudget::OthersVisit(uint64_t until, const Visit& mine) const {
-  const uint64_t own = mine.taken_.empty() ? 0 : mine.number_;
-  for (const uint64_t number : under_way_) {
+  for (const auto& [number, visit] : under_way_) {
     if (number >= until) return false;
-    if (number != own) return true;
+    if (visit != &mine) return true;
   }
   return false;
 }
 
 void MemoryBudget::Taken(Charge& charge, Visit& visit) {
-  if (visit.taken_.empty()) {
+  if (visit.number_ == 0) {
     visit.number_ = next_visit_++;
-    under_way_.insert(under_way_.end(), visit.number_);
+    under_way_.emplace(visit.number_, &visit);
   }
   visit.taken_.push_back(&charge);
+  ++charge.visits;
+}
+
+void MemoryBudget::Left(Charge& charge) {
+  if (--charge.visits > 0 || charge.state != ChargeState::kHeld) return;
+  Account(charge) -= charge.room;
+  charge.kept = true;
+  Account(charge) += charge.room;
+}
+
+RoomUsed MemoryBudget::UsedBeside(const Visit& visit) const {
+  RoomUsed used = used_;
+  std::set<const Charge*> counted;
+  for (const Charge* const charge : visit.taken_) {
+    const bool visited = charge->state == ChargeState::kHeld && !charge->kept;
+    if (!visited || charge->outside || !counted.insert(charge).second) continue;
+    used.visited -= charge->room;
+    used.held += charge->room;
+  }
+  return used;
 }
 
 absl::Status MemoryBudget::Fits(OpenRoom room) const {

@@ -191,6 +191,43 @@ TEST_F(ReservationsTest, ThoseThatComeLaterForAMomentKeepNobodyWaiting) {
   looks.join();
 }
 
+TEST_F(ReservationsTest, WhatOneVisitAfterTheOtherHoldsIsWaitedFor) {
+  Start(1);
+  const VersionPtr a = New();
+  Use(a);
+  std::atomic<int> looks = 0;
+  const auto look = [&] { return ++looks < 0; };
+  auto visit = std::make_unique<MemoryBudget::Visit>(*budget_);
+  ASSERT_TRUE(budget_->Take(*a->charge, *visit));
+  std::thread reserves([&] { ASSERT_OK(Reserve(New(), look)); });
+  for (int i = 0; i < 3; ++i) {
+    auto next = std::make_unique<MemoryBudget::Visit>(*budget_);
+    ASSERT_TRUE(budget_->Take(*a->charge, *next));
+    visit = std::move(next);
+    const int before = looks;
+    while (looks < before + 2) std::this_thread::yield();
+  }
+  EXPECT_EQ(budget_->totals().held.bytes, 1U);
+  Rest(a);
+  visit.reset();
+  reserves.join();
+}
+
+// What goes while it is visited is not kept by that.
+TEST_F(ReservationsTest, WhatAVisitHasClosedCountsNoMore) {
+  Start(1);
+  const VersionPtr a = New();
+  Use(a);
+  {
+    MemoryBudget::Visit visit(*budget_);
+    ASSERT_TRUE(budget_->Take(*a->charge, visit));
+    Rest(a, /*stays=*/false);
+    EXPECT_FALSE(a->open());
+    EXPECT_EQ(held(), 0U);
+  }
+  ASSERT_OK(Hold(New()));
+}
+
 TEST_F(ReservationsTest, SeveralOfWhichOneIsOpenMayExceedTheWholeTogether) {
   Start(2);
   const VersionPtr a = New();
