@@ -19,7 +19,7 @@ ENGINE = [f"server/engine/{room}" for room in (
     "frames", "lists", "faiss", "search", "train", "tune", "build")]
 CATALOG = [f"server/catalog/{room}" for room in ("records", "store", "open")]
 CATALOG.append("server/catalog")
-BELOW_CATALOG = {*BASE, "server/kernels", *ENGINE}
+BELOW_CATALOG = {*BASE, "server/kernels", "server/objects", *ENGINE}
 BELOW_SERVICE = {*BELOW_CATALOG, *CATALOG, "server/metrics"}
 SHARED = [f"server/service/{room}" for room in (
     "transport", "contract", "rpc")]
@@ -30,6 +30,7 @@ RPCS = [f"server/service/{room}" for room in (
 MAY_INCLUDE = {
     "server/base": set(),
     "server/kernels": BASE,
+    "server/objects": BASE,
     "server/metrics": set(),
     **chain(*ENGINE, below={*BASE, "server/kernels"}),
     **chain(*CATALOG, below=BELOW_CATALOG),
@@ -65,6 +66,7 @@ ONLY = {
     r"spdlog/": BASE,
     r"CLI/": {"client/cli"},
     r"zlib": {"server/service/transport"},
+    r"curl/|openssl/|pugixml": {"server/objects"},
 }
 
 INCLUDE = re.compile(r'^#include ([<"])([^>"]+)[>"]', re.MULTILINE)
