@@ -6,24 +6,9 @@
 #include "server/base/errors.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
+#include "server/catalog/records/voice_errors.h"
 
 namespace timbre {
-
-absl::Status NoSpeaker(const std::string& speaker) {
-  return MakeError(
-      absl::StatusCode::kNotFound, "SPEAKER_NOT_FOUND",
-      absl::StrCat("speaker: there is no voice \"", Printable(speaker), "\""));
-}
-
-namespace {
-
-absl::Status NoVersion(const std::string& speaker, uint64_t version) {
-  return MakeError(absl::StatusCode::kNotFound, "VERSION_NOT_FOUND",
-                   absl::StrCat("version: voice \"", speaker,
-                                "\" has no version ", version));
-}
-
-}  // namespace
 
 Catalog::Catalog(CatalogOptions options, DirLock lock)
     : options_(std::move(options)),

@@ -365,8 +365,6 @@ class Catalog {
   ThreadPool remover_;
 };
 
-absl::Status NoSpeaker(const std::string& speaker);
-
 template <typename Result, typename... Parameters, typename... Arguments>
 Result Catalog::Write(const std::string& speaker,
                       Result (Catalog::*change)(SpeakerEntry&, Parameters...),

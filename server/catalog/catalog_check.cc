@@ -10,6 +10,7 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/records/file_names.h"
+#include "server/catalog/records/voice_errors.h"
 #include "server/catalog/store/stored_files.h"
 
 namespace timbre {

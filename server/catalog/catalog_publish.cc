@@ -9,7 +9,8 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/records/file_names.h"
-#include "server/catalog/retention.h"
+#include "server/catalog/records/retention.h"
+#include "server/catalog/records/voice_errors.h"
 
 namespace timbre {
 namespace {
@@ -101,9 +102,7 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   {
     const MutexLock lock(speaker->mutex);
     if (speaker->generation != staging.generation()) {
-      return MakeError(absl::StatusCode::kAborted, "SPEAKER_DELETED",
-                       absl::StrCat("voice \"", speaker->name,
-                                    "\" was deleted while the build ran"));
+      return SpeakerDeleted(speaker->name);
     }
   }
   TIMBRE_ASSIGN_OR_RETURN(std::optional<VersionInfo> earlier,

@@ -7,6 +7,7 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
+#include "server/catalog/records/voice_errors.h"
 
 namespace timbre {
 namespace {

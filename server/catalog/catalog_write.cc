@@ -9,6 +9,7 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/records/file_names.h"
+#include "server/catalog/records/voice_errors.h"
 
 namespace timbre {
 
@@ -40,11 +41,7 @@ absl::StatusOr<SpeakerInfo> Catalog::DeleteVersionOf(SpeakerEntry& speaker,
                                                      uint64_t version) {
   TIMBRE_ASSIGN_OR_RETURN(const VersionEntry found, Resolve(speaker, version));
   if (speaker.State().active_version() == found.number) {
-    return MakeError(
-        absl::StatusCode::kFailedPrecondition, "VERSION_ACTIVE",
-        absl::StrCat("version: ", version, " of voice \"", speaker.name,
-                     "\" is active; activate another first, "
-                     "or delete the speaker"));
+    return VersionActive(speaker.name, version);
   }
   TIMBRE_RETURN_IF_ERROR(Settle(speaker));
   TIMBRE_RETURN_IF_ERROR(RemoveVersion(speaker, version));
@@ -90,10 +87,7 @@ absl::Status Catalog::ApplyTuningTo(SpeakerEntry& speaker, const Lease& lease,
                                     const Tuning& tuning) {
   const auto version = Resolve(speaker, lease->record->manifest.version());
   if (!version.ok()) {
-    return MakeError(absl::StatusCode::kAborted, "VERSION_DELETED",
-                     absl::StrCat("version ", lease->record->manifest.version(),
-                                  " of voice \"", speaker.name,
-                                  "\" was deleted while it was tuned"));
+    return VersionDeleted(speaker.name, lease->record->manifest.version());
   }
   TIMBRE_RETURN_IF_ERROR(Settle(speaker));
   auto record = std::make_shared<VersionRecord>(*lease->record);

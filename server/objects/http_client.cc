@@ -107,8 +107,8 @@ size_t HttpClient::Transfer::OnBody(char* data, size_t size, size_t count,
   std::string& body = transfer.answer.body;
   long status = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-  const size_t most = status < 300 ? transfer.request.max_answer_bytes
-                                   : kMaxErrorBytes;
+  const size_t most =
+      status < 300 ? transfer.request.max_answer_bytes : kMaxErrorBytes;
   if (body.size() + bytes > most) {
     transfer.too_large = true;
     return 0;

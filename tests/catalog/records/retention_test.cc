@@ -1,4 +1,4 @@
-#include "server/catalog/retention.h"
+#include "server/catalog/records/retention.h"
 
 #include <gmock/gmock.h>
 

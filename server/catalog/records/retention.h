@@ -1,6 +1,6 @@
 // Which versions of a voice stay.
-#ifndef TIMBRE_SERVER_CATALOG_RETENTION_H_
-#define TIMBRE_SERVER_CATALOG_RETENTION_H_
+#ifndef TIMBRE_SERVER_CATALOG_RECORDS_RETENTION_H_
+#define TIMBRE_SERVER_CATALOG_RECORDS_RETENTION_H_
 
 #include <cstdint>
 #include <vector>
@@ -16,4 +16,4 @@ std::vector<uint64_t> SurplusVersions(const std::vector<uint64_t>& versions,
 
 }  // namespace timbre
 
-#endif  // TIMBRE_SERVER_CATALOG_RETENTION_H_
+#endif  // TIMBRE_SERVER_CATALOG_RECORDS_RETENTION_H_
