@@ -10,10 +10,8 @@
 
 namespace timbre {
 
-Catalog::Catalog(CatalogOptions options, DirLock lock)
-    : options_(std::move(options)),
-      lock_(std::move(lock)),
-      remover_("remover", 1) {
+Catalog::Catalog(CatalogOptions options, std::unique_ptr<DirectoryStore> store)
+    : options_(std::move(options)), store_(std::move(store)) {
   open_->budget = std::make_shared<MemoryBudget>(options_.budget);
   open_->reaper = std::make_shared<ThreadPool>("reaper", 1);
 }
@@ -28,7 +26,6 @@ Catalog::~Catalog() {
   open_->budget->Stop();
   speakers.clear();
   open_->reaper->Stop();
-  remover_.Stop();
 }
 
 SpeakerPtr Catalog::Find(const std::string& speaker) {
@@ -40,7 +37,10 @@ SpeakerPtr Catalog::Find(const std::string& speaker) {
 SpeakerPtr Catalog::FindOrAdd(const std::string& speaker) {
   const MutexLock lock(mutex_);
   SpeakerPtr& entry = speakers_[speaker];
-  if (entry == nullptr) entry = std::make_shared<SpeakerEntry>(speaker, open_);
+  if (entry == nullptr) {
+    entry =
+        std::make_shared<SpeakerEntry>(speaker, store_->New(speaker), open_);
+  }
   return entry;
 }
 
@@ -65,8 +65,7 @@ absl::StatusOr<VersionEntry> Catalog::Resolve(const SpeakerEntry& speaker,
                                               uint64_t version) {
   const MutexLock lock(speaker.mutex);
   if (speaker.versions.empty()) return NoSpeaker(speaker.name);
-  const uint64_t wanted =
-      version != 0 ? version : speaker.state.active_version();
+  const uint64_t wanted = version != 0 ? version : speaker.active_version;
   if (wanted == 0) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "NO_ACTIVE_VERSION",
                      absl::StrCat("version: voice \"", speaker.name,
@@ -76,6 +75,23 @@ absl::StatusOr<VersionEntry> Catalog::Resolve(const SpeakerEntry& speaker,
   const auto it = speaker.versions.find(wanted);
   if (it == speaker.versions.end()) return NoVersion(speaker.name, wanted);
   return VersionEntry{it->first, it->second};
+}
+
+void Catalog::Adopt(SpeakerEntry& speaker, const VersionEntry& added) {
+  const VoiceView view = speaker.voice->View();
+  std::map<uint64_t, LifePtr> before;  // goes without the lock
+  const MutexLock lock(speaker.mutex);
+  before.swap(speaker.versions);
+  if (added.life != nullptr) before[added.number] = added.life;
+  speaker.active_version = view.active_version;
+  speaker.deletions = view.deletions;
+  for (const uint64_t number : view.versions) {
+    LifePtr& life = speaker.versions[number];
+    life = before[number];
+    if (life == nullptr) life = std::make_shared<VersionLife>(speaker.open);
+    // The active version stays open, the others only while they are held.
+    life->KeepOpen(number == view.active_version);
+  }
 }
 
 void Catalog::UpdateListed(const SpeakerPtr& speaker) {

@@ -24,20 +24,16 @@
 #include "absl/time/time.h"
 #include "server/base/file_system.h"
 #include "server/base/mutex.h"
-#include "server/base/thread_pool.h"
 #include "server/catalog/open/lease.h"
 #include "server/catalog/open/memory_budget.h"
 #include "server/catalog/records/version_record.h"
 #include "server/catalog/speaker_entry.h"
-#include "server/catalog/store/dir_lock.h"
+#include "server/catalog/store/directory_store.h"
 #include "server/catalog/store/staging.h"
 #include "server/catalog/stored_version.h"
 #include "server/kernels/kernels.h"
 
 namespace timbre {
-
-struct FoundVersion;
-struct RecoveryPlan;
 
 struct CatalogOptions {
   std::string data_dir;
@@ -193,19 +189,14 @@ class Catalog {
   void EndComparisons() { comparing_.store(false); }
 
   MemoryBudget& budget() { return *open_->budget; }
-  const std::string& data_dir() const { return options_.data_dir; }
+  const std::string& data_dir() const { return store_->data_dir(); }
   FileSystem& files() const { return *options_.files; }
 
  private:
-  Catalog(CatalogOptions options, DirLock lock);
+  Catalog(CatalogOptions options, std::unique_ptr<DirectoryStore> store);
 
   absl::Status Recover();
   absl::Status RecoverSpeaker(const std::string& name);
-  absl::StatusOr<VersionRecord> ReadRecord(const std::string& speaker,
-                                           uint64_t number);
-  absl::StatusOr<FoundVersion> FindVersion(
-      const std::string& speaker, uint64_t number,
-      const std::optional<storage::SpeakerState>& state);
 
   SpeakerPtr Find(const std::string& speaker);
   SpeakerPtr FindOrAdd(const std::string& speaker);
@@ -215,6 +206,10 @@ class Catalog {
   // A version of it that is there; 0: the active one.
   static absl::StatusOr<VersionEntry> Resolve(const SpeakerEntry& speaker,
                                               uint64_t version);
+  // What the store says after a change becomes what everybody sees; `added`:
+  // one of its versions that is open already, or none.
+  static void Adopt(SpeakerEntry& speaker, const VersionEntry& added)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   // After its versions have changed: whether it is listed.
   void UpdateListed(const SpeakerPtr& speaker);
 
@@ -265,13 +260,13 @@ class Catalog {
   std::vector<SpeakerPtr> ListedAfter(absl::string_view prefix,
                                       std::string after, size_t limit);
 
-  StoredVersion StoredOf(const std::string& speaker,
-                         const VersionEntry& version) const;
+  static StoredVersion StoredOf(const SpeakerEntry& speaker,
+                                const VersionEntry& version);
   static void SayWhole(const StoredVersion& compared,
                        const VersionEntry& version, absl::Time now);
   // Before an opening: the damage that a comparison has found, unless the files
   // have changed since, were compared anew and fit (disk).
-  absl::Status CheckFoundDamage(const std::string& speaker,
+  absl::Status CheckFoundDamage(const SpeakerEntry& speaker,
                                 const VersionEntry& version,
                                 const MemoryBudget::Cancelled& cancelled);
 
@@ -293,33 +288,6 @@ class Catalog {
                Result (Catalog::*change)(SpeakerEntry&, Parameters...),
                Arguments&&... arguments);
 
-  // From the staging directory to a version that is acknowledged.
-  absl::Status Commit(SpeakerEntry& speaker, const VersionEntry& version,
-                      const storage::Manifest& manifest, Staging& staging)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  absl::Status MakeSpeakerDir(const SpeakerEntry& speaker)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  void DropSpeakerDir(const SpeakerEntry& speaker)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  // Takes a version's directory back; false: it cannot be, so that a start
-  // would find the version.
-  bool Withdraw(const SpeakerEntry& speaker, const VersionEntry& version,
-                Staging& staging)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  // Makes `state` durable, then true; true also if that is UNKNOWN.
-  absl::Status CommitState(SpeakerEntry& speaker,
-                           const storage::SpeakerState& state)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  // What is on the disk becomes what is true; `added`: one more version, or
-  // none.
-  static void Adopt(SpeakerEntry& speaker, const storage::SpeakerState& state,
-                    const VersionEntry& added, bool settled)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  // OK: what is known of the speaker outlives a power cut.
-  absl::Status Settle(SpeakerEntry& speaker)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  absl::Status RemoveVersion(SpeakerEntry& speaker, uint64_t version)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
   absl::StatusOr<SpeakerInfo> ActivateVersionOf(SpeakerEntry& speaker,
                                                 uint64_t version)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
@@ -331,20 +299,10 @@ class Catalog {
   absl::Status ApplyTuningTo(SpeakerEntry& speaker, const Lease& lease,
                              const Tuning& tuning)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  static void SayIfNotRemoved(const SpeakerEntry& speaker, uint64_t version,
-                              const absl::Status& removed);
-  void DropOldVersions(SpeakerEntry& speaker)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  absl::Status TrashVersionDir(SpeakerEntry& speaker, uint64_t version)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
-  void ApplyPlan(SpeakerEntry& speaker, const RecoveryPlan& plan)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(speaker.write_mutex);
 
   const CatalogOptions options_;
-  const DirLock lock_;
-  // What a server before this one had written is on the disk; constant after
-  // Open.
-  bool synced_ = true;
+  // Goes after the speakers, which refer to it.
+  const std::unique_ptr<DirectoryStore> store_;
 
   // One at a time reads a voice again (disk).
   Mutex recover_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
@@ -361,8 +319,6 @@ class Catalog {
   std::atomic<bool> comparing_{true};
   std::atomic<uint64_t> compared_bytes_{0};
   std::atomic<uint64_t> found_damaged_{0};
-  // Removes directories: large ones hold up nobody who waits for the reaper.
-  ThreadPool remover_;
 };
 
 template <typename Result, typename... Parameters, typename... Arguments>

@@ -9,7 +9,6 @@
 #include "server/base/monotonic_clock.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
-#include "server/catalog/records/file_names.h"
 #include "server/catalog/records/voice_errors.h"
 #include "server/catalog/store/stored_files.h"
 
@@ -28,11 +27,11 @@ VersionEntry NextIn(const SpeakerEntry& speaker, uint64_t after) {
 
 }  // namespace
 
-StoredVersion Catalog::StoredOf(const std::string& speaker,
-                                const VersionEntry& version) const {
-  return {.speaker = speaker,
+StoredVersion Catalog::StoredOf(const SpeakerEntry& speaker,
+                                const VersionEntry& version) {
+  return {.speaker = speaker.name,
           .version = version.number,
-          .directory = VersionDir(options_.data_dir, speaker, version.number),
+          .directory = speaker.voice->Directory(version.number),
           .findings = version.life->check().findings()};
 }
 
@@ -44,7 +43,7 @@ std::optional<StoredVersion> Catalog::NextVersion(const std::string& speaker,
     const VersionEntry next =
         NextIn(*it->second, name == speaker ? version : 0);
     if (next.life == nullptr) continue;
-    return StoredOf(name, next);
+    return StoredOf(*it->second, next);
   }
   return std::nullopt;
 }
@@ -61,7 +60,8 @@ uint64_t Catalog::StoredBytes(const std::string& speaker) {
   for (auto next = NextVersion(speaker, 0);
        next && (speaker.empty() || next->speaker == speaker);
        next = NextVersion(next->speaker, next->version)) {
-    const auto record = ReadRecord(next->speaker, next->version);
+    const auto record = ReadVersionRecord(next->directory, next->speaker,
+                                          next->version, files());
     if (record.ok()) bytes += record->bytes_on_disk();
   }
   return bytes;
@@ -176,7 +176,7 @@ void Catalog::SayWhole(const StoredVersion& compared,
 }
 
 absl::Status Catalog::CheckFoundDamage(
-    const std::string& speaker, const VersionEntry& version,
+    const SpeakerEntry& speaker, const VersionEntry& version,
     const MemoryBudget::Cancelled& cancelled) {
   const StoredVersion stored = StoredOf(speaker, version);
   const auto damage = version.life->check().damage();

@@ -7,7 +7,6 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
-#include "server/catalog/records/file_names.h"
 
 namespace timbre {
 
@@ -61,7 +60,7 @@ absl::StatusOr<Catalog::Wanted> Catalog::WantedOf(const VoiceName& voice) {
 absl::Status Catalog::ReadRecordOf(Wanted& wanted) {
   TIMBRE_ASSIGN_OR_RETURN(
       VersionRecord record,
-      ReadRecord(wanted.speaker->name, wanted.version.number));
+      wanted.speaker->voice->ReadRecord(wanted.version.number));
   wanted.record = std::make_shared<const VersionRecord>(std::move(record));
   return absl::OkStatus();
 }
@@ -108,16 +107,14 @@ absl::StatusOr<Lease> Catalog::OpenWanted(Wanted& wanted, ChargePtr charge,
 
 IndexDescription Catalog::DescriptionOf(const Wanted& wanted) const {
   return wanted.record->Describe(
-      VersionDir(options_.data_dir, wanted.speaker->name,
-                 wanted.version.number),
-      files());
+      wanted.speaker->voice->Directory(wanted.version.number), files());
 }
 
 absl::Status Catalog::Prepare(Wanted& wanted,
                               const MemoryBudget::Cancelled& cancelled) {
   if (wanted.version.life->Look().open()) return absl::OkStatus();
   TIMBRE_RETURN_IF_ERROR(
-      CheckFoundDamage(wanted.speaker->name, wanted.version, cancelled));
+      CheckFoundDamage(*wanted.speaker, wanted.version, cancelled));
   return ReadRecordOf(wanted);
 }
 
@@ -290,7 +287,7 @@ absl::StatusOr<StoredFrames> Catalog::OpenFrames(
 absl::StatusOr<StoredFrames> Catalog::OpenFramesOf(
     Wanted& wanted, const MemoryBudget::Cancelled& cancelled) {
   TIMBRE_RETURN_IF_ERROR(
-      CheckFoundDamage(wanted.speaker->name, wanted.version, cancelled));
+      CheckFoundDamage(*wanted.speaker, wanted.version, cancelled));
   TIMBRE_RETURN_IF_ERROR(ReadRecordOf(wanted));
   const IndexDescription of = DescriptionOf(wanted);
   TIMBRE_ASSIGN_OR_RETURN(

@@ -30,7 +30,7 @@ VersionInfo Catalog::DescribeVersion(const SpeakerEntry& speaker,
                    .active = active,
                    .loaded = view.open()};
   if (info.record == nullptr) {
-    auto record = ReadRecord(speaker.name, version.number);
+    auto record = speaker.voice->ReadRecord(version.number);
     if (record.ok()) {
       info.record = std::make_shared<const VersionRecord>(*std::move(record));
     } else if (info.damage.ok()) {
@@ -49,7 +49,7 @@ SpeakerInfo Catalog::Describe(const SpeakerEntry& speaker, bool active_only) {
   std::vector<VersionEntry> versions;
   {
     const MutexLock lock(speaker.mutex);
-    info.active_version = speaker.state.active_version();
+    info.active_version = speaker.active_version;
     for (const auto& [number, life] : speaker.versions) {
       if (active_only && number != info.active_version) continue;
       versions.push_back({number, life});
@@ -144,7 +144,7 @@ absl::StatusOr<std::optional<VersionInfo>> Catalog::FindRequest(
                           FindPublished(**entry, request_id));
   if (!found) return std::nullopt;
   const MutexLock writing((*entry)->write_mutex);
-  TIMBRE_RETURN_IF_ERROR(Settle(**entry));
+  TIMBRE_RETURN_IF_ERROR((*entry)->voice->Settle());
   return FindPublished(**entry, request_id);
 }
 

@@ -12,7 +12,7 @@
 #include "server/base/mutex.h"
 #include "server/catalog/open/file_check.h"
 #include "server/catalog/open/version_life.h"
-#include "timbre/storage/manifest.pb.h"
+#include "server/catalog/store/voice_store.h"
 
 namespace timbre {
 
@@ -24,33 +24,28 @@ struct VersionEntry {
 };
 
 struct SpeakerEntry {
-  SpeakerEntry(std::string of, std::shared_ptr<OpenVersions> open_versions)
-      : name(std::move(of)), open(std::make_shared<OpenVoice>()) {
+  SpeakerEntry(std::string of, std::unique_ptr<StoredVoice> stored,
+               std::shared_ptr<OpenVersions> open_versions)
+      : name(std::move(of)),
+        voice(std::move(stored)),
+        open(std::make_shared<OpenVoice>()) {
     open->all = std::move(open_versions);
   }
 
   const std::string name;
+  // What changes it, and View, are for who holds write_mutex.
+  const std::unique_ptr<StoredVoice> voice;
   const std::shared_ptr<OpenVoice> open;
 
   // One writer at a time; held across disk operations. Taken before `mutex`.
   Mutex write_mutex;
 
-  // Held for moments. What it guards is changed only by who holds write_mutex
-  // too.
+  // Held for moments. What it guards is what `voice` said after the last
+  // change, and is changed only by who holds write_mutex too.
   mutable Mutex mutex;
-  storage::SpeakerState state ABSL_GUARDED_BY(mutex);
-  // False: an fsync failed after the last change, so that a power cut may take
-  // it back. Nothing is acknowledged that relies on it (see Catalog::Settle).
-  bool settled ABSL_GUARDED_BY(mutex) = true;
-  // The highest version number given to a publication.
-  uint64_t reserved ABSL_GUARDED_BY(mutex) = 0;
-  uint64_t generation ABSL_GUARDED_BY(mutex) = 0;  // counts DeleteSpeaker
+  uint64_t active_version ABSL_GUARDED_BY(mutex) = 0;
+  uint64_t deletions ABSL_GUARDED_BY(mutex) = 0;
   std::map<uint64_t, LifePtr> versions ABSL_GUARDED_BY(mutex);
-
-  storage::SpeakerState State() const {
-    const MutexLock lock(mutex);
-    return state;
-  }
 };
 using SpeakerPtr = std::shared_ptr<SpeakerEntry>;
 

@@ -8,7 +8,7 @@
 
 #include "server/catalog/records/file_names.h"
 #include "server/catalog/records/version_record.h"
-#include "server/catalog/recovery.h"
+#include "server/catalog/store/recovery.h"
 #include "tests/fuzz/fuzzing.h"
 #include "tests/fuzz/refusals.h"
 

@@ -21,14 +21,14 @@ std::string NextDirectory(const std::string& data_dir,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Staging>> Staging::Create(
-    const std::string& data_dir, const std::string& speaker,
-    uint64_t generation, FileSystem& files) {
+    const std::string& data_dir, const std::string& speaker, uint64_t deletions,
+    FileSystem& files) {
   while (true) {
     const std::string directory = NextDirectory(data_dir, speaker);
     const absl::Status made = files.MakeDirectory(directory);
     if (absl::IsAlreadyExists(made)) continue;
     TIMBRE_RETURN_IF_ERROR(made);
-    return absl::WrapUnique(new Staging(directory, speaker, generation, files));
+    return absl::WrapUnique(new Staging(directory, speaker, deletions, files));
   }
 }
 

@@ -15,10 +15,10 @@ namespace timbre {
 // this object goes, unless it was published. Not thread-safe.
 class Staging {
  public:
-  // `generation` is the speaker's when the build began (see Catalog).
+  // `deletions`: how often the speaker had been deleted when the build began.
   static absl::StatusOr<std::unique_ptr<Staging>> Create(
       const std::string& data_dir, const std::string& speaker,
-      uint64_t generation, FileSystem& files);
+      uint64_t deletions, FileSystem& files);
   // `directory`, renamed to be one: removed with the object. Nothing is synced.
   static absl::StatusOr<std::unique_ptr<Staging>> Take(
       const std::string& data_dir, const std::string& speaker,
@@ -29,7 +29,7 @@ class Staging {
 
   const std::string& directory() const { return directory_; }
   const std::string& speaker() const { return speaker_; }
-  uint64_t generation() const { return generation_; }
+  uint64_t deletions() const { return deletions_; }
   FileSystem& files() const { return files_; }
 
   // The directory has been renamed, or is to stay: nothing is to be removed.
@@ -38,16 +38,16 @@ class Staging {
   void Unpublished() { published_ = false; }
 
  private:
-  Staging(std::string directory, std::string speaker, uint64_t generation,
+  Staging(std::string directory, std::string speaker, uint64_t deletions,
           FileSystem& files)
       : directory_(std::move(directory)),
         speaker_(std::move(speaker)),
-        generation_(generation),
+        deletions_(deletions),
         files_(files) {}
 
   const std::string directory_;
   const std::string speaker_;
-  const uint64_t generation_;
+  const uint64_t deletions_;
   FileSystem& files_;
   bool published_ = false;
 };

@@ -4,7 +4,7 @@
 #include "server/base/errors.h"
 #include "server/catalog/records/file_names.h"
 #include "server/catalog/records/speaker_name.h"
-#include "server/catalog/recovery.h"
+#include "server/catalog/store/recovery.h"
 
 namespace timbre {
 namespace {

@@ -1,6 +1,6 @@
 // What to make of a speaker's directory after whatever happened to it.
-#ifndef TIMBRE_SERVER_CATALOG_RECOVERY_H_
-#define TIMBRE_SERVER_CATALOG_RECOVERY_H_
+#ifndef TIMBRE_SERVER_CATALOG_STORE_RECOVERY_H_
+#define TIMBRE_SERVER_CATALOG_STORE_RECOVERY_H_
 
 #include <cstdint>
 #include <optional>
@@ -36,4 +36,4 @@ RecoveryPlan PlanRecovery(const std::optional<storage::SpeakerState>& state,
 
 }  // namespace timbre
 
-#endif  // TIMBRE_SERVER_CATALOG_RECOVERY_H_
+#endif  // TIMBRE_SERVER_CATALOG_STORE_RECOVERY_H_

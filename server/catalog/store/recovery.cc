@@ -1,4 +1,4 @@
-#include "server/catalog/recovery.h"
+#include "server/catalog/store/recovery.h"
 
 #include <algorithm>
 
