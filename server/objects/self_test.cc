@@ -1,23 +1,14 @@
 #include "server/objects/self_test.h"
 
-#include <random>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/errors.h"
+#include "server/base/random_id.h"
 #include "server/base/status_macros.h"
 
 namespace timbre {
 namespace {
-
-std::string RandomKey() {
-  std::random_device random;
-  std::string key = "self-test/";
-  for (int i = 0; i < 4; ++i) {
-    absl::StrAppend(&key, absl::Hex(random(), absl::kZeroPad8));
-  }
-  return key;
-}
 
 // Of a write whose condition does not hold.
 absl::Status MustRefuse(const absl::StatusOr<std::string>& put,
@@ -55,7 +46,7 @@ absl::Status Prove(ObjectStore& store, const std::string& key,
 }  // namespace
 
 absl::Status ProveConditions(ObjectStore& store, const Patience& patience) {
-  const std::string key = RandomKey();
+  const std::string key = absl::StrCat("self-test/", RandomId());
   absl::Status proven = Prove(store, key, patience);
   store.Delete(key, patience).IgnoreError();
   return proven;

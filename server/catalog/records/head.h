@@ -57,14 +57,15 @@ struct ApplyTuning {
   uint32_t source = 0;
 };
 
+using HeadChange = std::variant<PublishVersion, ActivateVersion, DeleteVersion,
+                                DeleteSpeaker, ApplyTuning>;
+
 struct Wish {
   std::string nonce;  // of this wish alone, 16 random bytes
   // The changes of the oldest head over which it may have been written already,
   // without an answer.
   std::optional<uint64_t> sent_over;
-  std::variant<PublishVersion, ActivateVersion, DeleteVersion, DeleteSpeaker,
-               ApplyTuning>
-      change;
+  HeadChange change;
 };
 
 struct Granted {
