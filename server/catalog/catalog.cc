@@ -17,7 +17,7 @@ Catalog::Catalog(CatalogOptions options, std::unique_ptr<DirectoryStore> store)
 }
 
 Catalog::~Catalog() {
-  std::map<std::string, SpeakerPtr> speakers;
+  std::map<absl::string_view, SpeakerPtr> speakers;
   {
     const MutexLock lock(mutex_);
     listed_.clear();
@@ -36,11 +36,10 @@ SpeakerPtr Catalog::Find(const std::string& speaker) {
 
 SpeakerPtr Catalog::FindOrAdd(const std::string& speaker) {
   const MutexLock lock(mutex_);
-  SpeakerPtr& entry = speakers_[speaker];
-  if (entry == nullptr) {
-    entry =
-        std::make_shared<SpeakerEntry>(speaker, store_->New(speaker), open_);
-  }
+  const auto it = speakers_.find(speaker);
+  if (it != speakers_.end()) return it->second;
+  auto entry = std::make_shared<SpeakerEntry>(store_->New(speaker), open_);
+  speakers_.emplace(entry->name, entry);
   return entry;
 }
 

@@ -309,7 +309,8 @@ class Catalog {
   Mutex mutex_;
   // Voices whose directory could not be read yet.
   std::set<std::string> unreadable_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, SpeakerPtr> speakers_ ABSL_GUARDED_BY(mutex_);
+  // By names of theirs.
+  std::map<absl::string_view, SpeakerPtr> speakers_ ABSL_GUARDED_BY(mutex_);
   // Those of them that have a version.
   std::map<absl::string_view, SpeakerPtr> listed_ ABSL_GUARDED_BY(mutex_);
 

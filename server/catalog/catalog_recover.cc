@@ -44,13 +44,12 @@ absl::Status Catalog::Recover() {
 absl::Status Catalog::RecoverSpeaker(const std::string& name) {
   TIMBRE_ASSIGN_OR_RETURN(std::unique_ptr<StoredVoice> voice,
                           store_->Read(name));
-  const auto speaker =
-      std::make_shared<SpeakerEntry>(name, std::move(voice), open_);
+  const auto speaker = std::make_shared<SpeakerEntry>(std::move(voice), open_);
   const MutexLock writing(speaker->write_mutex);
   Adopt(*speaker, {});
   {
     const MutexLock lock(mutex_);
-    speakers_[name] = speaker;
+    speakers_.emplace(speaker->name, speaker);
   }
   UpdateListed(speaker);
   return absl::OkStatus();

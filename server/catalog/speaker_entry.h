@@ -24,17 +24,17 @@ struct VersionEntry {
 };
 
 struct SpeakerEntry {
-  SpeakerEntry(std::string of, std::unique_ptr<StoredVoice> stored,
+  SpeakerEntry(std::unique_ptr<StoredVoice> stored,
                std::shared_ptr<OpenVersions> open_versions)
-      : name(std::move(of)),
-        voice(std::move(stored)),
+      : voice(std::move(stored)),
+        name(voice->name()),
         open(std::make_shared<OpenVoice>()) {
     open->all = std::move(open_versions);
   }
 
-  const std::string name;
   // What changes it, and View, are for who holds write_mutex.
   const std::unique_ptr<StoredVoice> voice;
+  const std::string& name;
   const std::shared_ptr<OpenVoice> open;
 
   // One writer at a time; held across disk operations. Taken before `mutex`.

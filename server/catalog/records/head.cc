@@ -90,9 +90,6 @@ const HeadVersion* FindRequested(const Head& head,
 }
 
 Changed Become(const Head& head, const PublishVersion& change) {
-  if (const auto* const there = FindRequested(head, change.version)) {
-    return AsItIs(head, there->number());
-  }
   if (head.deletions() != change.deletions) {
     return SpeakerDeleted(head.speaker());
   }
@@ -158,7 +155,8 @@ Changed Become(const Head& head, const ApplyTuning& change) {
   return granted;
 }
 
-// Of a wish that was granted before.
+// Of the version that a wish is about; of one to publish 0 where it is not
+// there.
 struct NumberOf {
   uint64_t operator()(const PublishVersion& change) const {
     const HeadVersion* const there = FindRequested(head, change.version);
@@ -213,9 +211,11 @@ const HeadVersion* FindVersion(const Head& head, uint64_t number) {
 }
 
 absl::StatusOr<Granted> Grant(const Head& head, const Wish& wish) {
-  if (HasNonce(head, wish.nonce)) {
-    return AsItIs(head, std::visit(NumberOf{head}, wish.change));
-  }
+  const uint64_t number = std::visit(NumberOf{head}, wish.change);
+  // A version is known by its blob for as long as it is there.
+  const bool is_published =
+      std::holds_alternative<PublishVersion>(wish.change) && number != 0;
+  if (is_published || HasNonce(head, wish.nonce)) return AsItIs(head, number);
   if (wish.sent_over && head.changes() > *wish.sent_over + kNonces) {
     return MakeError(
         absl::StatusCode::kUnknown, "OUTCOME_UNKNOWN",

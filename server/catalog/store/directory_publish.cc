@@ -13,10 +13,10 @@ namespace timbre {
 
 absl::StatusOr<Published> DirectoryVoice::Publish(Staging& staging,
                                                   Publication publication) {
-  if (staging.deletions() != deletions_) return SpeakerDeleted(name_);
+  if (staging.deletions() != deletions_) return SpeakerDeleted(name());
   storage::Manifest& manifest = publication.manifest;
   const uint64_t version = ++reserved_;
-  manifest.set_speaker(name_);
+  manifest.set_speaker(name());
   manifest.set_version(version);
   TIMBRE_RETURN_IF_ERROR(WriteManifest(staging.directory(), manifest, files()));
   Published published;
@@ -34,7 +34,7 @@ absl::StatusOr<Published> DirectoryVoice::Publish(Staging& staging,
 
 absl::Status DirectoryVoice::CommitVersion(uint64_t version, bool active,
                                            Staging& staging) {
-  storage::SpeakerState state = state_;
+  storage::SpeakerState state = State();
   state.set_last_version(version);
   if (active) state.set_active_version(version);
   const std::string directory = Directory(version);
@@ -56,14 +56,13 @@ absl::Status DirectoryVoice::CommitVersion(uint64_t version, bool active,
     if (Withdraw(version, staging)) return status;
     status = OutcomeUnknown(status);
   }
-  state_ = state;
-  settled_ = status.ok();
+  Remember(state, status.ok());
   versions_.push_back(version);
   return status;
 }
 
 absl::Status DirectoryVoice::MakeDirectory() {
-  if (state_.last_version() != 0) return absl::OkStatus();
+  if (last_version_ != 0) return absl::OkStatus();
   // One that an earlier publication could neither sync nor remove is made anew.
   files().Remove(path()).IgnoreError();
   const absl::Status made = files().MakeDirectory(path());
@@ -72,7 +71,7 @@ absl::Status DirectoryVoice::MakeDirectory() {
 }
 
 void DirectoryVoice::DropDirectory() {
-  if (state_.last_version() != 0) return;
+  if (last_version_ != 0) return;
   files().Remove(path()).IgnoreError();
 }
 
@@ -81,7 +80,7 @@ bool DirectoryVoice::Withdraw(uint64_t version, Staging& staging) {
   if (const auto status = files().Rename(directory, staging.directory());
       !status.ok()) {
     Log(LogLevel::kError, "publication_not_withdrawn",
-        {{"speaker", name_},
+        {{"speaker", name()},
          {"version", version},
          {"error", std::string(status.message())}});
     return false;
@@ -97,8 +96,8 @@ bool DirectoryVoice::Withdraw(uint64_t version, Staging& staging) {
 
 void DirectoryVoice::DropSurplus(uint32_t keep_versions) {
   for (const uint64_t surplus :
-       SurplusVersions(versions_, state_.active_version(),
-                       state_.last_version(), keep_versions)) {
+       SurplusVersions({versions_.begin(), versions_.end()}, active_version_,
+                       last_version_, keep_versions)) {
     TrashOrSay(surplus);
   }
 }

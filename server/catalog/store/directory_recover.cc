@@ -44,7 +44,6 @@ absl::StatusOr<std::unique_ptr<StoredVoice>> DirectoryVoice::Read(
     }
   }
   std::sort(voice->versions_.begin(), voice->versions_.end());
-  voice->versions_.shrink_to_fit();
   std::vector<FoundVersion> found;
   for (const uint64_t version : voice->versions_) {
     // Nothing is decided over versions that cannot be read for now.
@@ -56,12 +55,12 @@ absl::StatusOr<std::unique_ptr<StoredVoice>> DirectoryVoice::Read(
 }
 
 void DirectoryVoice::Apply(const RecoveryPlan& plan) {
-  state_ = plan.state;
+  Remember(plan.state, settled_);
   reserved_ = plan.state.last_version();
   absl::Status status;
   if (plan.write_state) {
     Log(LogLevel::kWarning, "speaker_state_recovered",
-        {{"speaker", name_},
+        {{"speaker", name()},
          {"active_version", plan.state.active_version()},
          {"last_version", plan.state.last_version()}});
     status.Update(Commit(plan.state));
@@ -69,11 +68,11 @@ void DirectoryVoice::Apply(const RecoveryPlan& plan) {
   }
   for (const uint64_t version : plan.garbage) {
     status.Update(Trash(version));
-    std::erase(versions_, version);  // it is none, wherever its files are
+    Forget(version);  // it is none, wherever its files are
   }
   if (!status.ok()) {
     Log(LogLevel::kError, "recovery_incomplete",
-        {{"speaker", name_}, {"error", std::string(status.message())}});
+        {{"speaker", name()}, {"error", std::string(status.message())}});
   }
 }
 

@@ -9,8 +9,8 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "server/catalog/store/directory_store.h"
 #include "server/catalog/store/recovery.h"
@@ -26,7 +26,7 @@ class DirectoryVoice : public StoredVoice {
       DirectoryStore& store, const std::string& name, bool synced);
   // One without versions.
   DirectoryVoice(DirectoryStore& store, std::string name)
-      : store_(store), name_(std::move(name)) {}
+      : StoredVoice(std::move(name)), store_(store) {}
 
   VoiceView View() override;
   absl::StatusOr<Published> Publish(Staging& staging,
@@ -63,13 +63,19 @@ class DirectoryVoice : public StoredVoice {
   absl::Status Trash(uint64_t version);
   void TrashOrSay(uint64_t version);
 
+  storage::SpeakerState State() const;
+  void Forget(uint64_t version);
+  void Remember(const storage::SpeakerState& state, bool settled);
+
   DirectoryStore& store_;
-  const std::string name_;
-  storage::SpeakerState state_;
-  std::vector<uint64_t> versions_;  // in increasing order
-  uint64_t deletions_ = 0;          // of this process
+  // Of a hundred thousand voices, so no document.
+  uint64_t active_version_ = 0;
+  uint64_t last_version_ = 0;
+  uint64_t deleted_through_ = 0;
+  absl::InlinedVector<uint64_t, 2> versions_;  // in increasing order
   // The highest number given to a publication.
   uint64_t reserved_ = 0;
+  uint32_t deletions_ = 0;  // by this process
   // False: an fsync failed after the last change, so that a power cut may take
   // it back. Nothing is acknowledged that relies on it (see Settle).
   bool settled_ = true;

@@ -68,6 +68,11 @@ absl::StatusOr<ChangedHead> ChangeHead(ObjectStore& store,
       return ChangedHead{
           .now = *known, .changed = !lost.ok(), .number = granted.number};
     }
+    // Over a head that is no more nothing is written: it was not done.
+    if (!lost.ok() && known->head.changes() != *wish.sent_over) {
+      lost = absl::OkStatus();
+      wish.sent_over.reset();
+    }
     const Condition condition = known->etag.empty()
                                     ? Condition::Absent()
                                     : Condition::Etag(known->etag);

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -51,7 +52,12 @@ struct Published {
 // gone after a power cut. View says in any case what is true now.
 class StoredVoice {
  public:
+  explicit StoredVoice(std::string name) : name_(std::move(name)) {}
   virtual ~StoredVoice() = default;
+  StoredVoice(const StoredVoice&) = delete;
+  StoredVoice& operator=(const StoredVoice&) = delete;
+
+  const std::string& name() const { return name_; }
 
   virtual VoiceView View() = 0;
 
@@ -72,6 +78,9 @@ class StoredVoice {
   virtual absl::StatusOr<VersionRecord> ReadRecord(uint64_t version) const = 0;
   // Where its files are.
   virtual std::string Directory(uint64_t version) const = 0;
+
+ private:
+  const std::string name_;
 };
 
 // Thread-safe.

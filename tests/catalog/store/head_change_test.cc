@@ -146,6 +146,7 @@ TEST_F(HeadChangeTest, ManyWritersLoseNothingWhateverFails) {
   });
   std::vector<std::set<uint64_t>> numbers(kWriters);
   std::vector<std::set<std::string>> refused(kWriters);
+  std::atomic<size_t> unknown = 0;
   std::vector<std::thread> writers;
   for (int w = 0; w < kWriters; ++w) {
     writers.emplace_back([&, w] {
@@ -154,10 +155,13 @@ TEST_F(HeadChangeTest, ManyWritersLoseNothingWhateverFails) {
         const auto published = Change(Blob(blob));
         if (published.ok()) {
           EXPECT_TRUE(numbers[w].insert(published->number).second);
-        } else {
-          EXPECT_TRUE(absl::IsUnavailable(published.status()))
-              << published.status();
+        } else if (absl::IsUnavailable(published.status())) {
           refused[w].insert(blob);
+        } else {
+          // Too many others have written before it could look again.
+          EXPECT_TRUE(absl::IsUnknown(published.status()))
+              << published.status();
+          ++unknown;
         }
       }
     });
@@ -172,13 +176,16 @@ TEST_F(HeadChangeTest, ManyWritersLoseNothingWhateverFails) {
     }
     blobs.insert(refused[w].begin(), refused[w].end());
   }
-  EXPECT_EQ(all.size() + blobs.size(), size_t{kWriters} * kRounds);
-  EXPECT_EQ(static_cast<size_t>(head.versions_size()), all.size());
-  EXPECT_EQ(head.last_version(), all.size());
+  EXPECT_EQ(all.size() + blobs.size() + unknown, size_t{kWriters} * kRounds);
+  const auto there = static_cast<size_t>(head.versions_size());
+  EXPECT_EQ(head.last_version(), there);
+  EXPECT_GE(there, all.size());
+  EXPECT_LE(there, all.size() + unknown);
   for (const auto& version : head.versions()) {
-    EXPECT_TRUE(all.contains(version.number()));
+    all.erase(version.number());
     EXPECT_FALSE(blobs.contains(version.blob())) << "was said not to be done";
   }
+  EXPECT_TRUE(all.empty()) << "was lost";
 }
 
 }  // namespace
