@@ -6,6 +6,7 @@
 #include "server/base/status_macros.h"
 #include "server/catalog/catalog.h"
 #include "server/catalog/records/file_names.h"
+#include "server/catalog/records/voice_errors.h"
 
 namespace timbre {
 namespace {
@@ -94,6 +95,9 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
     const LifePtr& life, Verified verified,
     const std::function<bool()>& cancelled) {
   const MutexLock writing(speaker->write_mutex);
+  if (speaker->voice->View().deletions != staging.deletions()) {
+    return SpeakerDeleted(speaker->name);
+  }
   TIMBRE_ASSIGN_OR_RETURN(std::optional<VersionInfo> earlier,
                           FindPublished(*speaker, manifest.request_id()));
   if (earlier) {
@@ -102,9 +106,8 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
   }
   TIMBRE_ASSIGN_OR_RETURN(
       Published published,
-      speaker->voice->Publish(staging, {.manifest = std::move(manifest),
-                                        .keep_versions = options_.keep_versions,
-                                        .cancelled = cancelled}));
+      speaker->voice->Publish(
+          staging, {.manifest = std::move(manifest), .cancelled = cancelled}));
   const VersionEntry version{published.record.manifest.version(), life};
   // Until Adopt decides whether it stays open. No stream: it refuses nobody.
   MemoryBudget::Visit visit(budget());
@@ -114,6 +117,8 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
       std::move(verified.charge), visit);
   Adopt(*speaker, version);
   TIMBRE_RETURN_IF_ERROR(published.status);
+  speaker->voice->CleanUp(options_.keep_versions, {});
+  Adopt(*speaker, {});
   bool active = false;
   {
     const MutexLock lock(speaker->mutex);

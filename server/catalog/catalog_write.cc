@@ -53,8 +53,10 @@ absl::Status Catalog::DeleteAllOf(SpeakerEntry& speaker) {
     const MutexLock lock(speaker.mutex);
     if (speaker.versions.empty()) return NoSpeaker(speaker.name);
   }
+  const VoiceView before = speaker.voice->View();
   const absl::Status deleted = speaker.voice->DeleteAll();
   Adopt(speaker, {});
+  if (deleted.ok()) speaker.voice->CleanUp(0, before.versions);
   return deleted;
 }
 

@@ -1,5 +1,6 @@
 #include "server/objects/credentials.h"
 
+#include <algorithm>
 #include <pugixml.hpp>
 #include <utility>
 
@@ -19,6 +20,7 @@ constexpr uint64_t kMaxFileBytes = 1 << 20;
 constexpr absl::Duration kFetchBefore = absl::Minutes(5);
 constexpr absl::Duration kReadAgain = absl::Minutes(1);
 constexpr absl::Duration kFailsFor = absl::Milliseconds(500);
+constexpr absl::Duration kFetchTimeout = absl::Seconds(5);
 
 absl::Status NoCredentials(absl::string_view text) {
   return MakeError(absl::StatusCode::kUnauthenticated, "NO_CREDENTIALS",
@@ -106,9 +108,9 @@ CredentialsProvider::CredentialsProvider(CredentialSources sources,
 
 absl::StatusOr<TemporaryCredentials> CredentialsProvider::AskWebIdentity(
     const Patience& patience) const {
-  TIMBRE_ASSIGN_OR_RETURN(
-      const std::string token,
-      ReadFile(sources_.token_file, FileSystem::Posix(), kMaxFileBytes));
+  const auto token =
+      ReadFile(sources_.token_file, FileSystem::Posix(), kMaxFileBytes);
+  if (!token.ok()) return NoCredentials(token.status().message());
   const std::string endpoint =
       !sources_.sts_endpoint.empty()
           ? sources_.sts_endpoint
@@ -118,13 +120,15 @@ absl::StatusOr<TemporaryCredentials> CredentialsProvider::AskWebIdentity(
        {"Version", "2011-06-15"},
        {"RoleArn", sources_.role_arn},
        {"RoleSessionName", sources_.role_session_name},
-       {"WebIdentityToken", std::string(absl::StripAsciiWhitespace(token))}});
+       {"WebIdentityToken", std::string(absl::StripAsciiWhitespace(*token))}});
   const HttpRequest request{
       .method = "POST",
       .url = endpoint,
       .headers = {{"content-type", "application/x-www-form-urlencoded"}},
       .body = body};
-  const auto answer = http_->Send(request, patience);
+  Patience bounded = patience;
+  bounded.deadline = std::min(bounded.deadline, MonotonicNow() + kFetchTimeout);
+  const auto answer = http_->Send(request, bounded);
   if (absl::IsCancelled(answer.status())) return answer.status();
   if (!answer.ok() || answer->status >= 500) {
     return absl::UnavailableError(

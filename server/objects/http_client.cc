@@ -28,27 +28,6 @@ void InitCurlOnce() {
   std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
 }
 
-// Of a transfer that ended without an answer.
-absl::Status StatusOf(CURLcode code, absl::string_view url,
-                      const char* details) {
-  const std::string text =
-      absl::StrCat(url.substr(0, url.find('?')), ": ",
-                   *details != '\0' ? details : curl_easy_strerror(code));
-  switch (code) {
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return absl::UnavailableError(text);
-    default:
-      return absl::UnknownError(text);
-  }
-}
-
 }  // namespace
 
 // One request, on its way; the body of its answer.
@@ -63,10 +42,28 @@ struct HttpClient::Transfer {
   void AddHeader(const std::string& line) {
     header_list = curl_slist_append(header_list, line.c_str());
   }
+  // Whether anything was sent: until then it cannot have been acted on.
+  bool WasSent() const {
+    long bytes = 0;
+    if (easy != nullptr) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &bytes);
+    return bytes > 0;
+  }
+  absl::Status NoAnswer(absl::string_view why) const {
+    const std::string text =
+        absl::StrCat(request.url.substr(0, request.url.find('?')), ": ", why);
+    return WasSent() ? absl::UnknownError(text) : absl::UnavailableError(text);
+  }
+  absl::Status StatusOf(int code) const {
+    return NoAnswer(*error != '\0'
+                        ? error
+                        : curl_easy_strerror(static_cast<CURLcode>(code)));
+  }
   // Why it is to be given up, if it is.
   std::optional<absl::Status> WhyGiveUp(absl::Time now);
   absl::Time overdue() const {
-    return std::min(patience.deadline, moved + request.stall_timeout);
+    return easy == nullptr
+               ? patience.deadline  // it waits for its place
+               : std::min(patience.deadline, moved + request.stall_timeout);
   }
 
   static size_t OnHeader(char* data, size_t size, size_t count, void* self);
@@ -133,6 +130,10 @@ void HttpClient::Transfer::Prepare(const Options& options) {
   curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  // Else whoever gives up a name that is being resolved waits for that.
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+  // libcurl repeats by itself what a kept connection did not answer.
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request.once ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                    static_cast<long>(CURL_HTTP_VERSION_1_1));
@@ -175,12 +176,7 @@ std::optional<absl::Status> HttpClient::Transfer::WhyGiveUp(absl::Time now) {
     return absl::CancelledError("nobody waits for it any more");
   }
   if (now < overdue()) return std::nullopt;
-  // Whether anything was sent: until then it cannot have been acted on.
-  long sent = 0;
-  if (easy != nullptr) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
-  const std::string text = absl::StrCat(
-      request.url.substr(0, request.url.find('?')), ": no answer in time");
-  return sent == 0 ? absl::UnavailableError(text) : absl::UnknownError(text);
+  return NoAnswer("no answer in time");
 }
 
 void HttpClient::MultiFree::operator()(void* multi) const {
@@ -264,8 +260,7 @@ void HttpClient::Finish(Transfer* transfer, int code) {
         absl::StrCat("the answer has more than ",
                      owned->request.max_answer_bytes, " bytes")));
   } else if (code != CURLE_OK) {
-    owned->done(StatusOf(static_cast<CURLcode>(code), owned->request.url,
-                         owned->error));
+    owned->done(owned->StatusOf(code));
   } else {
     owned->done(std::move(owned->answer));
   }

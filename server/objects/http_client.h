@@ -29,6 +29,8 @@ struct HttpRequest {
   absl::string_view body;  // not copied: outlives the answer
   // What the body of an answer below 300 may have; more is an error.
   size_t max_answer_bytes = 1 << 20;
+  // Sent once at most: over a connection of its own.
+  bool once = false;
   // Given up when no byte has moved for so long.
   absl::Duration stall_timeout = absl::InfiniteDuration();
 };

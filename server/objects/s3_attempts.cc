@@ -122,13 +122,16 @@ S3Outcome S3Store::Try(const S3Call& call, const Patience& patience) {
 
 absl::StatusOr<HttpAnswer> S3Store::Do(const S3Call& call,
                                        const Patience& patience,
-                                       const S3Outcome* first) {
+                                       S3Outcome* first) {
   const Patience bounded = Bounded(call, patience);
+  if (first == nullptr && bounded.IsOver(MonotonicNow())) {
+    return NotDone(absl::UnavailableError("no time is left"), false);
+  }
   bool may_be_done = false;
   bool expired = false;
   for (int attempt = 0;; ++attempt) {
-    S3Outcome outcome =
-        attempt == 0 && first != nullptr ? *first : Try(call, bounded);
+    S3Outcome outcome = attempt == 0 && first != nullptr ? std::move(*first)
+                                                         : Try(call, bounded);
     may_be_done |= outcome.may_be_done;
     switch (outcome.kind) {
       case Kind::kAnswer:
@@ -139,12 +142,12 @@ absl::StatusOr<HttpAnswer> S3Store::Do(const S3Call& call,
         // Of an attempt before this one nobody knows.
         return may_be_done ? NotDone(outcome.error, true) : outcome.error;
       case Kind::kExpired:
-        if (std::exchange(expired, true)) return outcome.error;
-        continue;
+        if (!std::exchange(expired, true)) continue;
+        return may_be_done ? NotDone(outcome.error, true) : outcome.error;
       case Kind::kFailed:
         break;
     }
-    if (attempt + 1 == kMaxAttempts || !Pause(PauseAfter(attempt), bounded)) {
+    if (attempt + 1 >= kMaxAttempts || !Pause(PauseAfter(attempt), bounded)) {
       return NotDone(outcome.error, may_be_done);
     }
   }

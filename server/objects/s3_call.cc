@@ -34,8 +34,7 @@ bool SaysExpired(const S3Error& error) {
 
 // What may go away by itself. 409 to a condition is decided by reading.
 bool SaysAgain(const S3Call& call, int status, const S3Error& error) {
-  return status == 500 || status == 502 || status == 503 || status == 504 ||
-         status == 429 || status == 408 ||
+  return (status >= 500 && status != 501) || status == 429 || status == 408 ||
          (status == 409 && !call.conditional) || error.code == "RequestTimeout";
 }
 
@@ -46,6 +45,10 @@ absl::Status ErrorOf(const S3Call& call, const HttpAnswer& answer,
     case 404:
       if (error.code == "NoSuchBucket") {
         return MakeError(absl::StatusCode::kNotFound, "NO_SUCH_BUCKET", text);
+      }
+      // An ingress without a backend says 404 too.
+      if (error.code != "NoSuchKey" && call.method != "HEAD") {
+        return MakeError(absl::StatusCode::kInternal, "STORE_ERROR", text);
       }
       // A condition on what is not there.
       if (call.conditional) return absl::FailedPreconditionError(text);
@@ -82,7 +85,8 @@ HttpRequest SignedRequest(const S3Call& call, const S3Target& target,
   HttpRequest request{.method = call.method,
                       .headers = call.headers,
                       .body = call.body,
-                      .max_answer_bytes = call.max_answer_bytes};
+                      .max_answer_bytes = call.max_answer_bytes,
+                      .once = call.conditional};
   request.url =
       absl::StrCat(target.scheme, "://", target.host, EncodePath(path));
   if (!call.query.empty()) {

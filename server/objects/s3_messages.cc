@@ -13,7 +13,8 @@ namespace {
 
 pugi::xml_node Root(absl::string_view xml, const char* name,
                     pugi::xml_document& document) {
-  document.load_buffer(xml.data(), xml.size());
+  // Of one that was cut pugixml keeps what there is.
+  if (!document.load_buffer(xml.data(), xml.size())) document.reset();
   return document.child(name);
 }
 
@@ -45,7 +46,11 @@ absl::StatusOr<ListedPage> ParseListing(absl::string_view xml) {
     }
     page.objects.push_back(std::move(object));
   }
-  if (absl::string_view(root.child_value("IsTruncated")) == "true") {
+  const absl::string_view truncated = root.child_value("IsTruncated");
+  if (truncated != "true" && truncated != "false") {
+    return NotUnderstood("listing");
+  }
+  if (truncated == "true") {
     page.next = root.child_value("NextContinuationToken");
     if (page.next.empty()) return NotUnderstood("listing");
   }

@@ -49,9 +49,9 @@ absl::StatusOr<std::unique_ptr<S3Store>> S3Store::Create(Options options) {
 
 S3Store::S3Store(Options options, std::unique_ptr<HttpClient> http)
     : options_(std::move(options)),
+      availability_(options_.observe),
       http_(std::move(http)),
-      credentials_(options_.credentials, options_.target.region, http_.get()),
-      availability_(options_.observe) {}
+      credentials_(options_.credentials, options_.target.region, http_.get()) {}
 
 absl::StatusOr<std::string> S3Store::Put(const std::string& key,
                                          absl::string_view bytes,

@@ -75,7 +75,7 @@ class S3Store : public ObjectStore {
   S3Outcome Try(const S3Call& call, const Patience& patience);
   // Attempts until one is definite; `first`, if any, was made already.
   absl::StatusOr<HttpAnswer> Do(const S3Call& call, const Patience& patience,
-                                const S3Outcome* first = nullptr);
+                                S3Outcome* first = nullptr);
 
   // `count` calls, `at_once` of them; their answers in order, by this thread.
   // Errors of both functions end it and pass.
@@ -94,9 +94,9 @@ class S3Store : public ObjectStore {
                         const Patience& patience);
 
   const Options options_;
+  Availability availability_;
   const std::unique_ptr<HttpClient> http_;
   CredentialsProvider credentials_;
-  Availability availability_;
 };
 
 }  // namespace timbre

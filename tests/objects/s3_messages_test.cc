@@ -26,14 +26,17 @@ TEST(S3MessagesTest, AListingHasKeysEtagsAndItsNextPage) {
   EXPECT_EQ(page->objects[0].bytes, 5368709120U);
   EXPECT_EQ(page->objects[1].etag, "x-2");
   EXPECT_EQ(page->next, "a+/=&");
-  const auto last = ParseListing("<ListBucketResult/>");
+  const auto last = ParseListing(
+      "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
   ASSERT_OK(last);
   EXPECT_TRUE(last->objects.empty() && last->next.empty());
 }
 
 TEST(S3MessagesTest, WhatIsNoListingIsAnError) {
   for (const char* const xml :
-       {"", "ok", "<html/>", "<ListBucketResult><Contents/></ListBucketResult>",
+       {"", "ok", "<html/>", "<ListBucketResult/>",
+        "<ListBucketResult><IsTruncated>false</IsTruncated>",
+        "<ListBucketResult><Contents/></ListBucketResult>",
         "<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents>"
         "</ListBucketResult>",
         "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",

@@ -67,15 +67,13 @@ absl::Status Check(const Head& head, absl::string_view speaker) {
   return absl::OkStatus();
 }
 
-// Those in which `head` differs from what the wish leads to; none: it is so
-// already.
 using Changed = absl::StatusOr<Granted>;
 
 Granted AsItIs(const Head& head, uint64_t number) {
   return {.head = head, .changed = false, .number = number};
 }
 
-// By nonce or request_id.
+// By blob or request_id.
 const HeadVersion* FindRequested(const Head& head,
                                  const HeadVersion& published) {
   const std::string& request_id = published.manifest().request_id();

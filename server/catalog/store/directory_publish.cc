@@ -5,7 +5,6 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/records/file_names.h"
-#include "server/catalog/records/retention.h"
 #include "server/catalog/records/voice_errors.h"
 #include "server/catalog/store/directory_voice.h"
 
@@ -28,7 +27,6 @@ absl::StatusOr<Published> DirectoryVoice::Publish(Staging& staging,
   if (!published.status.ok() && !absl::IsUnknown(published.status)) {
     return published.status;
   }
-  if (published.status.ok()) DropSurplus(publication.keep_versions);
   return published;
 }
 
@@ -92,14 +90,6 @@ bool DirectoryVoice::Withdraw(uint64_t version, Staging& staging) {
   }
   DropDirectory();
   return true;
-}
-
-void DirectoryVoice::DropSurplus(uint32_t keep_versions) {
-  for (const uint64_t surplus :
-       SurplusVersions({versions_.begin(), versions_.end()}, active_version_,
-                       last_version_, keep_versions)) {
-    TrashOrSay(surplus);
-  }
 }
 
 }  // namespace timbre

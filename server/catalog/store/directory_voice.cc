@@ -7,6 +7,7 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/records/file_names.h"
+#include "server/catalog/records/retention.h"
 
 namespace timbre {
 
@@ -68,13 +69,20 @@ absl::Status DirectoryVoice::DeleteAll() {
   state.set_deleted_through(state.last_version());
   const absl::Status committed = Commit(state);
   if (!committed.ok() && !absl::IsUnknown(committed)) return committed;
-  const VoiceView before = View();
   versions_.clear();
   ++deletions_;
   // After a power cut it may all be true again: left to the next start.
-  TIMBRE_RETURN_IF_ERROR(committed);
-  for (const uint64_t version : before.versions) TrashOrSay(version);
-  return absl::OkStatus();
+  return committed;
+}
+
+void DirectoryVoice::CleanUp(uint32_t keep_versions,
+                             const std::vector<uint64_t>& deleted) {
+  for (const uint64_t version :
+       SurplusVersions({versions_.begin(), versions_.end()}, active_version_,
+                       last_version_, keep_versions)) {
+    TrashOrSay(version);
+  }
+  for (const uint64_t version : deleted) TrashOrSay(version);
 }
 
 absl::Status DirectoryVoice::ApplyTuning(uint64_t version,

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
@@ -34,6 +35,8 @@ class DirectoryVoice : public StoredVoice {
   absl::Status Activate(uint64_t version) override;
   absl::Status Delete(uint64_t version) override;
   absl::Status DeleteAll() override;
+  void CleanUp(uint32_t keep_versions,
+               const std::vector<uint64_t>& deleted) override;
   absl::Status ApplyTuning(uint64_t version, const Tuning& tuning) override;
   absl::Status Settle() override;
   absl::StatusOr<VersionRecord> ReadRecord(uint64_t version) const override;
@@ -59,7 +62,6 @@ class DirectoryVoice : public StoredVoice {
   // Takes a version's directory back; false: it cannot be, so that a start
   // would find the version.
   bool Withdraw(uint64_t version, Staging& staging);
-  void DropSurplus(uint32_t keep_versions);
   absl::Status Trash(uint64_t version);
   void TrashOrSay(uint64_t version);
 

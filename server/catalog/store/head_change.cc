@@ -16,6 +16,7 @@ namespace {
 
 // Between two attempts to find out what became of a write.
 constexpr absl::Duration kSettlePause = absl::Milliseconds(20);
+constexpr absl::Duration kContentionPause = absl::Milliseconds(1);
 
 absl::Status NotSettled(const std::string& speaker,
                         const absl::Status& because) {
@@ -84,7 +85,8 @@ absl::StatusOr<ChangedHead> ChangeHead(ObjectStore& store,
                          .number = granted.number};
     }
     if (absl::IsFailedPrecondition(put.status())) {
-      // Somebody has written, perhaps this call: the head says who.
+      // Somebody has written: the head says who, and does not wait for this.
+      absl::SleepFor(kContentionPause);
     } else if (absl::IsUnknown(put.status())) {
       if (lost.ok()) wish.sent_over = known->head.changes();
       lost = put.status();

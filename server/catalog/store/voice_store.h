@@ -32,8 +32,6 @@ struct VoiceView {
 // What is published with a version.
 struct Publication {
   storage::Manifest manifest;  // without speaker and number, which it is given
-  // Those that stay, the active one included; 0: all.
-  uint32_t keep_versions = 0;
   // Whether nobody wants it any more: CANCELLED until it is committed.
   std::function<bool()> cancelled;
 };
@@ -69,6 +67,11 @@ class StoredVoice {
   virtual absl::Status Activate(uint64_t version) = 0;
   virtual absl::Status Delete(uint64_t version) = 0;
   virtual absl::Status DeleteAll() = 0;
+  // After everybody sees the change before: what is beyond the `keep_versions`
+  // newest goes, but for the active one (0: nothing), and the files of
+  // `deleted`, which DeleteAll has deleted. What fails is said in the log.
+  virtual void CleanUp(uint32_t keep_versions,
+                       const std::vector<uint64_t>& deleted) = 0;
   virtual absl::Status ApplyTuning(uint64_t version, const Tuning& tuning) = 0;
   // OK: all that View says outlives a power cut, which nothing may rely on
   // before. INTERNAL (STORAGE_ERROR): it does not yet.
