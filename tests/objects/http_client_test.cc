@@ -81,15 +81,14 @@ TEST(HttpClientTest, NobodyWaitsBeyondTheDeadlineOrTheStall) {
   const auto client = Client();
   EXPECT_TRUE(absl::IsUnknown(client
                                   ->Send({.method = "GET", .url = silent.url()},
-                                         Within(absl::Milliseconds(50)))
+                                         Within(absl::Seconds(1)))
                                   .status()));
-  EXPECT_TRUE(
-      absl::IsUnknown(client
-                          ->Send({.method = "GET",
-                                  .url = silent.url(),
-                                  .stall_timeout = absl::Milliseconds(50)},
-                                 {})
-                          .status()));
+  EXPECT_TRUE(absl::IsUnknown(client
+                                  ->Send({.method = "GET",
+                                          .url = silent.url(),
+                                          .stall_timeout = absl::Seconds(1)},
+                                         {})
+                                  .status()));
   // A connection that is never taken: nothing was sent.
   EXPECT_TRUE(
       absl::IsUnavailable(client
