@@ -117,7 +117,7 @@ absl::StatusOr<VersionInfo> Catalog::PublishVerified(
       std::move(verified.charge), visit);
   Adopt(*speaker, version);
   TIMBRE_RETURN_IF_ERROR(published.status);
-  speaker->voice->CleanUp(options_.keep_versions, {});
+  speaker->voice->DropSurplus(options_.keep_versions);
   Adopt(*speaker, {});
   bool active = false;
   {

@@ -56,7 +56,7 @@ absl::Status Catalog::DeleteAllOf(SpeakerEntry& speaker) {
   const VoiceView before = speaker.voice->View();
   const absl::Status deleted = speaker.voice->DeleteAll();
   Adopt(speaker, {});
-  if (deleted.ok()) speaker.voice->CleanUp(0, before.versions);
+  if (deleted.ok()) speaker.voice->RemoveFiles(before.versions);
   return deleted;
 }
 

@@ -1,6 +1,5 @@
 """Flags, addresses, and what keeps a server from starting."""
 
-import socket
 import subprocess
 
 import grpc
@@ -8,6 +7,7 @@ import pytest
 
 from conftest import BIN, Server, speech
 from ops import health, scrape
+from timbred import free_port
 
 
 def test_a_second_server_on_the_directory_says_so(new_server, tmp_path):
@@ -86,12 +86,6 @@ def test_several_addresses_unix_among_them(tmp_path):
         assert health(server) == 1
     finally:
         assert server.stop() == 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("port", ["0", "fixed"])

@@ -19,6 +19,9 @@ using Request = ScriptedServer::Request;
 using testing::TempDir;
 
 constexpr uint64_t kPiece = 8 << 20;
+constexpr char kUploadBegun[] =
+    "<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+    "</InitiateMultipartUploadResult>";
 
 std::string ErrorBody(const std::string& code) {
   return absl::StrCat("<Error><Code>", code, "</Code><Message>m</Message>",
@@ -249,9 +252,7 @@ TEST_F(S3StoreTest, AnUploadWhoseEndWasLostIsFoundDone) {
                           "\r\n\r\n");
     }
     if (request.target == "/bucket/p/k?uploads=") {
-      return Answer(200,
-                    "<InitiateMultipartUploadResult><UploadId>u</UploadId>"
-                    "</InitiateMultipartUploadResult>");
+      return Answer(200, kUploadBegun);
     }
     if (request.method == "PUT") return Answer(200, "", "ETag: \"e\"\r\n");
     return Answer(404, ErrorBody("NoSuchUpload"));
@@ -266,9 +267,7 @@ TEST_F(S3StoreTest, AnUploadThatFailsIsGivenBack) {
     if (request.method == "HEAD") return Answer(404);
     if (request.method == "DELETE") return Answer(204);
     if (request.target == "/bucket/p/k?uploads=") {
-      return Answer(200,
-                    "<InitiateMultipartUploadResult><UploadId>u</UploadId>"
-                    "</InitiateMultipartUploadResult>");
+      return Answer(200, kUploadBegun);
     }
     if (request.method == "PUT") return Answer(200, "", "ETag: \"e\"\r\n");
     // After a status that promised more.

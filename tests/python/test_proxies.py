@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import timbre
 from conftest import DIMENSION, speech, wait_for
+from timbred import free_port
 
 NGINX = """daemon off; worker_processes 1; pid {d}/pid; error_log {d}/err;
 events {{}}
@@ -29,12 +30,6 @@ frontend f
 backend b
  server s 127.0.0.1:{port} proto h2
 """
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture

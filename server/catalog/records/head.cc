@@ -27,11 +27,13 @@ bool HasNonce(const Head& head, const std::string& nonce) {
          head.nonces().end();
 }
 
-HeadVersion* FindIn(Head& head, uint64_t number) {
-  for (HeadVersion& version : *head.mutable_versions()) {
-    if (version.number() == number) return &version;
-  }
-  return nullptr;
+// Of a head, or of one that may be changed; null: it is not there.
+template <typename Versions>
+auto* FindIn(Versions& versions, uint64_t number) {
+  const auto found = std::find_if(
+      versions.begin(), versions.end(),
+      [&](const HeadVersion& version) { return version.number() == number; });
+  return found == versions.end() ? nullptr : &*found;
 }
 
 void Drop(Head& head, uint64_t number) {
@@ -109,11 +111,15 @@ Changed Become(const Head& head, const PublishVersion& change) {
   return granted;
 }
 
-Changed Become(const Head& head, const ActivateVersion& change) {
+absl::Status CheckThere(const Head& head, uint64_t number) {
   if (head.versions().empty()) return NoSpeaker(head.speaker());
-  if (FindVersion(head, change.number) == nullptr) {
-    return NoVersion(head.speaker(), change.number);
-  }
+  return FindVersion(head, number) == nullptr
+             ? NoVersion(head.speaker(), number)
+             : absl::OkStatus();
+}
+
+Changed Become(const Head& head, const ActivateVersion& change) {
+  TIMBRE_RETURN_IF_ERROR(CheckThere(head, change.number));
   if (head.active_version() == change.number) {
     return AsItIs(head, change.number);
   }
@@ -123,10 +129,7 @@ Changed Become(const Head& head, const ActivateVersion& change) {
 }
 
 Changed Become(const Head& head, const DeleteVersion& change) {
-  if (head.versions().empty()) return NoSpeaker(head.speaker());
-  if (FindVersion(head, change.number) == nullptr) {
-    return NoVersion(head.speaker(), change.number);
-  }
+  TIMBRE_RETURN_IF_ERROR(CheckThere(head, change.number));
   if (head.active_version() == change.number) {
     return VersionActive(head.speaker(), change.number);
   }
@@ -146,7 +149,8 @@ Changed Become(const Head& head, const DeleteSpeaker&) {
 
 Changed Become(const Head& head, const ApplyTuning& change) {
   Granted granted{.head = head, .number = change.number};
-  HeadVersion* const version = FindIn(granted.head, change.number);
+  HeadVersion* const version =
+      FindIn(*granted.head.mutable_versions(), change.number);
   if (version == nullptr) return VersionDeleted(head.speaker(), change.number);
   *version->mutable_tuning() = change.tuning;
   version->set_tuning_source(change.source);
@@ -202,10 +206,7 @@ Head EmptyHead(absl::string_view speaker) {
 }
 
 const HeadVersion* FindVersion(const Head& head, uint64_t number) {
-  for (const HeadVersion& version : head.versions()) {
-    if (version.number() == number) return &version;
-  }
-  return nullptr;
+  return FindIn(head.versions(), number);
 }
 
 absl::StatusOr<Granted> Grant(const Head& head, const Wish& wish) {

@@ -5,14 +5,12 @@
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/records/file_names.h"
-#include "server/catalog/records/voice_errors.h"
 #include "server/catalog/store/directory_voice.h"
 
 namespace timbre {
 
 absl::StatusOr<Published> DirectoryVoice::Publish(Staging& staging,
                                                   Publication publication) {
-  if (staging.deletions() != deletions_) return SpeakerDeleted(name());
   storage::Manifest& manifest = publication.manifest;
   const uint64_t version = ++reserved_;
   manifest.set_speaker(name());

@@ -3,7 +3,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/memory/memory.h"
 #include "server/base/log.h"
 #include "server/base/status_macros.h"
 #include "server/catalog/records/file_names.h"

@@ -75,14 +75,16 @@ absl::Status DirectoryVoice::DeleteAll() {
   return committed;
 }
 
-void DirectoryVoice::CleanUp(uint32_t keep_versions,
-                             const std::vector<uint64_t>& deleted) {
+void DirectoryVoice::DropSurplus(uint32_t keep_versions) {
   for (const uint64_t version :
        SurplusVersions({versions_.begin(), versions_.end()}, active_version_,
                        last_version_, keep_versions)) {
     TrashOrSay(version);
   }
-  for (const uint64_t version : deleted) TrashOrSay(version);
+}
+
+void DirectoryVoice::RemoveFiles(const std::vector<uint64_t>& versions) {
+  for (const uint64_t version : versions) TrashOrSay(version);
 }
 
 absl::Status DirectoryVoice::ApplyTuning(uint64_t version,

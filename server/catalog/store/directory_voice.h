@@ -35,8 +35,8 @@ class DirectoryVoice : public StoredVoice {
   absl::Status Activate(uint64_t version) override;
   absl::Status Delete(uint64_t version) override;
   absl::Status DeleteAll() override;
-  void CleanUp(uint32_t keep_versions,
-               const std::vector<uint64_t>& deleted) override;
+  void DropSurplus(uint32_t keep_versions) override;
+  void RemoveFiles(const std::vector<uint64_t>& versions) override;
   absl::Status ApplyTuning(uint64_t version, const Tuning& tuning) override;
   absl::Status Settle() override;
   absl::StatusOr<VersionRecord> ReadRecord(uint64_t version) const override;

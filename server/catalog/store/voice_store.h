@@ -59,19 +59,20 @@ class StoredVoice {
 
   virtual VoiceView View() = 0;
 
-  // The version that lies in `staging`, which is used up. ABORTED
-  // (SPEAKER_DELETED): since the staging was made.
+  // The version that lies in `staging`, which is used up, of a speaker who was
+  // not deleted since that was made.
   virtual absl::StatusOr<Published> Publish(Staging& staging,
                                             Publication publication) = 0;
   // Of versions that are there.
   virtual absl::Status Activate(uint64_t version) = 0;
   virtual absl::Status Delete(uint64_t version) = 0;
   virtual absl::Status DeleteAll() = 0;
-  // After everybody sees the change before: what is beyond the `keep_versions`
-  // newest goes, but for the active one (0: nothing), and the files of
-  // `deleted`, which DeleteAll has deleted. What fails is said in the log.
-  virtual void CleanUp(uint32_t keep_versions,
-                       const std::vector<uint64_t>& deleted) = 0;
+  // What everybody sees gone or replaced already is taken away; what fails is
+  // said in the log. The oldest versions beyond `keep_versions`, but for the
+  // active one (0: none):
+  virtual void DropSurplus(uint32_t keep_versions) = 0;
+  // The files of versions that DeleteAll has deleted:
+  virtual void RemoveFiles(const std::vector<uint64_t>& versions) = 0;
   virtual absl::Status ApplyTuning(uint64_t version, const Tuning& tuning) = 0;
   // OK: all that View says outlives a power cut, which nothing may rely on
   // before. INTERNAL (STORAGE_ERROR): it does not yet.
